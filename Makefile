@@ -1,0 +1,43 @@
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.PHONY: help demo test test-slow lint format bench docs clean
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# One virtual environment, set up anew when what the package needs has changed.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## align the default model, measure before and after, write outputs/demo/report.html
+	$(BIN)/python -m xalign.run experiment=demo run.rerun=true
+
+test: $(VENV)/.ready  ## the test suite, under 15 minutes on two cores
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.ready  ## the checks that need a real model or several minutes
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.ready  ## style, imports, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.ready  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.ready  ## measure the recipe's objectives side by side (experiments/recipe)
+	$(BIN)/python experiments/recipe/run.py
+
+docs: $(VENV)/.ready  ## write docs/config.md from the docstrings of the schema
+	$(BIN)/python -m xalign.reference docs/config.md
+
+clean:  ## remove the virtual environment and caches (outputs stay)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
