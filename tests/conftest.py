@@ -1,0 +1,20 @@
+"""Settings that must precede the libraries, and where real data lies."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real benchmark data; skips where this machine has only the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real data not found in {SHARED_DATA}")
+    return SHARED_DATA

@@ -1,0 +1,133 @@
+"""Every YAML composes and validates; every kind of mistake gets its message, all of them at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xalign import reference
+from xalign.command_line import check, compose_config, config_folder
+from xalign.config import Config, EvaluateConfig
+from xalign.errors import ConfigError
+from xalign.validation import resolve
+
+CONF = Path(config_folder())
+OPTIONS = sorted(
+    f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment"
+)
+EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
+# What an option leaves to the user to say.
+REQUIRED = {
+    "data=files": ["data.path=x"],
+    "instructions=xquad": ["instructions.path=x"],
+    "benchmark=tatoeba": ["benchmark.path=x"],
+    "benchmark=xcopa": ["benchmark.path=x"],
+    "adapter=full": ["loss.retention_weight=0"],
+    "adapter=full_frozen_embeddings": ["loss.retention_weight=0"],
+    "experiment=afp_xglm_5lang": ["data.path=x"],
+}
+
+
+def config(*overrides: str) -> Config:
+    return resolve(compose_config("config", overrides), Config)
+
+
+@pytest.mark.parametrize("option", [*OPTIONS, *(f"experiment={name}" for name in EXPERIMENTS)])
+def test_every_option_composes(option: str) -> None:
+    config(option, *REQUIRED.get(option, []))
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.split("=")[0] in ("model", "data", "benchmark")])
+def test_every_option_of_evaluate_composes(option: str) -> None:
+    resolve(compose_config("evaluate", [option, *REQUIRED.get(option, [])]), EvaluateConfig)
+
+
+def test_models_can_be_built_without_weights() -> None:
+    for path in CONF.glob("model/*.yaml"):
+        made = config(f"model={path.stem}", "model.pretrained=false", "model.tokenizer=bytes")
+        assert made.model.architecture["model_type"]
+
+
+def test_own_model_and_data_win_over_the_presets() -> None:
+    made = config("model.path=some/folder", "data.path=some/corpus", "loss.layer=30")
+    assert made.model.artifact is None
+    assert made.model.name == "folder"
+    assert made.data.packages == []
+
+
+def test_languages_are_canonical() -> None:
+    made = config("languages.targets=[zho_Hans,swh,deu]", "languages.unseen=[spa]")
+    assert made.languages.targets == ["zh", "sw", "de"]
+    assert made.languages.unseen == ["es"]
+
+
+MISTAKES = {
+    ("loss.tua=1",): ["loss.tua: unknown key; did you mean 'tau'?"],
+    ("+loss.tua=1",): ["loss.tua: unknown key; did you mean 'tau'?"],
+    ("+extra=1",): ["extra: unknown key"],
+    ("lss.tau=1",): ["lss: unknown key; did you mean 'loss'?"],
+    ("modle=xglm",): ["modle: unknown key; did you mean 'model'?"],
+    ("model=xlgm",): ["model=xlgm: no such option; did you mean 'xglm'?"],
+    ("experiment=demmo",): ["experiment=demmo: no such option; did you mean 'demo'?"],
+    ("loss.tau=-1",): ["loss.tau=-1.0: input should be greater than 0"],
+    ("loss.tau=warm",): ["loss.tau=warm: "],
+    ("loss.pooling=meen",): ["loss.pooling=meen: must be one of mean, weighted_mean, last; did you"],
+    ("loss.layer=19",): ["loss.layer=19: gemma3_270m has layers 0 to 18"],
+    ("languages.targets=[fr,en]",): ["languages.targets: en is the pivot"],
+    ("languages.targets=[fr,fra]",): ["languages.targets: fr is given twice"],
+    ("languages.targets=[klingon]",): ["languages.targets=klingon: unknown language"],
+    ("languages.targets=[]",): ["languages.targets=[]: at least one language", "languages_per_batch"],
+    ("languages.unseen=[fr]",): ["languages.unseen: fr is also trained on"],
+    ("trainer.batch_size=1",): ["trainer.batch_size=1: input should be greater than or equal to 2"],
+    ("trainer.languages_per_batch=5",): ["trainer.languages_per_batch=5: must divide trainer.batch_size=64"],
+    ("trainer.devices=2",): ["trainer.devices=2: needs strategy=ddp"],
+    ("adapter=full",): ["loss.retention_weight=", "needs adapter=lora"],
+    ("model=xglm", "model.pretrained=false"): ["model.tokenizer: model.pretrained=false needs a tokenizer"],
+    ("benchmark.tasks=[xcopa]",): ["benchmark.path: the task xcopa needs the folder"],
+    ("data=files",): ["data.path: required"],
+    ("benchmark=tatoeba",): ["benchmark.path: required"],
+    ("instructions=xquad",): ["instructions.path: required"],
+    ("trainer.accumulate_grad_batches=4",): ["trainer.accumulate_grad_batches: unknown key", "no negatives"],
+    ("loss.tau=0", "lss=1", "languages.pivot=fr"): ["loss.tau=0", "lss: unknown"],
+    ("-m", "loss.tau=0.02,-3", "loss.layer=1,99"): ["loss.tau=-3", "loss.layer=99"],
+    ("loss.tau",): ["loss.tau: cannot be read as key=value"],
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_mistakes(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["run", *arguments])
+    with pytest.raises(ConfigError) as caught:
+        check("config", Config)
+    for expected in MISTAKES[arguments]:
+        assert expected in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert len(caught.value.problems) <= len(MISTAKES[arguments])
+
+
+def test_a_sweep_without_mistakes_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["run", "-m", "loss.tau=0.02,0.05", "loss.layer=1,6,12", "seed=range(0,3)"]
+    )
+    check("config", Config)
+
+
+def test_a_mistake_ends_with_exit_code_2_before_torch_is_imported() -> None:
+    code = (
+        "import sys; sys.argv = ['run', 'loss.tua=1']\n"
+        "from xalign.run import main\n"
+        "try: main()\n"
+        "except SystemExit as end:\n"
+        "    assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+        "    sys.exit(end.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xalign: 1 mistake in the configuration:\n  - loss.tua: unknown key")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_reference_is_up_to_date() -> None:
+    written = CONF.parent / "docs" / "config.md"
+    assert written.read_text(encoding="utf-8") == reference.reference(), "run `make docs`"

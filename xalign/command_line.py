@@ -1,0 +1,150 @@
+"""The command line looked at before Hydra's `main` takes it: every mistake at once, exit code 2."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from xalign.config import register
+from xalign.errors import ConfigError, did_you_mean
+from xalign.validation import C, field_names, field_type, one_of, resolve
+
+
+def config_folder() -> str:
+    """Where the YAML files are: inside an installed package, or at the top of a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return str(inside if inside.is_dir() else Path(__file__).parent.parent / "conf")
+
+
+def check(config_name: str, schema: type[C]) -> None:
+    """Compose and validate what the command line asks for, every point of a sweep's axes included.
+
+    Raises:
+        ConfigError: all mistakes together.
+    """
+    arguments = get_args_parser().parse_args(sys.argv[1:])
+    if (
+        arguments.help
+        or arguments.hydra_help
+        or arguments.cfg
+        or arguments.info
+        or arguments.shell_completion
+    ):
+        return
+    overrides = [o for o in arguments.overrides if not o.startswith(("hydra.", "hydra/", "+hydra"))]
+    with _Composing():
+        problems: list[str] = []
+        axes: list[list[str]] = []
+        for text in overrides:
+            axes.append(
+                [o for o in _variants(text, problems) if not _mistake(config_name, schema, o, problems)]
+            )
+        for point in _points(axes):
+            try:
+                resolve(compose(config_name, point), schema)
+            except ConfigError as error:
+                problems += error.problems
+            except (HydraException, OmegaConfBaseException) as error:
+                problems.append(_first_line(error))
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
+
+
+def _points(axes: list[list[str]]) -> Iterator[list[str]]:
+    """Every value of every axis at least once, the others at their first."""
+    filled = [axis for axis in axes if axis]
+    first = [axis[0] for axis in filled]
+    yield first
+    for place, axis in enumerate(filled):
+        for value in axis[1:]:
+            yield [*first[:place], value, *first[place + 1 :]]
+
+
+class _Composing:
+    """Hydra's global state set up for composing, and left clean for Hydra's own main."""
+
+    def __enter__(self) -> None:
+        register()
+        initialize_config_dir(config_folder(), version_base="1.3", job_name="check").__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        GlobalHydra.instance().clear()
+
+
+def _variants(text: str, problems: list[str]) -> list[str]:
+    """An override as one override for each value that a sweep would give it."""
+    try:
+        override: Override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        problems.append(f"{text}: cannot be read as key=value ({_first_line(error)})")
+        return []
+    if not override.is_sweep_override():
+        return [text]
+    key = override.get_key_element()
+    if override.is_discrete_sweep():
+        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    return []
+
+
+def _mistake(config_name: str, schema: type, text: str, problems: list[str]) -> bool:
+    """Whether an override cannot be composed at all; if so, says why."""
+    try:
+        compose(config_name, [text])
+        return False
+    except (HydraException, OmegaConfBaseException) as error:
+        problems.append(_explain(text, schema, error))
+        return True
+
+
+# What people look for under another name, and what to know before using it.
+_HINTS = {
+    "accum": "there is no gradient accumulation: it would add no negatives to a contrastive batch; "
+    "raise trainer.batch_size instead",
+}
+
+
+def _explain(text: str, schema: type, error: Exception) -> str:
+    key, _, value = text.lstrip("+~").partition("=")
+    key = key.split("@")[0]
+    folder = Path(config_folder())
+    groups = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    options = sorted(p.stem for p in (folder / key).glob("*.yaml")) if key in groups else []
+    if options and value not in options:
+        return f"{key}={value}: no such option{did_you_mean(value, options)} (allowed: {', '.join(options)})"
+    path = key.split(".")
+    for depth, part in enumerate(path):
+        allowed = field_names(schema, path[:depth])
+        if depth == 0:
+            allowed = sorted({*allowed, *groups})
+        if allowed and part not in allowed:
+            wrong = ".".join(path[: depth + 1])
+            hint = next((text for start, text in _HINTS.items() if start in part), None)
+            if hint:
+                return f"{wrong}: unknown key ({hint})"
+            return f"{wrong}: unknown key{did_you_mean(part, allowed)} (allowed: {', '.join(allowed)})"
+    kind = field_type(schema, path)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return one_of(key, value, list(kind))
+    return f"{key}={value}: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    """What lies at the bottom of Hydra's chain of exceptions, without its debugging lines."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().splitlines()[0]
+
+
+def compose_config(config_name: str, overrides: Iterable[str]) -> DictConfig:
+    """Compose without Hydra's main, for tests and tools."""
+    with _Composing():
+        return compose(config_name, list(overrides))

@@ -1,0 +1,455 @@
+"""The schema of every config group: frozen dataclasses, one a group, a docstring under every field.
+
+Hydra composes YAML values against this schema (registered in the ConfigStore by `register`), then
+`xalign.validation` turns the whole into one frozen `Config`. Nothing below the entry points reads a
+config by string. `docs/config.md` is generated from the docstrings in this file.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, Field
+
+STRICT = ConfigDict(extra="forbid")
+
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Pooling(StrEnum):
+    """How the hidden states of a sentence become one vector. Special tokens are always left out."""
+
+    mean = "mean"
+    weighted_mean = "weighted_mean"
+    last = "last"
+
+
+class Centering(StrEnum):
+    """What is subtracted from representations before the cosine."""
+
+    none = "none"
+    language = "language"
+
+
+class AdapterMethod(StrEnum):
+    """Which parameters are trained."""
+
+    full = "full"
+    full_frozen_embeddings = "full_frozen_embeddings"
+    lora = "lora"
+
+
+class Precision(StrEnum):
+    """Arithmetic of forward and backward passes; parameters that are trained stay in float32."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class GradientClipping(StrEnum):
+    """Whether each objective's gradient is clipped before the weighted sum, or only the sum."""
+
+    per_objective = "per_objective"
+    total = "total"
+
+
+class StrategyName(StrEnum):
+    """How training spreads over devices."""
+
+    single = "single"
+    ddp = "ddp"
+
+
+class DataFormat(StrEnum):
+    """Layout of a parallel corpus; `auto` looks at the files' names."""
+
+    auto = "auto"
+    gettext = "gettext"
+    lines = "lines"
+    table = "table"
+    jsonl = "jsonl"
+    hub = "hub"
+
+
+class InstructionSource(StrEnum):
+    """Where instruction samples come from."""
+
+    parallel = "parallel"
+    bactrian = "bactrian"
+    xquad = "xquad"
+
+
+class Task(StrEnum):
+    """A measurement made before and after training."""
+
+    retrieval = "retrieval"
+    mexa = "mexa"
+    translation_choice = "translation_choice"
+    bits_per_byte = "bits_per_byte"
+    xcopa = "xcopa"
+
+
+class LoggerName(StrEnum):
+    """Where metrics go besides `metrics.jsonl`."""
+
+    none = "none"
+    csv = "csv"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which language model is aligned, and how it is loaded."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    """Short name, used for folders and in reports."""
+    path: str | None = None
+    """Hub id or local folder of a causal language model in Hugging Face format."""
+    artifact: str | None = None
+    """Name of a model that comes by pip from the package index (see `xalign/artifacts.py`)."""
+    revision: str | None = None
+    """Commit or tag on the hub; null takes the default branch."""
+    pretrained: bool = True
+    """false builds `architecture` with random weights: dry runs and tests without a hub."""
+    architecture: dict[str, Any] = field(default_factory=dict)
+    """Values of the Hugging Face model config (with `model_type`) for `pretrained=false`."""
+    tokenizer: str | None = None
+    """Hub id, folder, artifact name or `bytes`; null takes the tokenizer beside the model."""
+    depth: Positive | None = None
+    """Number of decoder blocks; lets `loss.layer` be checked before anything is loaded."""
+    trust_remote_code: bool = False
+    """Whether code that a hub repository ships may be executed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguagesConfig:
+    """The pivot, the languages that are trained on, and those that are only measured."""
+
+    __pydantic_config__ = STRICT
+
+    pivot: str = "en"
+    """Language that every pair shares; ISO 639-1/-3 codes, BCP 47 tags and FLORES codes resolve."""
+    targets: list[str]
+    """Languages aligned with the pivot."""
+    unseen: list[str] = field(default_factory=list)
+    """Languages measured before and after but never trained on."""
+    temperature: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Languages are drawn in proportion to (number of pairs) ** temperature: 1 as found, 0 uniform."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The parallel corpus: where it is, its layout, how it is cleaned and split."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    """Short name, used in reports."""
+    format: DataFormat = DataFormat.auto
+    """Layout of the corpus."""
+    path: str | None = None
+    """Local file or folder."""
+    packages: list[str] = field(default_factory=list)
+    """Pinned packages whose gettext catalogues are read (see `xalign/artifacts.py`)."""
+    hub: str | None = None
+    """Dataset id on the Hugging Face hub."""
+    hub_config: str | None = None
+    """Configuration of the hub dataset; `{first}-{second}` stands for one a language pair, alphabetically."""
+    hub_split: str = "train"
+    """Split of the hub dataset."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Language code -> column (dots reach into nested records) for table, jsonl and hub sources."""
+    min_words: Natural = 3
+    """Pairs whose pivot side has fewer words are dropped."""
+    max_characters: Positive = 1000
+    """Pairs with a longer side are dropped."""
+    max_length_ratio: Annotated[float, Field(gt=1)] = 6.0
+    """Pairs whose longer side has more than this many times the UTF-8 bytes of the shorter are dropped."""
+    validation_fraction: Fraction = 0.04
+    """Share of pivot sentences held out for choices made during training."""
+    test_fraction: Fraction = 0.08
+    """Share of pivot sentences held out for the measurement before and after."""
+    max_rows: Positive | None = None
+    """Keep only so many pivot sentences (after cleaning); null keeps all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstructionsConfig:
+    """The instruction samples of cross-lingual instruction following (CIF)."""
+
+    __pydantic_config__ = STRICT
+
+    source: InstructionSource = InstructionSource.parallel
+    """`parallel` makes translation instructions from the corpus; others read `path` or `hub`."""
+    path: str | None = None
+    """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
+    hub: str | None = None
+    """Dataset id on the hub in Bactrian-X layout, one configuration a language."""
+    p_cross: Fraction = 0.5
+    """Probability that instruction and answer are in different languages."""
+    p_swap: Fraction = 0.5
+    """Probability that the pivot is the answer's side in a cross-lingual sample."""
+    equals_fraction: Fraction = 0.5
+    """Share of translation instructions written `{x} = {y}` instead of in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """L = contrastive_weight * L_MCL + instruction_weight * L_CIF + retention_weight * L_KL."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    """Short name, used for folders and in reports."""
+    contrastive_weight: Weight = 1.0
+    """w_c, weight of multilingual contrastive learning."""
+    instruction_weight: Weight = 1.5
+    """w_i, weight of cross-lingual instruction following."""
+    retention_weight: Weight = 0.0
+    """Weight of KL(model before training || model), which keeps what the model knew (needs LoRA)."""
+    tau: Annotated[float, Field(gt=0)] = 0.05
+    """Temperature of the softmax over cosine similarities."""
+    symmetric: bool = True
+    """Average both directions; false is pivot to target only, as published."""
+    centering: Centering = Centering.language
+    """Subtract each language's mean representation in the batch before the cosine."""
+    layer: Natural | None = None
+    """Representations after this block (0: embeddings); null takes half of the model's depth."""
+    pooling: Pooling = Pooling.mean
+    """How hidden states become one vector."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """Which parameters are trained."""
+
+    __pydantic_config__ = STRICT
+
+    method: AdapterMethod = AdapterMethod.lora
+    """Everything, everything but the embeddings, or low-rank adapters (merged at the end)."""
+    r: Positive = 16
+    """Rank of the low-rank adapters."""
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    """Scale of the low-rank adapters (the update is alpha / r * B A)."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapters' input."""
+    target_modules: str = "all-linear"
+    """Modules that get adapters: peft's `all-linear`, or a regular expression over module names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up and cosine decay."""
+
+    __pydantic_config__ = STRICT
+
+    name: str = "adamw"
+    """Short name, used in reports."""
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Peak learning rate."""
+    weight_decay: Weight = 0.0
+    """Decoupled weight decay; never applied to biases and norms."""
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = field(
+        default_factory=lambda: [0.9, 0.999]
+    )
+    """Decay rates of the first and second moments."""
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    """Added to the denominator."""
+    warmup_fraction: Fraction = 0.03
+    """Share of the steps with linearly rising learning rate."""
+    min_lr_fraction: Fraction = 0.0
+    """Learning rate at the end, as a share of the peak."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """Length, batches, precision and bookkeeping of training."""
+
+    __pydantic_config__ = STRICT
+
+    steps: Positive = 100
+    """Optimizer steps."""
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    """Translation pairs a step and rank in the contrastive batch: batch_size - 1 in-batch negatives."""
+    languages_per_batch: Positive = 1
+    """Target languages that share a contrastive batch, in equal parts."""
+    instruction_batch_size: Positive = 12
+    """Instruction samples a step and rank."""
+    retention_batch_size: Positive = 8
+    """Sentences a step and rank on which the model is held to what it was."""
+    retention_tokens: Positive = 96
+    """Token positions, drawn from those sentences, whose next-token distributions are compared."""
+    max_length: Annotated[int, Field(ge=4)] = 64
+    """Tokens kept of a sentence in the contrastive batch."""
+    instruction_max_length: Annotated[int, Field(ge=8)] = 256
+    """Tokens kept of an instruction sample; the prompt is cut, never the answer's end-of-sequence."""
+    precision: Precision = Precision.auto
+    """`auto` takes bf16 where the hardware computes in it, and says why."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this norm."""
+    clip: GradientClipping = GradientClipping.per_objective
+    """What is clipped; per objective, neither loss can swamp the other."""
+    gradient_stats_every: Positive = 10
+    """Steps between logs of each objective's gradient norm and their cosine."""
+    checkpoint_every: Positive = 25
+    """Steps between checkpoints."""
+    max_bad_steps: Positive = 5
+    """Consecutive steps with a non-finite loss or gradient after which the run stops, its state saved."""
+    devices: Positive = 1
+    """Processes (ranks) on this machine."""
+    threads: Positive | None = None
+    """CPU threads a rank; null divides the cores by the ranks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategyConfig:
+    """How training spreads over devices."""
+
+    __pydantic_config__ = STRICT
+
+    name: StrategyName = StrategyName.single
+    """One process, or data parallelism with global in-batch negatives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """What is measured, on which text."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    """Name of the set in results."""
+    tasks: Annotated[list[Task], Field(min_length=1)]
+    """Measurements to make."""
+    path: str | None = None
+    """Folder of the set in its published layout; null: the held-out text of `data`."""
+    own_text: bool = False
+    """Whether the set is measured on its own text only, so that `path` must be given."""
+    split: str = "test"
+    """Split of the set, where it has several."""
+    languages: list[str] = field(default_factory=list)
+    """Languages to measure; empty: all of the run's (or of the set)."""
+    limit: Positive | None = None
+    """Items a language; null: all."""
+    poolings: list[Pooling] = field(default_factory=lambda: [Pooling.mean])
+    """Poolings of retrieval and MEXA."""
+    shots: Natural = 2
+    """Demonstrations before each item of the translation choice."""
+    distractors: Positive = 3
+    """Wrong translations beside the right one in the translation choice."""
+    choice_limit: Positive | None = None
+    """Items a language in the translation choice; null: all that `limit` leaves."""
+    max_length: Annotated[int, Field(ge=4)] = 64
+    """Tokens kept of a sentence when it is represented."""
+    batch_tokens: Positive = 2048
+    """Padded tokens in a batch."""
+    precision: Precision = Precision.auto
+    """Arithmetic of the measurement; `fp32` for exact comparisons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggerConfig:
+    """Where metrics go besides `metrics.jsonl`."""
+
+    __pydantic_config__ = STRICT
+
+    name: LoggerName = LoggerName.csv
+    """Which logger."""
+    project: str = "xalign"
+    """W&B project."""
+    offline: bool = True
+    """Keep W&B runs on disk (`wandb sync` uploads them later)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The run's folder."""
+
+    __pydantic_config__ = STRICT
+
+    dir: str | None = None
+    """Folder of the run; null derives `outputs/<model>-<loss>-<hash of the config>`."""
+    rerun: bool = False
+    """Start over where the folder holds a finished run or one with another config."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebugConfig:
+    """Aids for finding faults."""
+
+    __pydantic_config__ = STRICT
+
+    name: str = "off"
+    """Short name."""
+    fixed_batch: bool = False
+    """Train on the first batch again and again: the losses must go to zero."""
+    detect_anomaly: bool = False
+    """Let autograd name the operation that made a NaN."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything a run needs, resolved."""
+
+    __pydantic_config__ = STRICT
+
+    model: ModelConfig
+    languages: LanguagesConfig
+    data: DataConfig
+    instructions: InstructionsConfig
+    loss: LossConfig
+    adapter: AdapterConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+    strategy: StrategyConfig
+    benchmark: BenchmarkConfig
+    logger: LoggerConfig
+    debug: DebugConfig
+    run: RunConfig
+    seed: Natural = 0
+    """Source of every random choice, together with step, rank and worker."""
+    resume: bool = True
+    """Go on from the newest checkpoint in `run.dir`, if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What `python -m xalign.evaluate` needs: a model, a set, a file for the results."""
+
+    __pydantic_config__ = STRICT
+
+    model: ModelConfig
+    languages: LanguagesConfig
+    data: DataConfig
+    benchmark: BenchmarkConfig
+    output: str | None = None
+    """File for the results (JSON); null prints the table only."""
+    seed: Natural = 0
+    """Source of every random choice."""
+
+
+def register() -> None:
+    """Put the schemas into Hydra's ConfigStore, as `schema` and `evaluate_schema`."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=_writable(OmegaConf.structured(Config)))
+    store.store(name="evaluate_schema", node=_writable(OmegaConf.structured(EvaluateConfig)))
+
+
+def _writable(node: DictConfig) -> DictConfig:
+    # OmegaConf marks configs of frozen dataclasses read-only, but composition has yet to fill them.
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
+            _writable(child)
+    return node

@@ -1,0 +1,78 @@
+"""Errors that are the user's to mend: one message, no traceback, a non-zero exit code.
+
+Every message names what was wrong (key, file and line, value), what is allowed, and the nearest
+valid name where there is one. Anything else that escapes is a bug of ours and keeps its traceback.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import wraps
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
+
+class XalignError(Exception):
+    """Base of all errors that are shown as one message. `exit_code` is the process's exit status."""
+
+    exit_code = 1
+
+
+class ConfigError(XalignError):
+    """One or several mistakes in the configuration, reported together."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        count = len(self.problems)
+        head = "1 mistake" if count == 1 else f"{count} mistakes"
+        super().__init__(f"{head} in the configuration:\n" + "\n".join(f"  - {p}" for p in self.problems))
+
+
+class DataError(XalignError):
+    """A corpus, instruction set or benchmark that cannot be read or used."""
+
+
+class ArtifactError(XalignError):
+    """A file that could not be had from the package index, the hub or a folder, or is damaged."""
+
+
+class ModelError(XalignError):
+    """A model or tokenizer that cannot be loaded, or does not do what is asked of it."""
+
+
+class RunError(XalignError):
+    """A run that cannot start or go on: its folder, its disk, its losses."""
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """`'; did you mean 'tau'?'` for the closest allowed name, or an empty string."""
+    close = get_close_matches(name, list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def user_facing(main: Callable[P, None]) -> Callable[P, None]:
+    """Let an entry point end with one message and an exit code where the mistake is the user's.
+
+    Ctrl-C ends with 130, as shells expect, and says that nothing is lost.
+    """
+
+    @wraps(main)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except XalignError as error:
+            print(f"xalign: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            # Full disks, unwritable folders, lost file systems: the system's own words say it best.
+            where = f" ({error.filename})" if error.filename else ""
+            print(f"xalign: {error.strerror or error}{where}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("xalign: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            sys.exit(130)
+
+    return wrapped

@@ -1,0 +1,220 @@
+"""From the composed config to one frozen `Config`: ranges, cross-field rules, all mistakes at once.
+
+Imports neither torch nor transformers: a mistake is told within a second or two.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from xalign.config import (
+    AdapterMethod,
+    Centering,
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    InstructionSource,
+    LanguagesConfig,
+    ModelConfig,
+    StrategyName,
+    Task,
+)
+from xalign.errors import ConfigError, XalignError, did_you_mean
+from xalign.languages import canonical
+
+C = TypeVar("C", Config, EvaluateConfig)
+
+
+def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
+    """Validate a composed config as a whole and freeze it.
+
+    Raises:
+        ConfigError: everything that is wrong with it.
+    """
+    values: Any = (
+        OmegaConf.to_container(composed, resolve=True) if OmegaConf.is_config(composed) else composed
+    )
+    if missing := _missing(values):
+        raise ConfigError(f"{key}: required, but not given" for key in missing)
+    try:
+        config = TypeAdapter(schema).validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(_problem(e, schema) for e in error.errors()) from None
+    problems: list[str] = []
+    config = replace(
+        config,
+        model=_settled_model(config.model),
+        data=_settled_data(config.data),
+        languages=_canonical_languages(config.languages, problems),
+    )
+    problems += _model_rules(config.model)
+    problems += _data_rules(config)
+    problems += _benchmark_rules(config)
+    if isinstance(config, Config):
+        problems += _training_rules(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def plain(config: Config | EvaluateConfig) -> dict[str, Any]:
+    """The config as plain values, as written to `config.yaml`."""
+
+    def value_of(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: value_of(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [value_of(v) for v in value]
+        return value.value if isinstance(value, Enum) else value
+
+    result: dict[str, Any] = value_of(asdict(config))
+    return result
+
+
+def _missing(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys of the values that a preset leaves to the user ("???")."""
+    found = []
+    for key, value in values.items():
+        if value == "???":
+            found.append(prefix + key)
+        elif isinstance(value, dict):
+            found += _missing(value, f"{prefix}{key}.")
+    return found
+
+
+def _problem(error: ErrorDetails, schema: type) -> str:
+    """One pydantic error as: dotted key, value, what is allowed, nearest valid name."""
+    path = [str(part) for part in error["loc"]]
+    key, value = ".".join(path), error["input"]
+    match error["type"]:
+        case "unexpected_keyword_argument":
+            allowed = field_names(schema, path[:-1])
+            return f"{key}: unknown key{did_you_mean(path[-1], allowed)} (allowed: {', '.join(allowed)})"
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return f"{key}: required, but not given"
+        case "enum":
+            allowed = error["ctx"]["expected"].replace("'", "")
+            return one_of(key, str(value), allowed.replace(" or ", ", ").split(", "))
+        case _:
+            return f"{key}={value}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def one_of(key: str, value: str, allowed: list[str]) -> str:
+    """The message for a value outside a fixed set."""
+    return f"{key}={value}: must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
+
+
+def field_type(schema: type, path: list[str]) -> Any:
+    """Type of the field at a dotted path of a schema; None where there is no such path."""
+    kind: Any = schema
+    for part in path:
+        kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
+    return kind
+
+
+def field_names(schema: type, path: list[str]) -> list[str]:
+    """Names of the fields of the group at a dotted path; empty where there is no such group."""
+    kind = field_type(schema, path)
+    return [f.name for f in fields(kind)] if is_dataclass(kind) else []
+
+
+def _settled_model(model: ModelConfig) -> ModelConfig:
+    # `model.path=...` on the command line wins over the preset's artifact, whose depth says nothing of it.
+    if model.path and model.artifact:
+        return replace(model, artifact=None, depth=None, name=Path(model.path).name)
+    return model
+
+
+def _settled_data(data: DataConfig) -> DataConfig:
+    # Likewise a corpus of one's own wins over the preset's packages.
+    if data.packages and (data.path or data.hub):
+        name = Path(data.path).name if data.path else str(data.hub)
+        return replace(data, packages=[], name=name)
+    return data
+
+
+def _canonical_languages(languages: LanguagesConfig, problems: list[str]) -> LanguagesConfig:
+    def code(key: str, given: str) -> str:
+        try:
+            return canonical(given)
+        except XalignError as error:
+            problems.append(f"{key}={given}: {error}")
+            return given
+
+    return replace(
+        languages,
+        pivot=code("languages.pivot", languages.pivot),
+        targets=[code("languages.targets", t) for t in languages.targets],
+        unseen=[code("languages.unseen", u) for u in languages.unseen],
+    )
+
+
+def _model_rules(model: ModelConfig) -> Iterator[str]:
+    if model.pretrained and not (model.path or model.artifact):
+        yield "model.path: a pretrained model needs a hub id or a folder (or a preset: model=gemma3_270m)"
+    if not model.pretrained and "model_type" not in model.architecture:
+        yield "model.architecture: model.pretrained=false needs an architecture with a model_type"
+    if not model.pretrained and not model.tokenizer:
+        yield (
+            "model.tokenizer: model.pretrained=false needs a tokenizer "
+            "(bytes, gemma3_270m, smollm2_135m, a folder or a hub id)"
+        )
+
+
+def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
+    if not (config.data.path or config.data.packages or config.data.hub):
+        yield "data.path: required, but not given (or data.hub, or data.packages)"
+    if isinstance(config, Config) and not (config.instructions.path or config.instructions.hub):
+        source = config.instructions.source
+        if source is not InstructionSource.parallel:
+            yield f"instructions.path: required, but not given (the folder of instructions.source={source})"
+
+
+def _benchmark_rules(config: Config | EvaluateConfig) -> Iterator[str]:
+    if config.benchmark.own_text and not config.benchmark.path:
+        yield f"benchmark.path: required, but not given (the folder of {config.benchmark.name})"
+    elif Task.xcopa in config.benchmark.tasks and not config.benchmark.path:
+        yield "benchmark.path: the task xcopa needs the folder of the set (files <split>.<language>.jsonl)"
+
+
+def _training_rules(config: Config) -> Iterator[str]:
+    languages, loss, trainer = config.languages, config.loss, config.trainer
+    if not languages.targets:
+        yield "languages.targets=[]: at least one language is needed beside the pivot"
+    if languages.pivot in languages.targets:
+        yield f"languages.targets: {languages.pivot} is the pivot; it cannot be its own target"
+    for name, codes in (("targets", languages.targets), ("unseen", languages.unseen)):
+        for twice in sorted({c for c in codes if codes.count(c) > 1}):
+            yield f"languages.{name}: {twice} is given twice"
+    for both in sorted(set(languages.unseen) & {*languages.targets, languages.pivot}):
+        yield f"languages.unseen: {both} is also trained on"
+    if config.model.depth is not None and loss.layer is not None and loss.layer > config.model.depth:
+        yield f"loss.layer={loss.layer}: {config.model.name} has layers 0 to {config.model.depth}"
+    if loss.contrastive_weight == loss.instruction_weight == 0:
+        yield "loss.contrastive_weight=0 and loss.instruction_weight=0: nothing would be trained"
+    if loss.retention_weight > 0 and config.adapter.method is not AdapterMethod.lora:
+        yield (
+            f"loss.retention_weight={loss.retention_weight}: needs adapter=lora, whose adapters can be "
+            f"switched off to give the model before training (adapter.method={config.adapter.method})"
+        )
+    share, rest = divmod(trainer.batch_size, trainer.languages_per_batch)
+    if rest or (share < 2 and loss.centering is Centering.language):
+        yield (
+            f"trainer.languages_per_batch={trainer.languages_per_batch}: must divide "
+            f"trainer.batch_size={trainer.batch_size} into shares of at least 2"
+        )
+    elif trainer.languages_per_batch > len(languages.targets):
+        yield (
+            f"trainer.languages_per_batch={trainer.languages_per_batch}: "
+            f"there are {len(languages.targets)} languages.targets"
+        )
+    if trainer.devices > 1 and config.strategy.name is StrategyName.single:
+        yield f"trainer.devices={trainer.devices}: needs strategy=ddp"
+    if config.data.validation_fraction + config.data.test_fraction >= 1:
+        yield "data.validation_fraction + data.test_fraction: must leave something to train on"
