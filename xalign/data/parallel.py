@@ -1,0 +1,258 @@
+"""`ParallelCorpus`: rows with one text per language (many-way) and their provenance, on Arrow."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from xalign.cache import cache_dir, cached_dir
+from xalign.config import DataConfig, DataFormat
+from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
+from xalign.data.readers import gettext, hub, jsonl, lines, table
+from xalign.data.readers.files import existing, stem_and_suffix
+from xalign.data.rows import Row
+from xalign.errors import ConfigError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+READERS = {
+    DataFormat.gettext: gettext.read,
+    DataFormat.lines: lines.read,
+    DataFormat.table: table.read,
+    DataFormat.jsonl: jsonl.read,
+    DataFormat.hub: hub.read,
+}
+VERSION = "2"
+"""Raised whenever cleaning or a reader changes what comes out; part of the cache's key."""
+
+
+class ParallelCorpus:
+    """A table with the column `source` and one nullable text column a language."""
+
+    def __init__(self, table: datasets.Dataset, name: str) -> None:
+        self.table = table
+        self.name = name
+        self.languages: tuple[str, ...] = tuple(c for c in table.column_names if c != "source")
+        self._columns: dict[str, list[str | None]] = {}
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Row], name: str) -> "ParallelCorpus":
+        rows = list(rows)
+        languages = sorted({code for row in rows for code in row.texts})
+        columns: dict[str, list[str | None]] = {"source": [row.source for row in rows]}
+        columns |= {code: [row.texts.get(code) for row in rows] for code in languages}
+        features = datasets.Features({column: datasets.Value("string") for column in columns})
+        return cls(datasets.Dataset.from_dict(columns, features=features), name)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def texts(self, language: str) -> list[str | None]:
+        """The language's text of every row, None where it has none."""
+        if language not in self._columns:
+            present = language in self.languages
+            self._columns[language] = self.table[language][:] if present else [None] * len(self)
+        return self._columns[language]
+
+    def rows_with(self, *languages: str) -> np.ndarray:
+        """Indices of the rows that have all the languages."""
+        present = np.ones(len(self), dtype=bool)
+        for language in languages:
+            present &= np.array([text is not None for text in self.texts(language)], dtype=bool)
+        return np.flatnonzero(present)
+
+    def pairs(self, pivot: str, target: str) -> list[tuple[str, str]]:
+        """(pivot text, target text) of the rows that have both, in order."""
+        both = zip(self.texts(pivot), self.texts(target), strict=True)
+        return [(x, y) for x, y in both if x is not None and y is not None]
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "ParallelCorpus":
+        return ParallelCorpus(self.table.select(indices), self.name)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the content, the same in every process."""
+        digest = hashlib.sha256()
+        for language in self.languages:
+            digest.update(json.dumps([language, self.texts(language)], ensure_ascii=False).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Parts of a corpus that share no sentence in any language."""
+
+    train: ParallelCorpus
+    validation: ParallelCorpus
+    test: ParallelCorpus
+
+
+def load_corpus(
+    data: DataConfig, pivot: str, languages: Sequence[str]
+) -> tuple[ParallelCorpus, CleaningReport]:
+    """Read, clean and merge the corpus; from the cache where the same was read before.
+
+    Without `languages`, all that the source has are taken.
+
+    Raises:
+        ConfigError: no source is given, or a language has no pairs with the pivot.
+        DataError, ArtifactError: the source cannot be read.
+    """
+    if not (data.path or data.packages or data.hub):
+        raise ConfigError(["data: one of data.path, data.packages and data.hub must be given"])
+    format = _format(data)
+
+    def build(folder: Path) -> None:
+        report = CleaningReport()
+        wanted = [pivot, *languages] if languages else []
+        rows = READERS[format](data, wanted)
+        cleaned = clean(rows, data, pivot, languages or None, format is DataFormat.gettext, report)
+        merged = merge_by_pivot(cleaned, pivot, report)
+        rows_kept = _sample(merged, pivot, data.max_rows)
+        pairs_kept = sum(len(row.texts) - 1 for row in rows_kept)
+        report.drop("over data.max_rows", report.kept - pairs_kept)
+        report.kept = pairs_kept
+        corpus = ParallelCorpus.from_rows(rows_kept, data.name)
+        corpus.table.save_to_disk(folder / "table")
+        (folder / "cleaning.json").write_text(json.dumps(asdict(report)))
+
+    key = {
+        "version": VERSION,
+        "data": {k: v for k, v in asdict(data).items() if not k.endswith("_fraction")},
+        "format": format,
+        "pivot": pivot,
+        "languages": list(languages),
+        "files": _stamps(data),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    folder = cached_dir(cache_dir() / "corpora" / digest, build, f"corpus {data.name}", 200_000_000)
+    corpus = ParallelCorpus(datasets.load_from_disk(folder / "table"), data.name)
+    report = CleaningReport(**json.loads((folder / "cleaning.json").read_text()))
+    _require_languages(corpus, pivot, languages, data)
+    return corpus, report
+
+
+def load_test_set(data: DataConfig, pivot: str, languages: Sequence[str]) -> ParallelCorpus:
+    """A benchmark's text as it is: in the files' own order, nothing merged, only empty sides left out.
+
+    Raises:
+        ConfigError: a language has no pairs with the pivot.
+        DataError: the set cannot be read.
+    """
+    wanted = [pivot, *languages] if languages else []
+    rows = []
+    for row in READERS[_format(data)](data, wanted):
+        texts = {code: plain(text) for code, text in row.texts.items() if plain(text)}
+        if pivot in texts and len(texts) > 1:
+            rows.append(Row(row.source, texts))
+    corpus = ParallelCorpus.from_rows(rows, data.name)
+    _require_languages(corpus, pivot, languages, data)
+    return corpus
+
+
+def split_corpus(
+    corpus: ParallelCorpus, pivot: str, validation_fraction: float, test_fraction: float
+) -> Splits:
+    """Split by a hash of the pivot sentence, so that the split depends neither on order nor on seed.
+
+    A row whose text in ANY language occurs in a split held out before it is dropped: nothing held out
+    is trained on, in no language.
+    """
+    places: list[list[int]] = [[], [], []]  # test, validation, train
+    for index, text in enumerate(corpus.texts(pivot)):
+        draw = _uniform(normal_form(text or ""))
+        places[0 if draw < test_fraction else 1 if draw < test_fraction + validation_fraction else 2].append(
+            index
+        )
+    seen: set[tuple[str, str]] = set()
+    kept: list[list[int]] = []
+    for indices in places:
+        own = [{(c, normal_form(t)) for c in corpus.languages if (t := corpus.texts(c)[i])} for i in indices]
+        kept.append([i for i, texts in zip(indices, own, strict=True) if not texts & seen])
+        seen |= set().union(*own) if own else set()
+    dropped = len(corpus) - sum(map(len, kept))
+    log.info(
+        "split by %s sentence: %s to train, %s validation, %s test; "
+        "%s dropped that share a text with one held out",
+        pivot,
+        *(f"{len(k):,}" for k in reversed(kept)),
+        f"{dropped:,}",
+    )
+    test, validation, train = (corpus.select(k) for k in kept)
+    return Splits(train, validation, test)
+
+
+def _sample(rows: list[Row], pivot: str, size: int | None) -> list[Row]:
+    """`size` rows, in order, chosen by a hash of the pivot text: the first ones may all be of one language.
+
+    The hash must not be that of the split, or what is kept would all be held out.
+    """
+    if size is None or len(rows) <= size:
+        return rows
+    draws = np.array([_uniform(f"sample {row.texts[pivot]}") for row in rows])
+    return [rows[i] for i in np.sort(np.argsort(draws, kind="stable")[:size])]
+
+
+def _uniform(text: str) -> float:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _format(data: DataConfig) -> DataFormat:
+    if data.format is not DataFormat.auto:
+        return data.format
+    if data.path is None:
+        return DataFormat.gettext if data.packages else DataFormat.hub
+    path = Path(data.path).expanduser()
+    if path.is_dir():
+        names = [p.name for p in path.iterdir() if p.is_file()]
+        if any(path.rglob("*.po")) or any(n.endswith(".whl") for n in names):
+            return DataFormat.gettext
+        endings = {stem_and_suffix(Path(n))[1] for n in names}
+    else:
+        endings = {stem_and_suffix(path)[1]}
+    for format, known in _ENDINGS.items():
+        if endings & known:
+            return format
+    if path.suffix or path.is_dir():
+        existing(path)
+    return DataFormat.lines
+
+
+_ENDINGS = {
+    DataFormat.gettext: {"whl", "po"},
+    DataFormat.table: {"tsv", "csv"},
+    DataFormat.jsonl: {"jsonl", "ndjson"},
+}
+
+
+def _stamps(data: DataConfig) -> list[tuple[str, int, int]]:
+    """Name, size and time of every local file: what the cache must notice."""
+    if not data.path:
+        return []
+    path = Path(data.path).expanduser()
+    beside: Iterator[Path] = path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.name}*")
+    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(beside) if p.is_file()]
+
+
+def _require_languages(
+    corpus: ParallelCorpus, pivot: str, languages: Sequence[str], data: DataConfig
+) -> None:
+    counts = {c: len(corpus.rows_with(pivot, c)) for c in corpus.languages if c != pivot}
+    available = {c: n for c, n in sorted(counts.items(), key=lambda item: -item[1]) if n}
+    missing = [c for c in languages if c not in available]
+    if not missing and available:
+        return
+    listed = ", ".join(f"{c} {n:,}" for c, n in available.items()) or "none"
+    if not missing:
+        raise ConfigError([f"languages.pivot={pivot}: {data.name} has no pairs with it"])
+    raise ConfigError(
+        f"languages={code}: no pairs with {pivot} in {data.name} (of those asked for, it has: {listed})"
+        f"{did_you_mean(code, available)}"
+        for code in missing
+    )

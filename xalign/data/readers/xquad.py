@@ -1,0 +1,38 @@
+"""Parallel question answering in SQuAD's layout (`xquad.<language>.json`) as instructions.
+
+Question = instruction, context = input, first answer = output; joined by the question's id.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from xalign.config import InstructionsConfig
+from xalign.data.readers.files import read_text
+from xalign.data.readers.instruction_files import files_by_language
+from xalign.data.rows import InstructionRow, Turn
+from xalign.errors import ConfigError, DataError
+
+
+def read(config: InstructionsConfig, languages: Sequence[str]) -> Iterator[InstructionRow]:
+    """Rows of `instructions.path` in the given languages; a question may lack some of them."""
+    if config.path is None:
+        raise ConfigError(["instructions.path: the folder with xquad.<language>.json must be given"])
+    turns: dict[str, dict[str, Turn]] = {}
+    for code, path in files_by_language(config.path, ["json"], languages).items():
+        for question, turn in _questions(path):
+            turns.setdefault(question, {})[code] = turn
+    for question, by_language in turns.items():
+        yield InstructionRow(question, by_language)
+
+
+def _questions(path: Path) -> Iterator[tuple[str, Turn]]:
+    try:
+        content = json.loads(read_text(path))
+        for article in content["data"]:
+            for paragraph in article["paragraphs"]:
+                for asked in paragraph["qas"]:
+                    answer = asked["answers"][0]["text"]
+                    yield asked["id"], Turn(asked["question"], paragraph["context"], answer)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"'{path}' is not in SQuAD's layout: {error!r}") from None

@@ -1,0 +1,109 @@
+"""Contrastive batches: languages by temperature, no sentence twice, all a function of (seed, step)."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xalign.data.cleaning import normal_form
+from xalign.data.parallel import ParallelCorpus
+from xalign.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sentence and its translation; equal keys mark texts that count as the same sentence."""
+
+    source: str
+    target: str
+    target_language: str
+    source_key: int
+    target_key: int
+
+
+class PairSampler:
+    """Draws the global batch of a step, of which every rank takes its part.
+
+    Raises:
+        ConfigError: a language has too few different pairs for its share of a batch (at the first batch).
+    """
+
+    def __init__(
+        self,
+        corpus: ParallelCorpus,
+        pivot: str,
+        targets: Sequence[str],
+        *,
+        batch_size: int,
+        languages_per_batch: int,
+        temperature: float,
+        seed: int,
+    ) -> None:
+        self.targets = list(targets)
+        self.batch_size, self.languages_per_batch, self.seed = batch_size, languages_per_batch, seed
+        self.pairs = {
+            target: [Pair(x, y, target, text_key(x), text_key(y)) for x, y in corpus.pairs(pivot, target)]
+            for target in self.targets
+        }
+        self.distinct = {
+            target: min(len({p.source_key for p in pairs}), len({p.target_key for p in pairs}))
+            for target, pairs in self.pairs.items()
+        }
+        self.probabilities = language_probabilities([len(self.pairs[t]) for t in self.targets], temperature)
+
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> list[Pair]:
+        """This rank's `batch_size` pairs of the step, one language after another.
+
+        The rank takes its part of every language's share, so that the ranks' batches together are the
+        global batch of `batch_size * ranks` pairs.
+        """
+        share = self.batch_size // self.languages_per_batch
+        # All languages at every step: a rare one would else stop a run after hours.
+        problems = [self._too_few(t, share * ranks, n) for t, n in self.distinct.items() if n < share * ranks]
+        if problems:
+            raise ConfigError(problems)
+        rng = np.random.default_rng([self.seed, step])
+        languages = rng.choice(
+            self.targets, size=self.languages_per_batch, replace=False, p=self.probabilities
+        )
+        used: set[tuple[str, int]] = set()
+        mine: list[Pair] = []
+        for language in languages:
+            drawn = self._draw(str(language), share * ranks, rng, used)
+            mine += drawn[rank * share : (rank + 1) * share]
+        return mine
+
+    def _draw(
+        self, language: str, count: int, rng: np.random.Generator, used: set[tuple[str, int]]
+    ) -> list[Pair]:
+        """`count` pairs of a language, none of whose sides is in `used`, to which they are added."""
+        pairs = self.pairs[language]
+        drawn: list[Pair] = []
+        for index in rng.permutation(len(pairs)):
+            pair = pairs[index]
+            sides = {("source", pair.source_key), ("target", pair.target_key)}
+            if not sides & used:
+                used |= sides
+                drawn.append(pair)
+                if len(drawn) == count:
+                    return drawn
+        raise ConfigError([self._too_few(language, count, len(drawn))])
+
+    def _too_few(self, language: str, count: int, found: int) -> str:
+        return (
+            f"trainer.batch_size={self.batch_size}: a batch takes {count} pairs of '{language}' over all "
+            f"ranks, but only {found} different ones are there; lower it, or drop the language"
+        )
+
+
+def text_key(text: str) -> int:
+    """A number (63 bits) that is equal for texts that count as the same sentence."""
+    digest = hashlib.blake2b(normal_form(text).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def language_probabilities(counts: Sequence[int], temperature: float) -> np.ndarray:
+    """count ** temperature, normalised: 1 draws as found, 0 uniformly (Conneau & Lample 2019, sec. 3.1)."""
+    weights = np.asarray(counts, dtype=np.float64) ** temperature
+    return weights / weights.sum()
