@@ -1,0 +1,169 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_backbone
+
+from xalign.config import BenchmarkConfig, Pooling, Task
+from xalign.data.parallel import ParallelCorpus
+from xalign.data.rows import Row
+from xalign.errors import DataError
+from xalign.evaluation import evaluate as module
+from xalign.evaluation.cache import cached_evaluation
+from xalign.evaluation.evaluate import Measurement, evaluate
+from xalign.evaluation.results import Evaluation
+
+SENTENCES = [f"sentence {i} of the test" for i in range(12)]
+ROWS = [
+    {"en": s, "de": f"Satz {i}"} | ({"fr": f"phrase {i}"} if i < 9 else {}) for i, s in enumerate(SENTENCES)
+]
+ROWS += [{"en": SENTENCES[0].upper(), "fr": "double"}, {"en": "alone", "sw": "peke yake"}]
+CORPUS = ParallelCorpus.from_rows([Row("test", texts) for texts in ROWS], "test")
+SHOWN = ParallelCorpus.from_rows(
+    [
+        Row("test", {"en": x, "de": y})
+        for x, y in [("show", "zeigen"), ("hide", "verbergen"), ("go", "gehen")]
+    ],
+    "shown",
+)
+TEXT_TASKS = [Task.retrieval, Task.mexa, Task.translation_choice, Task.bits_per_byte]
+
+
+def run(
+    corpus: ParallelCorpus | None = CORPUS, languages: tuple[str, ...] = ("de", "fr", "sw"), **changes: Any
+) -> Measurement:
+    options = {"name": "held", "tasks": TEXT_TASKS, "batch_tokens": 256} | changes
+    return evaluate(
+        tiny_backbone("llama", max_position_embeddings=512),
+        BenchmarkConfig(**options),
+        corpus,
+        SHOWN,
+        model="tiny",
+        pivot="en",
+        languages=languages,
+        aligned_layer=2,
+        seed=0,
+        dtype=torch.float32,
+    )
+
+
+def test_rows_records_and_picture_of_every_task(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    measurement = run()
+    evaluation = measurement.evaluation
+    # What a set of sentences is made to ask is a benchmark of its own.
+    names = {task: task if task == "translation_choice" else "held" for task in TEXT_TASKS}
+    assert set(evaluation.items) == {f"{name}.{task}" for task, name in names.items()}
+    shape = {(r.metric, r.layer, r.shots): 0 for r in evaluation.results if r.language == "de"}
+    layered = ["retrieval@1", "retrieval@1_centred", "mexa", "mexa_centred"]
+    summaries = ["retrieval@1_best", "mexa_max", "mexa_mean"]
+    assert set(shape) == {
+        *((m, layer, None) for m in layered for layer in range(5)),
+        *((m + c, None, None) for m in summaries for c in ("", "_centred")),
+        ("accuracy", None, 2),
+        ("accuracy_norm", None, 2),
+        ("bits_per_byte", None, None),
+    }
+    n = {(r.metric, r.language): r.n for r in evaluation.results}
+    assert (n["retrieval@1", "de"], n["mexa", "fr"]) == (12, 9)
+    assert (n["bits_per_byte", "en"], n["bits_per_byte", "sw"]) == (14, 1)
+    assert "fewer than two pairs en-sw: not measured" in caplog.text
+    assert ("retrieval@1", "sw") not in n
+
+    row = next(r for r in evaluation.results if (r.metric, r.language, r.layer) == ("retrieval@1", "fr", 3))
+    own = [
+        r for r in evaluation.items["held.retrieval"] if (r["metric"], r["language"]) == ("retrieval@1", "fr")
+    ]
+    assert row.value == pytest.approx(np.mean([(r["forward"][3] + r["backward"][3]) / 2 for r in own]))
+
+    assert measurement.picture is not None
+    assert (
+        len(measurement.picture.vectors) == 12 + 12 + 9 + 1 + 1
+    )  # en de fr, and fr's double with its English
+    evaluation.write(tmp_path / "before.json")
+    assert Evaluation.read(tmp_path / "before.json") == evaluation
+
+
+def test_best_layer_is_each_languages_own() -> None:
+    results = run(tasks=[Task.retrieval]).evaluation.results
+    for language in ("de", "fr"):
+        layers = [r.value for r in results if (r.metric, r.language) == ("retrieval@1", language)]
+        best = next(r for r in results if (r.metric, r.language) == ("retrieval@1_best", language))
+        assert (best.value, best.layer) == (max(layers), None)
+
+
+def test_representations_are_computed_once_a_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Pooling] = []
+    original = module.represent
+
+    def counted(*args: Any, **options: Any) -> torch.Tensor:
+        calls.append(args[2])
+        assert len(args[1]) == len(set(args[1]))
+        return original(*args, **options)
+
+    monkeypatch.setattr(module, "represent", counted)
+    evaluation = run(tasks=[Task.retrieval, Task.mexa], poolings=[Pooling.mean, Pooling.last]).evaluation
+    assert calls == [Pooling.mean, Pooling.last]
+    metrics = {r.metric for r in evaluation.results}
+    assert {
+        "retrieval@1_last",
+        "retrieval@1_centred_last",
+        "mexa_max_centred_last",
+        "retrieval@1_best",
+    } <= metrics
+
+
+def test_limits() -> None:
+    evaluation = run(limit=8, choice_limit=3, languages=("de",)).evaluation
+    assert {(r.metric, r.language): r.n for r in evaluation.results if r.layer is None} == {
+        **{(m + c, "de"): 8 for m in ("retrieval@1_best", "mexa_max", "mexa_mean") for c in ("", "_centred")},
+        **{(m, "de"): 3 for m in ("accuracy", "accuracy_norm")},
+        **{("bits_per_byte", lang): 8 for lang in ("en", "de")},
+    }
+
+
+def test_xcopa_needs_no_corpus(shared_data: Path) -> None:
+    evaluation = run(
+        None, tasks=[Task.xcopa], path=str(shared_data / "xcopa"), split="val", languages=("tur",), limit=2
+    ).evaluation
+    assert sum(r.metric == "accuracy" for r in evaluation.results) == 11
+    assert all(r.n == 2 and r.shots == 0 for r in evaluation.results)
+
+
+def test_what_is_missing_is_said_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "represent", None)
+    with pytest.raises(DataError, match="'retrieval' needs parallel text, and 'held' has none"):
+        run(None, tasks=[Task.retrieval])
+    with pytest.raises(DataError, match="no text in 'ger'; it has de, en, fr, sw"):
+        run(languages=("de", "ger"))
+    with pytest.raises(DataError, match=r"benchmark\.path: XCOPA needs the folder"):
+        run(tasks=[Task.retrieval, Task.xcopa])
+    with pytest.raises(DataError, match="no pairs of 'en' with sw"):
+        run(languages=("sw",))
+    monkeypatch.setitem(globals(), "SHOWN", None)
+    with pytest.raises(DataError, match=r"benchmark\.shots=2: 'held' has no text for demonstrations"):
+        run()
+
+
+def test_measurement_is_kept_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path))
+    calls: list[int] = []
+
+    def compute() -> Measurement:
+        calls.append(1)
+        return run(tasks=[Task.retrieval])
+
+    first = cached_evaluation({"model": "a", "seed": 0}, compute)
+    again = cached_evaluation({"seed": 0, "model": "a"}, compute)
+    assert len(calls) == 1
+    assert again.evaluation == first.evaluation
+    assert first.picture is not None
+    assert again.picture is not None
+    np.testing.assert_array_equal(again.picture.vectors, first.picture.vectors)
+    cached_evaluation({"model": "a", "seed": 1}, compute)
+    assert len(calls) == 2
+    next(tmp_path.glob("evaluations/*/evaluation.json")).write_text("{")
+    for seed in (0, 1):
+        assert cached_evaluation({"model": "a", "seed": seed}, compute).evaluation == first.evaluation
+    assert len(calls) == 3

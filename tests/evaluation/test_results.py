@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xalign.errors import DataError
+from xalign.evaluation.results import Evaluation, Result, standard_error, summary_name
+
+ROW = Result(
+    benchmark="held out",
+    language="zh-Hant",
+    metric="retrieval@1",
+    value=0.5,
+    stderr=0.1,
+    n=4,
+    layer=2,
+    version="1",
+)
+EVALUATION = Evaluation(
+    "m/äé", [ROW], {"held out.retrieval": [{"language": "th", "index": 0, "forward": [0, 1]}]}
+)
+
+
+def test_reads_what_it_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "before.json"
+    EVALUATION.write(path)
+    assert Evaluation.read(path) == EVALUATION
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "before.held_out.retrieval.items.jsonl",
+        "before.json",
+    ]
+
+
+def test_items_of_an_earlier_evaluation_under_the_same_name_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "after.json"
+    EVALUATION.write(path)
+    Evaluation("m", [ROW], {}).write(path)
+    assert Evaluation.read(path).items == {}
+
+
+def test_interrupted_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "before.json"
+    EVALUATION.write(path)
+    with pytest.raises(ValueError, match="JSON"):
+        Evaluation("m", [Result(**{**vars(ROW), "value": float("nan")})], EVALUATION.items).write(path)
+    assert Evaluation.read(path) == EVALUATION
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"model": "m", "results": [{"metric": 1}]}', "\x00\x01"])
+def test_damaged_file_is_one_message(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "before.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"before\.json"):
+        Evaluation.read(path)
+
+
+def test_missing_items_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "before.json"
+    EVALUATION.write(path)
+    (tmp_path / "before.held_out.retrieval.items.jsonl").unlink()
+    with pytest.raises(DataError, match=r"held_out\.retrieval\.items\.jsonl: no such file"):
+        Evaluation.read(path)
+
+
+def test_standard_error_by_hand() -> None:
+    # Values 0, 0, 1, 1: variance 1/3 with n - 1, over n = 4.
+    assert standard_error([0, 0, 1, 1]) == pytest.approx(np.sqrt(1 / 12))
+    assert standard_error([1]) is None
+
+
+def test_summary_name_stands_before_the_variant() -> None:
+    assert summary_name("retrieval@1", "best") == "retrieval@1_best"
+    assert summary_name("mexa_centred_weighted_mean", "max") == "mexa_max_centred_weighted_mean"

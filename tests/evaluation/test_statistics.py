@@ -1,0 +1,213 @@
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, bootstrap
+
+from xalign.errors import DataError
+from xalign.evaluation.results import Evaluation, Record, Result
+from xalign.evaluation.statistics import Comparison, compare, holm, mcnemar, write_comparisons
+
+
+def retrieval(language: str, forward: np.ndarray, metric: str = "retrieval@1") -> list[Record]:
+    return [
+        {"language": language, "index": i, "metric": metric, "forward": f.tolist(), "backward": f.tolist()}
+        for i, f in enumerate(forward)
+    ]
+
+
+def answers(language: str, right: list[bool]) -> list[Record]:
+    return [
+        {"language": language, "index": i, "gold": 1, "prediction": int(r), "prediction_norm": 1}
+        for i, r in enumerate(right)
+    ]
+
+
+def evaluation(items: dict[str, list[Record]]) -> Evaluation:
+    return Evaluation("m", [], items)
+
+
+def by_language(rows: list[Comparison], metric: str, layer: int | None = None) -> dict[str, Comparison]:
+    return {r.language: r for r in rows if (r.metric, r.layer) == (metric, layer)}
+
+
+def test_mcnemar_is_the_binomial_test_of_the_changes() -> None:
+    before = np.array([0] * 12 + [1] * 3 + [1] * 40 + [0] * 5, float)
+    after = np.array([1] * 12 + [0] * 3 + [1] * 40 + [0] * 5, float)
+    assert mcnemar(before, after) == pytest.approx(binomtest(12, 15).pvalue)
+    assert mcnemar(before, before) == 1.0
+
+
+def test_holm_by_hand() -> None:
+    # 0.01 * 4, 0.02 * 3, max(0.06, 0.03 * 2), max(0.06, 0.5).
+    assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+def test_accuracy_rows_use_mcnemar_and_holm_over_languages() -> None:
+    old = {"de": [False] * 10 + [True] * 20, "fr": [False, True] * 10, "sw": [True] * 5 + [False] * 15}
+    new = {
+        "de": [True] * 9 + [False] * 3 + [True] * 18,
+        "fr": [False, True] * 10,
+        "sw": [True] * 8 + [False] * 12,
+    }
+    rows = compare(
+        evaluation({"my.set.xcopa": [r for lang, v in old.items() for r in answers(lang, v)]}),
+        evaluation({"my.set.xcopa": [r for lang, v in new.items() for r in answers(lang, v)]}),
+        aligned_layer=0,
+        seed=0,
+    )
+    got = by_language(rows, "accuracy")
+    assert list(got) == ["de", "fr", "sw", "mean"]
+    assert {r.benchmark for r in rows} == {"my.set"}
+    p = {"de": binomtest(9, 11).pvalue, "fr": 1.0, "sw": binomtest(3, 3).pvalue}
+    assert {k: got[k].p_value for k in p} == pytest.approx(p)
+    assert got["de"].p_adjusted == pytest.approx(3 * p["de"])
+    assert (got["fr"].low, got["fr"].high, got["fr"].difference) == (0, 0, 0)
+    assert got["de"].difference == pytest.approx(7 / 30)
+    assert got["mean"].difference == pytest.approx((7 / 30 + 0 + 3 / 20) / 3)
+    assert got["mean"].n == 70
+
+
+def test_interval_agrees_with_scipy_and_p_with_all_exchanges() -> None:
+    rng = np.random.default_rng(3)
+    old = rng.integers(0, 2, (12, 1))
+    new = np.maximum(old, rng.integers(0, 2, (12, 1)))
+    rows = compare(
+        evaluation({"t.retrieval": retrieval("de", old)}),
+        evaluation({"t.retrieval": retrieval("de", new)}),
+        0,
+        0,
+    )
+    row = by_language(rows, "retrieval@1", 0)["de"]
+    gain = (new - old)[:, 0]
+    reference = bootstrap((gain,), np.mean, method="percentile", n_resamples=20000).confidence_interval
+    assert (row.low, row.high) == pytest.approx((reference.low, reference.high), abs=0.09)
+    exchanges = [np.dot(signs, gain) for signs in itertools.product([-1, 1], repeat=12)]
+    exact = np.mean([abs(s) >= abs(gain.sum()) for s in exchanges])
+    assert row.p_value == pytest.approx(exact, abs=0.03)
+
+
+def test_layers_compared_and_figures_over_all_layers() -> None:
+    old = {"de": np.tile([0, 1, 0], (20, 1)), "fr": np.tile([0, 0, 1], (20, 1))}
+    old["fr"][:8, 1] = 1
+    old["fr"][:12, 2] = 0
+    new = {lang: np.ones((20, 3), int) for lang in old}
+    rows = compare(
+        evaluation({"t.retrieval": [r for lang in old for r in retrieval(lang, old[lang])]}),
+        evaluation({"t.retrieval": [r for lang in old for r in retrieval(lang, new[lang])]}),
+        aligned_layer=2,
+        seed=0,
+    )
+    # Means before: 0, 0.7, 0.2. Aligned is 2, best of the mean is 1; each language's own best is 1 and 0.4.
+    assert dict.fromkeys((r.metric, r.layer) for r in rows) == dict.fromkeys(
+        [("retrieval@1", 2), ("retrieval@1", 1), ("retrieval@1_best", None)]
+    )
+    best = by_language(rows, "retrieval@1_best")
+    assert [best[lang].before for lang in ("de", "fr", "mean")] == pytest.approx([1.0, 0.4, 0.7])
+    assert [best[lang].after for lang in ("de", "fr", "mean")] == [1.0, 1.0, 1.0]
+    assert by_language(rows, "retrieval@1", 2)["mean"].before == pytest.approx(0.2)
+
+
+def test_mexa_has_maximum_and_mean_over_layers() -> None:
+    def hits(values: list[list[int]]) -> Evaluation:
+        records = [
+            {"language": "de", "index": i, "metric": "mexa_centred_last", "hits": v}
+            for i, v in enumerate(values)
+        ]
+        return evaluation({"t.mexa": records})
+
+    rows = compare(hits([[0, 1], [0, 0]]), hits([[1, 1], [0, 1]]), aligned_layer=1, seed=0)
+    figures = {(r.metric, r.layer): (r.before, r.after) for r in rows if r.language == "de"}
+    assert figures == {
+        ("mexa_centred_last", 1): (0.5, 1.0),
+        ("mexa_max_centred_last", None): (0.5, 1.0),
+        ("mexa_mean_centred_last", None): (0.25, 0.75),
+    }
+
+
+def bits(factor: Callable[[int], float]) -> Evaluation:
+    sizes = np.random.default_rng(0).integers(10, 90, 80)
+    records = [
+        {"language": "en", "index": i, "bits": 2.0 * s * factor(i), "bytes": int(s)}
+        for i, s in enumerate(sizes)
+    ]
+    return evaluation({"t.bits_per_byte": records})
+
+
+def test_bits_per_byte_is_a_ratio_of_sums() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.03, 80)
+    same = compare(bits(lambda i: 1), bits(lambda i: 1 + noise[i]), 0, 0)[0]
+    worse = compare(bits(lambda i: 1), bits(lambda i: 1.02 + noise[i]), 0, 0)[0]
+    assert worse.before == pytest.approx(2.0)
+    assert same.p_value > 0.05 > worse.p_value
+    assert worse.low > 0
+    assert same.low < 0 < same.high
+    assert worse.low < worse.difference < worse.high
+
+
+def test_tests_keep_their_level_and_intervals_cover() -> None:
+    """No change: about 5 % of p-values under 0.05; a true change of 0.2: in about 95 % of intervals."""
+    rng = np.random.default_rng(5)
+    old, null, gain = {}, {}, {}
+    for k in range(200):
+        old[f"l{k}"], null[f"l{k}"] = rng.random((2, 60, 1)) < 0.5
+        # 0.5 -> 0.7, half of the items keep their value.
+        gain[f"l{k}"] = np.where(rng.random((60, 1)) < 0.4, True, old[f"l{k}"])
+
+    def of(values: dict[str, np.ndarray]) -> Evaluation:
+        return evaluation(
+            {"t.retrieval": [r for k, v in values.items() for r in retrieval(k, v.astype(int))]}
+        )
+
+    same = [r for r in compare(of(old), of(null), 0, 0) if r.layer == 0 and r.language != "mean"]
+    assert 0.01 <= np.mean([r.p_value < 0.05 for r in same]) <= 0.10
+    better = [r for r in compare(of(old), of(gain), 0, 0) if r.layer == 0 and r.language != "mean"]
+    assert 0.88 <= np.mean([r.low <= 0.2 <= r.high for r in better]) <= 0.99
+
+
+def test_same_seed_same_rows_whatever_else_is_compared() -> None:
+    rng = np.random.default_rng(0)
+    old, new = (rng.integers(0, 2, (30, 2)) for _ in range(2))
+    one = compare(
+        evaluation({"t.retrieval": retrieval("de", old)}),
+        evaluation({"t.retrieval": retrieval("de", new)}),
+        1,
+        0,
+    )
+    two = compare(
+        evaluation({"t.retrieval": retrieval("ar", new) + retrieval("de", old)}),
+        evaluation({"t.retrieval": retrieval("ar", old) + retrieval("de", new)}),
+        1,
+        0,
+    )
+    assert by_language(one, "retrieval@1", 1)["de"].low == by_language(two, "retrieval@1", 1)["de"].low
+
+
+def test_comparisons_are_written_as_json(tmp_path: Path) -> None:
+    rows = compare(bits(lambda i: 1), bits(lambda i: 1.02), 0, 0)
+    write_comparisons(rows, tmp_path / "evaluation" / "comparison.json")
+    read = json.loads((tmp_path / "evaluation" / "comparison.json").read_text())
+    assert [Comparison(**row) for row in read] == rows
+
+
+def test_other_items_layers_and_versions_are_refused() -> None:
+    ones = np.ones((4, 3), int)
+    base = evaluation({"t.retrieval": retrieval("de", ones)})
+    for other in (retrieval("de", ones[:3]), retrieval("de", ones[:, :2])):
+        with pytest.raises(DataError, match="did not measure the same items"):
+            compare(base, evaluation({"t.retrieval": other}), 1, 0)
+    with pytest.raises(DataError, match="aligned layer 3: the evaluation has layers 0 to 2"):
+        compare(base, base, 3, 0)
+
+    def version(number: str) -> Evaluation:
+        row = Result(
+            benchmark="t", language="de", metric="mexa", value=0, stderr=0, n=1, layer=0, version=number
+        )
+        return Evaluation("m", [row], base.items)
+
+    with pytest.raises(DataError, match="version 1 of the task before, 2 after"):
+        compare(version("1"), version("2"), 1, 0)

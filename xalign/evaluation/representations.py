@@ -1,0 +1,144 @@
+"""Sentence vectors of all layers for many texts, and the few that the report draws.
+
+Shapes: N texts, L blocks, D hidden size.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xalign.config import Pooling
+from xalign.data.collate import encode, pad
+from xalign.evaluation.progress import Advance
+from xalign.models.backbone import Backbone, evaluating
+
+
+def represent(
+    backbone: Backbone,
+    texts: Sequence[str],
+    pooling: Pooling,
+    *,
+    max_length: int,
+    batch_tokens: int,
+    advance: Advance = lambda count: None,
+) -> Tensor:
+    """Vectors (N, L + 1, D), float32, on the CPU, in the order of the texts.
+
+    A text that occurs several times is run once. Texts are cut to `max_length` tokens and run in
+    batches of at most `batch_tokens` padded tokens; `advance` counts distinct texts.
+    """
+    position = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    rows = encode(backbone.tokenizer, list(position), max_length)
+    vectors: Tensor | None = None
+    with evaluating(backbone):
+        for batch in batches([len(row) for row in rows], batch_tokens):
+            tokens = pad(backbone.tokenizer, [rows[i] for i in batch]).to(backbone.device)
+            vectors_BLD = backbone.represent_all_layers(tokens, pooling).cpu()
+            if vectors is None:
+                vectors = torch.empty(len(rows), *vectors_BLD.shape[1:])
+            vectors[batch] = vectors_BLD
+            advance(len(batch))
+    assert vectors is not None, "no texts"
+    return vectors if len(position) == len(texts) else vectors[[position[text] for text in texts]]
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices in groups of similar length, longest first, each of at most `budget` padded tokens.
+
+    A row longer than the budget is alone in its group.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not groups or (len(groups[-1]) + 1) * lengths[groups[-1][0]] > budget:
+            groups.append([])
+        groups[-1].append(index)
+    return groups
+
+
+@contextmanager
+def computing_in(backbone: Backbone, dtype: torch.dtype) -> Iterator[None]:
+    """The model's matrix products in `dtype` inside; the former arithmetic afterwards."""
+    former, backbone.compute_dtype = backbone.compute_dtype, dtype
+    try:
+        yield
+    finally:
+        backbone.compute_dtype = former
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Points of the two-dimensional picture: one a sentence and language, at the aligned layer.
+
+    `vectors` (N, D) are float16, all divided by their mean norm, which float16 could not hold for every
+    model. Translations of each other have the same number in `sentences` (N,).
+    """
+
+    vectors: NDArray[np.float16]
+    languages: list[str]
+    sentences: list[int]
+    texts: list[str]
+
+    def write(self, path: Path) -> None:
+        """Write an `.npz` file, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp.npz")
+        np.savez_compressed(
+            temporary,
+            vectors=self.vectors,
+            languages=np.array(self.languages),
+            sentences=np.array(self.sentences),
+            texts=np.array(self.texts),
+        )
+        temporary.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Picture":
+        """Read what `write` wrote."""
+        with np.load(path) as file:
+            return cls(
+                file["vectors"],
+                file["languages"].tolist(),
+                file["sentences"].tolist(),
+                file["texts"].tolist(),
+            )
+
+
+def choose_points(
+    pairs: dict[str, list[tuple[str, str]]], pivot: str, limit: int
+) -> list[tuple[int, str, str]]:
+    """(sentence, language, text) of at most `limit` points, from pairs (pivot text, text) by language.
+
+    Sentences with the most languages come first; among equals those that stand early in their
+    language's list, so that every language gets its share where no sentence is in all of them.
+    """
+    translations: dict[str, dict[str, str]] = {}
+    first: dict[str, int] = {}
+    for language, rows in pairs.items():
+        for rank, (source, target) in enumerate(rows):
+            translations.setdefault(source, {})[language] = target
+            first[source] = min(rank, first.get(source, rank))
+    points: list[tuple[int, str, str]] = []
+    ordered = sorted(translations, key=lambda s: (-len(translations[s]), first[s]))
+    for number, source in enumerate(ordered):
+        sentence = [(number, pivot, source), *((number, lang, t) for lang, t in translations[source].items())]
+        if len(points) + len(sentence) > limit:
+            break
+        points.extend(sentence)
+    return points
+
+
+def draw(points: list[tuple[int, str, str]], vectors_ND: Tensor) -> Picture:
+    """The picture of chosen points and their vectors (N, D)."""
+    scaled = vectors_ND / vectors_ND.norm(dim=1).mean().clamp(min=torch.finfo(torch.float32).tiny)
+    return Picture(
+        scaled.numpy().astype(np.float16),
+        [p[1] for p in points],
+        [p[0] for p in points],
+        [p[2] for p in points],
+    )
