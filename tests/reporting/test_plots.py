@@ -1,0 +1,81 @@
+"""Projection, smoothing and drawing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xalign.reporting.losses import losses, smooth
+from xalign.reporting.plots import languages, retrieval_by_layer
+from xalign.reporting.run_folder import load_run
+from xalign.reporting.sentences import MAX_POINTS, group_texts, project
+
+
+def test_smooth_is_a_centred_mean_that_skips_nan() -> None:
+    smoothed = smooth(np.array([1.0, 2.0, np.nan, 4.0, 5.0]), 3)
+    assert smoothed.tolist() == [1.5, 1.5, 3.0, 4.5, 4.5]
+
+
+def test_curve_holds_the_means(run_dir: Path) -> None:
+    run = load_run(run_dir)
+    figure = retrieval_by_layer(run)
+    assert figure is not None
+    assert run.after is not None
+    axes = figure.axes[0]
+    expected = list(run.after.mean_by_layer("heldout", "retrieval@1").values())
+    curves = [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
+    assert expected in curves
+
+
+def test_unseen_languages_are_marked(run_dir: Path) -> None:
+    figure = languages(load_run(run_dir))
+    assert figure is not None
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert "Spanish *" in labels
+    assert "French" in labels
+
+
+def test_projection_separates_languages_before_and_meanings_after(run_dir: Path) -> None:
+    pictures = project(load_run(run_dir))
+    shares = {}
+    for moment, picture in pictures.items():
+        distances = np.linalg.norm(picture.points[:, None] - picture.points[None], axis=-1)
+        np.fill_diagonal(distances, np.inf)
+        nearest = distances.argmin(axis=1)
+        shares[moment] = (
+            np.mean(picture.languages == picture.languages[nearest]),
+            np.mean(picture.sentences == picture.sentences[nearest]),
+        )
+    assert shares["before"][0] > 0.8
+    assert shares["after"][1] > 0.8
+
+
+def test_projection_repeats_and_keeps_whole_sentences(run_dir: Path) -> None:
+    file = run_dir / "evaluation/before.representations.npz"
+    arrays = dict(np.load(file))
+    copies = 4
+    np.savez(
+        file,
+        vectors=np.tile(arrays["vectors"], (copies, 1)),
+        languages=np.tile(arrays["languages"], copies),
+        sentences=np.concatenate([arrays["sentences"] + 16 * copy for copy in range(copies)]),
+        texts=np.tile(arrays["texts"], copies),
+    )
+    (run_dir / "evaluation/after.representations.npz").unlink()
+    run = load_run(run_dir)
+    first, second = project(run)["before"], project(run)["before"]
+    np.testing.assert_array_equal(first.points, second.points)
+    assert len(first.points) <= MAX_POINTS
+    assert set(np.unique(first.sentences, return_counts=True)[1]) == {12}
+    assert len(group_texts(run)) == len(first.groups) == 5
+    assert all(text.endswith(" in en") for text in group_texts(run))
+
+
+@pytest.mark.parametrize(
+    "parts", [["loss"], ["loss", "loss/contrastive"], ["loss", "loss/contrastive", "lr"]]
+)
+def test_losses_with_few_series(tmp_path: Path, parts: list[str]) -> None:
+    (tmp_path / "config.yaml").write_text("{}\n")
+    row = ", ".join(f'"{part}": 1.0' for part in parts)
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, {row}}}\n')
+    assert losses(load_run(tmp_path)) is not None

@@ -1,0 +1,169 @@
+"""The report of a run and the comparison of runs: self-contained pages that need no network."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from xalign.reporting.formatting import duration, listing, markdown, moment, number, percent, plain, signed
+from xalign.reporting.measures import language_name
+from xalign.reporting.plots import compare_by_layer, write_plots
+from xalign.reporting.records import Run
+from xalign.reporting.run_folder import load_run
+from xalign.reporting.sentences import group_texts
+from xalign.reporting.style import applied
+from xalign.reporting.summary import (
+    Finding,
+    findings_of,
+    gaps_of,
+    headlines_of,
+    tables_of,
+)
+
+FILTERS: dict[str, Callable[..., object]] = {
+    "number": number,
+    "signed": signed,
+    "percent": percent,
+    "duration": duration,
+    "moment": moment,
+    "listing": listing,
+    "plain": plain,
+    "md": markdown,
+    "language": language_name,
+}
+
+
+def write_report(run_dir: Path, output: Path | None = None) -> Path:
+    """Draw the pictures of a run and write its page (`<run>/report.html` or `output`).
+
+    Raises:
+        RunError: `run_dir` is not a run's folder.
+        DataError: one of its files is damaged.
+    """
+    run = load_run(run_dir)
+    findings = findings_of(run)
+    images = {name: _embedded(file.read_bytes()) for name, file in write_plots(run).items()}
+    page = (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run,
+            gaps=gaps_of(run),
+            headlines=headlines_of(run),
+            findings=findings,
+            counts=_counts(findings),
+            images=images,
+            groups=group_texts(run),
+            tables=tables_of(run),
+            speeds=_speeds(run),
+            total_seconds=sum(run.environment.seconds.values()),
+        )
+    )
+    return _write(output or run.path / "report.html", page)
+
+
+def write_comparison(run_dirs: Sequence[Path], output: Path) -> Path:
+    """Write one page that sets several runs side by side."""
+    runs = titled([load_run(path) for path in run_dirs])
+    figures = {title: {figure.label: figure for figure in headlines_of(run)} for title, run in runs.items()}
+    with applied():
+        figure = compare_by_layer(runs)
+        image = _embedded(_png(figure)) if figure else None
+    page = (
+        environment()
+        .get_template("comparison.html.jinja")
+        .render(
+            runs=runs,
+            figures=figures,
+            columns=list(dict.fromkeys(label for row in figures.values() for label in row)),
+            image=image,
+            differences=config_differences(list(runs.values())),
+        )
+    )
+    return _write(output, page)
+
+
+def titled(runs: Sequence[Run]) -> dict[str, Run]:
+    """The runs by the name of their folder, or by its path where two have the same name."""
+    names = [run.name for run in runs]
+    return {run.name if names.count(run.name) == 1 else str(run.path): run for run in runs}
+
+
+def config_differences(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Dotted config key -> its value in each run, for the keys whose values are not all equal."""
+    flat = [_flattened(run.config) for run in runs]
+    keys = dict.fromkeys(key for values in flat for key in values)
+    rows = {key: [values.get(key, "") for values in flat] for key in keys if key != "run.dir"}
+    return {key: row for key, row in rows.items() if len(set(row)) > 1}
+
+
+def environment() -> jinja2.Environment:
+    """Templates of this package; everything that comes from data is escaped."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=lambda name: name is not None and (".html" in name or name == "macros.jinja"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    templates.filters.update(FILTERS)
+    return templates
+
+
+def _counts(findings: Sequence[Finding]) -> Mapping[str, int]:
+    gain, loss, same = (
+        sum(len(names) for names in column)
+        for column in (
+            [finding.gains for finding in findings],
+            [finding.losses for finding in findings],
+            [finding.same for finding in findings],
+        )
+    )
+    return {"gain": gain, "loss": loss, "same": same, "all": gain + loss + same}
+
+
+def _speeds(run: Run) -> list[tuple[str, str]]:
+    names = {
+        "tokens_per_second": "Tokens per second (median)",
+        "pairs_per_second": "Pairs per second (median)",
+    }
+    return [
+        (label, f"{np.nanmedian(run.metrics[name].values):,.1f}")
+        for name, label in names.items()
+        if name in run.metrics
+    ]
+
+
+def _flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = plain(value)
+    return flat
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _embedded(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _write(path: Path, page: str) -> Path:
+    # Whole or not at all: an interrupted write must not leave half a page over a good one.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(path)
+    return path

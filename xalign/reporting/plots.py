@@ -1,0 +1,230 @@
+"""The pictures of a run, as PNG files. Figure objects only: nothing of pyplot's global state is touched."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from xalign.reporting.losses import losses
+from xalign.reporting.measures import (
+    LABELS,
+    Measure,
+    change_of,
+    language_name,
+    ordered_languages,
+    retrieval_sets,
+    role_of,
+)
+from xalign.reporting.records import MEAN, Evaluation, Run
+from xalign.reporting.sentences import sentences
+from xalign.reporting.style import AFTER, BEFORE, INK, PALETTE, LineStyle, applied, new_figure, write_clearly
+
+METRICS = ("retrieval@1", "retrieval@1_centred")
+Z95 = 1.96
+
+
+def write_plots(run: Run) -> dict[str, Path]:
+    """Draw every picture that the run has numbers for into `<run>/plots/`; name -> file."""
+    folder = run.path / "plots"
+    folder.mkdir(exist_ok=True)
+    makers = {
+        "retrieval_by_layer": retrieval_by_layer,
+        "languages": languages,
+        "sentences": sentences,
+        "losses": losses,
+    }
+    written = {}
+    for name, make in makers.items():
+        file = folder / f"{name}.png"
+        # A report written anew must not show what an older state of the folder left.
+        file.unlink(missing_ok=True)
+        with applied():
+            figure = make(run)
+            if figure is not None:
+                figure.savefig(file, format="png")
+                written[name] = file
+    return written
+
+
+def retrieval_by_layer(run: Run) -> Figure | None:
+    """Mean retrieval@1 over languages against the layer: raw and centred, a row a set."""
+    curves = {
+        (name, metric): {
+            moment: evaluation.mean_by_layer(name, metric) for moment, evaluation in run.evaluations.items()
+        }
+        for name in retrieval_sets(run)
+        for metric in METRICS
+    }
+    if not curves:
+        return None
+    figure, grid = _panels(retrieval_sets(run), height=3.1)
+    for (name, metric), by_moment in curves.items():
+        axes = grid[name, metric]
+        axes.set_title(f"{LABELS[metric]} · {name}")
+        if run.aligned_layer is not None:
+            axes.axvline(run.aligned_layer, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+            axes.annotate(
+                f"aligned: {run.aligned_layer}",
+                (run.aligned_layer, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, -2),
+                textcoords="offset points",
+                va="top",
+                fontsize=8.5,
+            )
+        for moment, means in by_moment.items():
+            _curve(axes, means, AFTER if moment == "after" else BEFORE)
+        _layer_axes(axes)
+    _legend(figure, [_line(moment, AFTER if moment == "after" else BEFORE) for moment in run.evaluations])
+    return figure
+
+
+def compare_by_layer(runs: Mapping[str, Run]) -> Figure | None:
+    """The curves after training of several runs in one picture (dashed: before)."""
+    sets = list(dict.fromkeys(name for run in runs.values() for name in retrieval_sets(run)))
+    if not sets:
+        return None
+    figure, grid = _panels(sets, height=3.1)
+    handles: list[Line2D] = []
+    before: list[tuple[str, Evaluation]] = []
+    for index, (title, run) in enumerate(runs.items()):
+        colour = PALETTE[index % len(PALETTE)]
+        style: LineStyle = "-" if index < len(PALETTE) else ":"
+        handles.append(Line2D([], [], color=colour, linewidth=2, linestyle=style, label=title))
+        if run.before and (run.model, run.before) not in before:
+            before.append((run.model, run.before))
+        for (name, metric), axes in grid.items():
+            if run.after and (means := run.after.mean_by_layer(name, metric)):
+                axes.plot(list(means), list(means.values()), color=colour, linewidth=2, linestyle=style)
+    for (name, metric), axes in grid.items():
+        axes.set_title(f"{LABELS[metric]} · {name}")
+        for _, evaluation in before:
+            means = evaluation.mean_by_layer(name, metric)
+            axes.plot(list(means), list(means.values()), color=BEFORE, linewidth=1.4, linestyle="--")
+        _layer_axes(axes)
+    handles.append(Line2D([], [], color=BEFORE, linewidth=1.4, linestyle="--", label="before training"))
+    _legend(figure, handles)
+    return figure
+
+
+def languages(run: Run) -> Figure | None:
+    """Retrieval@1 at the aligned layer, before and after, a line a language, 95 % intervals."""
+    layer = run.aligned_layer
+    rows = {
+        name: [
+            code
+            for code in ordered_languages(
+                run, {r.language for e in run.evaluations.values() for r in e.results}
+            )
+            if any(e.find(name, METRICS[0], code, layer) for e in run.evaluations.values())
+        ]
+        for name in retrieval_sets(run)
+    }
+    rows = {name: codes for name, codes in rows.items() if codes}
+    if layer is None or not rows:
+        return None
+    height = 1.0 + 0.34 * max(len(codes) for codes in rows.values())
+    figure, grid = _panels(list(rows), height=height)
+    for (name, metric), axes in grid.items():
+        _dumbbells(axes, run, Measure(benchmark=name, metric=metric, layer=layer), rows[name])
+        axes.set_title(f"{LABELS[metric]}, layer {layer} · {name}")
+    handles = [_dot(moment, AFTER if moment == "after" else BEFORE) for moment in run.evaluations]
+    if any(role_of(run, code) == "unseen" for codes in rows.values() for code in codes):
+        handles.append(Line2D([], [], color="none", label="* not trained on"))
+    handles.append(Line2D([], [], color=BEFORE, linewidth=1.4, label="95 % interval"))
+    _legend(figure, handles)
+    return figure
+
+
+def _panels(sets: Sequence[str], height: float) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    figure = new_figure(10, height * len(sets) + 0.4)
+    axes = figure.subplots(len(sets), len(METRICS), squeeze=False)
+    return figure, {
+        (name, metric): axes[i, j] for i, name in enumerate(sets) for j, metric in enumerate(METRICS)
+    }
+
+
+def _curve(axes: Axes, means: dict[int, float], colour: str) -> None:
+    if not means:
+        return
+    axes.plot(list(means), list(means.values()), color=colour, linewidth=2.2, marker="o", markersize=3.5)
+    best = max(means, key=lambda layer: means[layer])
+    axes.plot(
+        [best],
+        [means[best]],
+        marker="o",
+        markersize=8,
+        markerfacecolor="white",
+        color=colour,
+        markeredgewidth=2,
+    )
+    label = axes.annotate(
+        f"{means[best]:.3f}",
+        (best, means[best]),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+        fontsize=9,
+        fontweight="bold",
+        color=colour,
+    )
+    write_clearly(label)
+
+
+def _layer_axes(axes: Axes) -> None:
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("layer (0: embeddings)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _dumbbells(axes: Axes, run: Run, measure: Measure, codes: Sequence[str]) -> None:
+    labels = []
+    for height, code in enumerate([*codes, MEAN]):
+        change = change_of(run, measure, code)
+        unseen = code != MEAN and role_of(run, code) == "unseen"
+        labels.append("Mean" if code == MEAN else language_name(code) + (" *" if unseen else ""))
+        if change.before is not None and change.after is not None:
+            axes.plot([change.before, change.after], [height] * 2, color=AFTER, alpha=0.18, linewidth=9)
+        # A little above and below each other, so that intervals which overlap can be told apart.
+        for value, stderr, colour, shift in (
+            (change.before, change.before_stderr, BEFORE, -0.13),
+            (change.after, change.after_stderr, AFTER, 0.13),
+        ):
+            if value is None:
+                continue
+            shift, reach = (shift, Z95 * stderr) if stderr else (0.0, 0.0)
+            axes.plot(
+                [max(0.0, value - reach), min(1.0, value + reach)],
+                [height + shift] * 2,
+                color=colour,
+                linewidth=1.4,
+            )
+            axes.plot(
+                [value],
+                [height + shift],
+                "D" if code == MEAN else "o",
+                color=colour,
+                markersize=7,
+                mec="white",
+            )
+    axes.set_yticks(range(len(labels)), labels)
+    axes.get_yticklabels()[-1].set_fontweight("bold")
+    axes.axhline(len(codes) - 0.5, color=INK, linewidth=0.8)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.grid(False, axis="y")
+
+
+def _line(label: str, colour: str) -> Line2D:
+    return Line2D([], [], color=colour, linewidth=2.2, marker="o", markersize=4, label=label)
+
+
+def _dot(label: str, colour: str) -> Line2D:
+    return Line2D([], [], color=colour, linestyle="", marker="o", markersize=7, label=label)
+
+
+def _legend(figure: Figure, handles: list[Line2D]) -> None:
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -1,0 +1,208 @@
+"""What a run's folder holds, as frozen dataclasses. Parts that a run has not written are None or empty."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator
+
+MEAN = "mean"
+"""Stands in the place of a language where a number is the mean over languages."""
+
+Floats = NDArray[np.float64]
+Text = Annotated[str, BeforeValidator(str)]
+"""Text, or a value that is shown as text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One measured number: a row of an evaluation file."""
+
+    benchmark: str
+    language: str
+    metric: str
+    value: float
+    stderr: float | None = None
+    n: int | None = None
+    layer: int | None = None
+    shots: int | None = None
+    version: Text | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Everything measured on one model."""
+
+    model: str
+    results: tuple[Result, ...]
+
+    def find(self, benchmark: str, metric: str, language: str, layer: int | None = None) -> Result | None:
+        """The row of this measurement, or None."""
+        for row in self.results:
+            if (row.benchmark, row.metric, row.language, row.layer) == (benchmark, metric, language, layer):
+                return row
+        return None
+
+    def mean_by_layer(self, benchmark: str, metric: str) -> dict[int, float]:
+        """Mean over languages for each layer at which `metric` was measured."""
+        by_layer: dict[int, list[float]] = {}
+        for row in self.results:
+            if (
+                row.layer is not None
+                and row.language != MEAN
+                and (row.benchmark, row.metric) == (benchmark, metric)
+            ):
+                by_layer.setdefault(row.layer, []).append(row.value)
+        return {layer: float(np.mean(by_layer[layer])) for layer in sorted(by_layer)}
+
+    def best_layer(self, benchmark: str, metric: str) -> int | None:
+        """The layer with the highest mean over languages (the lowest such layer), or None."""
+        means = self.mean_by_layer(benchmark, metric)
+        return max(means, key=lambda layer: means[layer]) if means else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """After minus before on the same items, with a 95 % paired bootstrap interval."""
+
+    benchmark: str
+    language: str
+    metric: str
+    before: float
+    after: float
+    difference: float
+    layer: int | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Something that was chosen automatically."""
+
+    what: Text
+    value: Text
+    reason: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where, when and how the run was made. `other` holds what has no place of its own."""
+
+    command: Text | None = None
+    started: Text | None = None
+    decisions: tuple[Decision, ...] = ()
+    cleaning: Mapping[str, int] = field(default_factory=dict)
+    corpus: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One logged quantity: the steps at which it was logged and its values there."""
+
+    steps: Floats
+    values: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Representations:
+    """Sentence vectors (n, D) at the aligned layer; equal `sentences` are translations of each other."""
+
+    vectors: NDArray[np.float32]
+    languages: tuple[str, ...]
+    sentences: NDArray[np.int64]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run's folder, read."""
+
+    path: Path
+    config: Mapping[str, Any]
+    environment: Environment
+    metrics: Mapping[str, Series]
+    before: Evaluation | None
+    after: Evaluation | None
+    comparison: tuple[Difference, ...]
+    before_representations: Representations | None
+    after_representations: Representations | None
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def model(self) -> str:
+        """Short name of the model that was aligned."""
+        return str(self._get("model", "name") or "model")
+
+    @property
+    def loss(self) -> str:
+        """Short name of the objective."""
+        return str(self._get("loss", "name") or "loss")
+
+    @property
+    def pivot(self) -> str:
+        """Language that every pair shares."""
+        return str(self._get("languages", "pivot") or "en")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Languages that were trained on."""
+        return tuple(str(code) for code in self._get("languages", "targets") or ())
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Languages that the config names as measured but not trained on."""
+        return tuple(str(code) for code in self._get("languages", "unseen") or ())
+
+    @property
+    def benchmark(self) -> str:
+        """Name of the set that the config measures."""
+        return str(self._get("benchmark", "name") or "")
+
+    @property
+    def steps(self) -> int:
+        """Training steps done."""
+        return int(max((series.steps[-1] for series in self.metrics.values()), default=0))
+
+    @property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """The evaluations that exist, in order, keyed `before` and `after`."""
+        pairs = {"before": self.before, "after": self.after}
+        return {moment: found for moment, found in pairs.items() if found is not None}
+
+    @property
+    def aligned_layer(self) -> int | None:
+        """Layer whose representations were aligned: `loss.layer`, or half of the depth where that is null."""
+        layer = self._get("loss", "layer")
+        if layer is not None:
+            return int(layer)
+        depth = self._get("model", "depth") or max(
+            (row.layer or 0 for evaluation in self.evaluations.values() for row in evaluation.results),
+            default=0,
+        )
+        return int(depth) // 2 if depth else None
+
+    def difference(
+        self, benchmark: str, metric: str, language: str, layer: int | None = None
+    ) -> Difference | None:
+        """The paired comparison of this measurement, or None."""
+        for row in self.comparison:
+            if (row.benchmark, row.metric, row.language, row.layer) == (benchmark, metric, language, layer):
+                return row
+        return None
+
+    def _get(self, group: str, key: str) -> Any:
+        section = self.config.get(group)
+        return section.get(key) if isinstance(section, Mapping) else None

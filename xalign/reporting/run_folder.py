@@ -1,0 +1,165 @@
+"""Reading a run's folder (design.md, section 5): the only place that knows its files.
+
+A missing file is a part that the run has not written yet; one that is there but damaged raises
+`DataError` naming the file and the line or row.
+"""
+
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from xalign.errors import DataError, RunError
+from xalign.reporting.records import Difference, Environment, Evaluation, Representations, Result, Run, Series
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+def load_run(path: Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        RunError: `path` is not a run's folder.
+        DataError: one of its files is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(f"{path}: no such folder; give the folder of a run (it holds config.yaml)")
+    if not (path / "config.yaml").is_file():
+        raise RunError(f"{path}: not the folder of a run: it has no config.yaml")
+    evaluation = path / "evaluation"
+    return Run(
+        path=path,
+        config=_read_config(path / "config.yaml"),
+        environment=_read_environment(path / "environment.json"),
+        metrics=_read_metrics(path / "metrics.jsonl"),
+        before=_read_evaluation(evaluation / "before.json"),
+        after=_read_evaluation(evaluation / "after.json"),
+        comparison=_read_comparison(evaluation / "comparison.json"),
+        before_representations=_read_representations(evaluation / "before.representations.npz"),
+        after_representations=_read_representations(evaluation / "after.representations.npz"),
+    )
+
+
+def parse_results(rows: object, source: str) -> tuple[Result, ...]:
+    """Rows of an evaluation file (`source` is what error messages call it).
+
+    Raises:
+        DataError: a row lacks a field or a field has the wrong type.
+    """
+    return _checked(tuple[Result, ...], rows, source)
+
+
+def _checked(kind: type[T], content: object, source: str) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ", ".join(f"row {part + 1}" if isinstance(part, int) else repr(part) for part in first["loc"])
+        got = "" if first["type"] == "missing" else f", not {first['input']!r:.80}"
+        raise DataError(f"{source}{', ' if place else ''}{place}: {first['msg']}{got}") from None
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    try:
+        config = yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise DataError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    return _checked(dict[str, Any], config, str(path))
+
+
+def _read_environment(path: Path) -> Environment:
+    content = _read_json(path)
+    if content is None:
+        return Environment()
+    free = _checked(dict[str, Any], content, str(path))
+    known = {field.name for field in fields(Environment)} - {"other"}
+    named = {key: free.pop(key) for key in known & free.keys() if free[key] is not None}
+    return _checked(Environment, {**named, "other": free}, str(path))
+
+
+def _read_metrics(path: Path) -> Mapping[str, Series]:
+    if not path.is_file():
+        return {}
+    text = _read_text(path)
+    lines = text.splitlines()
+    by_step: dict[int, dict[str, float | None]] = {}
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number}"
+        try:
+            row = _checked(dict[str, float | None], json.loads(line), where)
+        except json.JSONDecodeError as error:
+            if number == len(lines) and not text.endswith("\n"):
+                # What a killed run leaves: the step is repeated when the run goes on.
+                logger.warning("%s: the last line is cut off and left out", where)
+                break
+            raise DataError(f"{where}: not valid JSON ({error.msg})") from None
+        step = row.pop("step", None)
+        if step is None:
+            raise DataError(f"{where}: 'step' is missing")
+        # A resumed run writes the steps since its checkpoint again: the last word counts.
+        by_step[int(step)] = row
+    logged: dict[str, list[tuple[int, float]]] = {}
+    for step, row in sorted(by_step.items()):
+        for name, value in row.items():
+            if value is not None:
+                logged.setdefault(name, []).append((step, value))
+    return {name: Series(*np.array(points, dtype=np.float64).T) for name, points in logged.items()}
+
+
+def _read_evaluation(path: Path) -> Evaluation | None:
+    content = _read_json(path)
+    return None if content is None else _checked(Evaluation, content, str(path))
+
+
+def _read_comparison(path: Path) -> tuple[Difference, ...]:
+    content = _read_json(path)
+    return () if content is None else _checked(tuple[Difference, ...], content, str(path))
+
+
+def _read_representations(path: Path) -> Representations | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = Representations(
+                vectors=arrays["vectors"].astype(np.float32),
+                languages=tuple(str(code) for code in arrays["languages"]),
+                sentences=arrays["sentences"].astype(np.int64),
+                texts=tuple(str(text) for text in arrays["texts"]),
+            )
+    except KeyError as error:
+        raise DataError(f"{path}: {error.args[0]}") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable .npz file ({error})") from None
+    lengths = {len(found.vectors), len(found.languages), len(found.sentences), len(found.texts)}
+    if len(lengths) > 1 or found.vectors.ndim != 2:
+        raise DataError(f"{path}: its arrays differ in length, or 'vectors' is not (n, D)")
+    return found
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def _read_json(path: Path) -> object:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
