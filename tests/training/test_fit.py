@@ -1,0 +1,172 @@
+"""Fitting: resuming, signals, non-finite losses, the files that are left."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_backbone
+from training_helpers import small_config, small_corpus
+
+from xalign.config import Config
+from xalign.data.instructions import load_instructions
+from xalign.errors import RunError
+from xalign.models.adapters import Adapter
+from xalign.training.callbacks.checkpoint import Interrupted, newest
+from xalign.training.fit import fit
+from xalign.training.folder import RunFolder
+from xalign.training.module import AlignedModel
+
+STEP = AlignedModel.training_step
+
+
+def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
+    """Train in a folder, from its checkpoint if there is one; the trained parameters."""
+    backbone = tiny_backbone("llama")
+    adapter = Adapter(backbone, config.adapter)
+    corpus = small_corpus()
+    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
+    path.mkdir(exist_ok=True)
+    fit(config, RunFolder(path), backbone, adapter, corpus, instructions, layer=2)
+    return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
+
+
+def timeless(path: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.endswith("_per_second")} for line in lines]
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
+    def wrapped(self: AlignedModel, batch: Any, batch_idx: int) -> None:
+        if batch.step == step:
+            action()
+        STEP(self, batch, batch_idx)
+
+    monkeypatch.setattr(AlignedModel, "training_step", wrapped)
+
+
+def test_metrics_have_a_line_a_step(tmp_path: Path) -> None:
+    fitted(small_config(), tmp_path / "run")
+    lines = timeless(tmp_path / "run")
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    for key in ("loss", "loss/contrastive", "loss/instruction", "loss/retention", "lr", "gradient_norm",
+                "gradient_norm/contrastive", "gradient_norm/instruction", "gradient_cosine"):  # fmt: skip
+        assert key in lines[0]
+    for line in lines:
+        parts = line["loss/contrastive"], line["loss/instruction"], line["loss/retention"]
+        weights = small_config().loss
+        expected = (
+            weights.contrastive_weight * parts[0]
+            + weights.instruction_weight * parts[1]
+            + weights.retention_weight * parts[2]
+        )
+        assert line["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "crash", "crash between checkpoints"])
+def test_a_resumed_run_ends_with_the_same_numbers(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config("adapter.dropout=0.1")
+    whole = fitted(config, tmp_path / "whole")
+
+    def crash() -> None:
+        raise RuntimeError("power cut")
+
+    action = {"ctrl-c": lambda: os.kill(os.getpid(), signal.SIGINT)}.get(how, crash)
+    interrupt_at({"ctrl-c": 2, "crash": 4, "crash between checkpoints": 3}[how], monkeypatch, action)
+    with pytest.raises((Interrupted, RuntimeError)):
+        fitted(config, tmp_path / "cut")
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    resumed = fitted(config, tmp_path / "cut")
+    assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
+
+
+def test_non_finite_steps_are_skipped_and_a_few_in_a_row_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config("trainer.max_bad_steps=2")
+    contrastive = AlignedModel.contrastive_loss
+
+    def poisoned(self: AlignedModel, batch: Any) -> Any:
+        loss, extra = contrastive(self, batch)
+        return (loss * float("nan") if batch.step in (1, 3, 4) else loss), extra
+
+    monkeypatch.setattr(AlignedModel, "contrastive_loss", poisoned)
+    with pytest.raises(RunError, match=r"2 steps in a row had a non-finite loss .*step 5"):
+        fitted(config, tmp_path / "run")
+    assert [line["skipped"] for line in timeless(tmp_path / "run")] == [0, 1, 0, 1, 1]
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["next_step"] == 5
+    assert all(torch.isfinite(v).all() for v in saved["state_dict"].values())
+
+
+def test_a_finished_training_is_taken_up_as_it_is(tmp_path: Path) -> None:
+    """As after a kill during export."""
+    first = fitted(small_config(), tmp_path / "run")
+    again = fitted(small_config(), tmp_path / "run")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert len(timeless(tmp_path / "run")) == 6
+
+
+@pytest.mark.parametrize(
+    ("logger", "left"),
+    [
+        ("csv", "logs/csv/metrics.csv"),
+        ("tensorboard", "logs/tensorboard/events*"),
+        ("wandb", "wandb/offline-run-*"),
+    ],
+)
+def test_loggers(logger: str, left: str, tmp_path: Path) -> None:
+    fitted(small_config(f"logger={logger}", "trainer.steps=2"), tmp_path / "run")
+    assert list((tmp_path / "run").glob(left))
+
+
+def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash() -> None:
+        raise RuntimeError("power cut")
+
+    interrupt_at(3, monkeypatch, crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fitted(small_config(), tmp_path / "run")
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    before = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
+
+    def full(self: Any, path: Path, *_: Any, **__: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file: No space left on device")
+
+    monkeypatch.setattr("pytorch_lightning.Trainer.save_checkpoint", full)
+    with pytest.raises(RunError, match=r"cannot write the checkpoint .*No space left.*is kept"):
+        fitted(small_config(), tmp_path / "run")
+    assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == before
+    assert not (tmp_path / "run/checkpoints/last.ckpt.part").exists()
+
+
+def test_checkpoints_hold_trained_parameters_only(tmp_path: Path) -> None:
+    trained = fitted(small_config(), tmp_path / "run")
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert {name.removeprefix("backbone.") for name in saved["state_dict"]} == set(trained)
+
+
+def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(RunError, match=r"last\.ckpt cannot be read"):
+        newest(tmp_path)
+
+
+def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
+    """debug=overfit: if the losses did not fall on one batch, gradients would be wrong."""
+    fitted(
+        small_config("debug=overfit", "trainer.steps=60", "optimizer.lr=5e-3", "loss.retention_weight=0",
+                     "trainer.checkpoint_every=1000", "adapter.r=16"),
+        tmp_path / "run",
+    )  # fmt: skip
+    lines = timeless(tmp_path / "run")
+    assert lines[-1]["loss/contrastive"] < 0.3 * lines[0]["loss/contrastive"]
+    assert lines[-1]["loss/instruction"] < 0.9 * lines[0]["loss/instruction"]

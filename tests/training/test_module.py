@@ -1,0 +1,113 @@
+"""One step: which loss reaches which parameter, weights, clipping, ranks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from training_helpers import batches_of, small_config, small_module
+
+from xalign import collectives
+from xalign.data.datamodule import StepBatch
+from xalign.training.module import AlignedModel
+
+Gradient = dict[str, torch.Tensor]
+
+
+def gradients_of(module: AlignedModel, batch: StepBatch, name: str) -> Gradient:
+    module.zero_grad()
+    loss, _ = module.objectives[name][1](batch)
+    loss.backward()
+    collectives.sum_gradients(module.trained)
+    return {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_contrastive_weight_0_gives_exactly_no_contrastive_gradient() -> None:
+    config = small_config("loss.contrastive_weight=0")
+    module = small_module(config)
+    batch = batches_of(config, module)[0]
+    assert batch.sentences is None
+    assert set(module.objectives) == {"instruction", "retention"}
+
+
+def test_contrastive_gradient_stops_at_the_layer() -> None:
+    config = small_config("adapter=full", "loss.retention_weight=0", "model.depth=4")
+    module = small_module(config)
+    reached = gradients_of(module, batches_of(config, module)[0], "contrastive")
+    assert any(".layers.1." in name for name in reached)
+    assert not any(f".layers.{above}." in name for name in reached for above in (2, 3))
+    assert not any("lm_head" in name or name.endswith("model.norm.weight") for name in reached)
+
+
+def test_frozen_embeddings_stay() -> None:
+    config = small_config("adapter=full_frozen_embeddings", "loss.retention_weight=0")
+    module = small_module(config)
+    for name in ("contrastive", "instruction"):
+        reached = gradients_of(module, batches_of(config, module)[0], name)
+        assert reached
+        assert not any("embed" in n or "lm_head" in n for n in reached)
+
+
+def test_retention_is_zero_at_the_start_and_only_then() -> None:
+    config = small_config()
+    module = small_module(config)
+    batch = batches_of(config, module)[0]
+    assert float(module.retention_loss(batch)[0]) == pytest.approx(0, abs=1e-5)
+    with torch.no_grad():
+        for parameter in module.trained:
+            parameter.add_(0.05)
+    assert float(module.retention_loss(batch)[0]) > 1e-4
+
+
+def test_instruction_samples_do_not_see_each_other_and_none_is_dropped() -> None:
+    """The batch's loss is that of every sample alone, weighted by its answer's length."""
+    config = small_config()
+    module = small_module(config).eval()
+    batches = batches_of(config, module)
+    samples = batches.instructions.batch(0, config.trainer.instruction_batch_size)
+    together, _ = module.instruction_loss(batches[0])
+    total = count = 0.0
+    tokenizer = module.backbone.tokenizer
+    for sample in samples:
+        prompt = tokenizer(sample.prompt)["input_ids"]
+        answer = [*tokenizer(sample.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        logits = module.backbone.model(torch.tensor([prompt + answer])).logits[0]
+        scores = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+        total -= float(scores[range(len(answer)), answer].sum())
+        count += len(answer)
+    assert float(together) == pytest.approx(total / count, rel=1e-5)
+
+
+OBJECTIVES = ("contrastive", "instruction")
+
+
+def _rank(rank: int, ranks: int, path: Path, family: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{path}/meeting", rank=rank, world_size=ranks
+    )
+    config = small_config(
+        f"trainer.batch_size={8 // ranks}", f"trainer.instruction_batch_size={4 // ranks}", "adapter=full",
+        "loss.retention_weight=0",
+    )  # fmt: skip
+    module = small_module(config, family)
+    batch = batches_of(config, module, rank, ranks)[0]
+    found = {name: gradients_of(module, batch, name) for name in OBJECTIVES}
+    if rank == 0:
+        torch.save(found, path / "gradients.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom"])
+def test_two_ranks_equal_one_on_the_same_global_batch(family: str, tmp_path: Path) -> None:
+    config = small_config("adapter=full", "loss.retention_weight=0")
+    module = small_module(config, family)
+    batch = batches_of(config, module)[0]
+    mp.spawn(_rank, (2, tmp_path, family), nprocs=2)
+    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    for name in OBJECTIVES:
+        expected = gradients_of(module, batch, name)
+        assert set(found[name]) == set(expected)
+        for parameter, gradient in expected.items():
+            scale = float(gradient.norm())
+            assert float((found[name][parameter] - gradient).norm()) < 1e-4 * scale + 1e-7, parameter

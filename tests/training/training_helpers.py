@@ -1,0 +1,69 @@
+"""A tiny aligned model with data of its own, ready to be stepped or fitted."""
+
+from tiny import tiny_backbone
+
+from xalign.command_line import compose_config
+from xalign.config import Config
+from xalign.data.datamodule import StepBatches
+from xalign.data.instructions import load_instructions
+from xalign.data.parallel import ParallelCorpus
+from xalign.data.rows import Row
+from xalign.data.sampling import PairSampler
+from xalign.models.adapters import Adapter
+from xalign.training.module import AlignedModel
+from xalign.validation import resolve
+
+SMALL = (
+    "model=tiny",
+    "languages.targets=[fr,de]",
+    "languages.unseen=[]",
+    "trainer.batch_size=8",
+    "trainer.languages_per_batch=2",
+    "trainer.instruction_batch_size=4",
+    "trainer.retention_batch_size=3",
+    "trainer.retention_tokens=16",
+    "trainer.precision=fp32",
+    "trainer.steps=6",
+    "trainer.checkpoint_every=2",
+    "trainer.gradient_stats_every=1",
+    "adapter.r=4",
+    "logger=none",
+)
+
+
+def small_config(*overrides: str) -> Config:
+    return resolve(compose_config("config", [*SMALL, *overrides]), Config)
+
+
+def small_corpus(rows: int = 60) -> ParallelCorpus:
+    words = ["save", "open", "close", "the file", "a page", "every user", "no event", "new group"]
+
+    def sentence(i: int, tag: str) -> str:
+        return f"{words[i % 8]} {words[(i // 8) % 8]} {i} {tag}" + " and more" * (i % 5)
+
+    return ParallelCorpus.from_rows(
+        [Row("made", {c: sentence(i, c) for c in ("en", "fr", "de")}) for i in range(rows)], "made"
+    )
+
+
+def batches_of(config: Config, module: AlignedModel, rank: int = 0, ranks: int = 1) -> StepBatches:
+    corpus = small_corpus()
+    languages, trainer = config.languages, config.trainer
+    pairs = PairSampler(
+        corpus,
+        languages.pivot,
+        languages.targets,
+        batch_size=trainer.batch_size,
+        languages_per_batch=trainer.languages_per_batch,
+        temperature=languages.temperature,
+        seed=config.seed,
+    )
+    instructions = load_instructions(config.instructions, languages, corpus, config.seed)
+    return StepBatches(config, module.backbone.tokenizer, pairs, instructions, rank, ranks)
+
+
+def small_module(config: Config, family: str = "llama", layer: int = 2) -> AlignedModel:
+    backbone = tiny_backbone(family)
+    module = AlignedModel(backbone, Adapter(backbone, config.adapter), config, layer)
+    module.train()
+    return module

@@ -1,0 +1,42 @@
+"""Non-finite losses: the step is skipped and said so; after a few in a row the run stops, state saved."""
+
+import logging
+from typing import Any
+
+import pytorch_lightning as pl
+
+from xalign.errors import RunError
+from xalign.training.module import AlignedModel
+
+log = logging.getLogger(__name__)
+
+
+class NonFiniteGuard(pl.Callback):
+    """Stops after `max_bad_steps` consecutive steps whose loss or gradient was NaN or infinite."""
+
+    def __init__(self, max_bad_steps: int) -> None:
+        self.max_bad_steps = max_bad_steps
+        self.bad = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, AlignedModel)
+        metrics = pl_module.last_metrics
+        if not metrics["skipped"]:
+            self.bad = 0
+            return
+        self.bad += 1
+        losses = ", ".join(f"{k}={v:.4g}" for k, v in metrics.items() if k.startswith("loss/"))
+        log.warning(
+            "step %d skipped: loss or gradient is not finite (%s, gradient norm %.4g)",
+            metrics["step"],
+            losses,
+            metrics["gradient_norm"],
+        )
+        if self.bad >= self.max_bad_steps:
+            raise RunError(
+                f"{self.bad} steps in a row had a non-finite loss or gradient "
+                f"(last: step {metrics['step']:.0f}, {losses}); the parameters are still those of the last "
+                "good step, and saved. Try a lower optimizer.lr, a larger loss.tau or trainer.precision=fp32"
+            )

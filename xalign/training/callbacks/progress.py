@@ -1,0 +1,72 @@
+"""The progress bar: losses, pairs and tokens a second, time left. Plain lines where there is no terminal."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from xalign.training.module import AlignedModel
+
+
+class TrainingProgress(pl.Callback):
+    """A rich bar on standard error of rank 0."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, AlignedModel)
+        self.steps = pl_module.config.trainer.steps
+        self.console = Console(stderr=True)
+        self.bar: Progress | None = None
+        if not trainer.is_global_zero:
+            return
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("[bold]training"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[metrics]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task("", total=self.steps, completed=pl_module.next_step, metrics="")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, AlignedModel)
+        text = _summary(pl_module.last_metrics)
+        done = pl_module.next_step
+        if self.bar:
+            self.bar.update(self.task, completed=done, metrics=text)
+        elif trainer.is_global_zero and (done % max(1, self.steps // 10) == 0 or done == self.steps):
+            self.console.print(f"training {done}/{self.steps} {text}", highlight=False, soft_wrap=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
+
+
+def _summary(metrics: dict[str, float]) -> str:
+    parts = [f"loss {metrics['loss']:.3f}"]
+    parts += [f"{k.removeprefix('loss/')} {v:.3f}" for k, v in metrics.items() if k.startswith("loss/")]
+    parts += [f"{metrics['pairs_per_second']:.0f} pairs/s", f"{metrics['tokens_per_second']:.0f} tokens/s"]
+    return " · ".join(parts)

@@ -1,0 +1,73 @@
+"""Choices made for the user, each with its reason, logged and kept in `environment.json`."""
+
+import logging
+import os
+from dataclasses import dataclass, field
+
+import torch
+
+from xalign.config import Precision
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Decisions:
+    """What was chosen automatically, in order."""
+
+    made: list[dict[str, str]] = field(default_factory=list)
+    quiet: bool = False
+    """Not logged: another process has said the same."""
+
+    def add(self, what: str, value: object, reason: str) -> None:
+        if not self.quiet:
+            log.info("%s: %s (%s)", what, value, reason)
+        self.made.append({"what": what, "value": str(value), "reason": reason})
+
+
+def choose_device(decisions: Decisions) -> torch.device:
+    """The GPU where there is one."""
+    if torch.cuda.is_available():
+        decisions.add("device", "cuda", torch.cuda.get_device_name())
+        return torch.device("cuda")
+    decisions.add("device", "cpu", "torch sees no GPU")
+    return torch.device("cpu")
+
+
+def choose_precision(
+    wanted: Precision, device: torch.device, decisions: Decisions, what: str = "precision"
+) -> torch.dtype:
+    """bf16 where the hardware computes in it natively, else fp32; or what the config says."""
+    if wanted is not Precision.auto:
+        dtype = torch.bfloat16 if wanted is Precision.bf16 else torch.float32
+        decisions.add(what, wanted.value, "set in the config")
+        return dtype
+    if device.type == "cuda":
+        native, reason = torch.cuda.is_bf16_supported(including_emulation=False), "the GPU"
+    else:
+        native, reason = (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+            "the CPU",
+        )
+    verb = "computes" if native else "does not compute"
+    decisions.add(what, "bf16" if native else "fp32", f"{reason} {verb} in bf16 natively")
+    return torch.bfloat16 if native else torch.float32
+
+
+def choose_layer(configured: int | None, depth: int, decisions: Decisions) -> int:
+    """The aligned layer: half of the depth, where alignment peaks before training, unless configured."""
+    if configured is not None:
+        return configured
+    layer = max(1, depth // 2)
+    decisions.add("loss.layer", layer, f"half of the model's {depth} blocks, where alignment is highest")
+    return layer
+
+
+def choose_threads(configured: int | None, ranks: int, decisions: Decisions) -> int:
+    """CPU threads of this rank; more threads than cores cost several times the speed."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = configured or max(1, cores // ranks)
+    if configured is None:
+        decisions.add("trainer.threads", threads, f"{cores} cores shared by {ranks} rank{'s' * (ranks > 1)}")
+    torch.set_num_threads(threads)
+    return threads

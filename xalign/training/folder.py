@@ -1,0 +1,128 @@
+"""The run's folder: what is in it, whether it may be used, who is using it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from xalign.config import Config
+from xalign.errors import RunError
+from xalign.validation import plain
+
+# Says where and how, not what: the same run in another folder is the same run.
+NOT_CONTENT = ("run", "resume", "logger")
+
+
+class RunFolder:
+    """Paths of one run, and its state on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.jsonl"
+        self.log = path / "run.log"
+        self.evaluation = path / "evaluation"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model"
+        self.report = path / "report.html"
+        self.done = path / "DONE"
+
+    @property
+    def finished(self) -> bool:
+        return self.done.exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process alone; frees itself when the process dies.
+
+        Raises:
+            RunError: another process works in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{self.path}: another process is at work in this folder; wait for it or give another run.dir"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def prepare(self, config: Config) -> None:
+        """Make the folder ready for this config: new, to be gone on with, or started over.
+
+        Raises:
+            RunError: it holds a run with another config.
+        """
+        content = plain(config)
+        if self.config.exists() and self._holds_results():
+            former = yaml.safe_load(self.config.read_text())
+            changed = differences(former, content)
+            if config.run.rerun and (changed or self.finished):
+                self._clear()
+            elif changed:
+                shown = "; ".join(changed[:5]) + (
+                    f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
+                )
+                raise RunError(
+                    f"{self.path} holds a run with another config ({shown}). "
+                    "Give another run.dir, or run.rerun=true to start over"
+                )
+            elif not config.resume and not self.finished:
+                self._clear()
+        write_atomically(self.config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def _holds_results(self) -> bool:
+        # A run that failed at its first steps, say over a wrong path, must not stand in its own way.
+        return any(place.exists() for place in (self.evaluation, self.checkpoints, self.model))
+
+    def _clear(self) -> None:
+        for item in self.path.iterdir():
+            if item.name == ".lock":
+                continue
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+
+    def update_environment(self, **values: Any) -> None:
+        """Add to `environment.json`."""
+        known = json.loads(self.environment.read_text()) if self.environment.exists() else {}
+        write_atomically(self.environment, json.dumps(known | values, indent=2, ensure_ascii=False))
+
+
+def default_folder(config: Config) -> Path:
+    """`outputs/<model>-<loss>-<hash>`: the same config finds the same folder, another one its own."""
+    content = {k: v for k, v in plain(config).items() if k not in NOT_CONTENT}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    return Path("outputs") / f"{config.model.name}-{config.loss.name}-{digest}"
+
+
+def differences(former: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """`key: former -> now` for every value that differs, leaving out what is not content."""
+    found = []
+    for key in sorted({*former, *now}):
+        if not prefix and key in NOT_CONTENT:
+            continue
+        a, b = former.get(key), now.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} -> {b}")
+    return found
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it is whole or absent, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
