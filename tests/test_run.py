@@ -1,0 +1,198 @@
+"""The whole way through the entry points, as a user would go it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from training_helpers import small_config
+
+from xalign.config import Config
+from xalign.errors import RunError
+from xalign.training.folder import RunFolder, default_folder
+
+PO = """msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+"""
+
+
+def catalogues(folder: Path, rows: int = 150) -> Path:
+    """A folder of gettext catalogues with sentences of three words and more."""
+    things = ["file", "page", "user", "event", "group", "image", "report", "answer"]
+    foreign = ["fichier", "page", "usager", "évènement", "groupe", "image", "rapport", "réponse"]
+    for language in ("fr", "de", "zh_Hans"):
+        path = folder / language / "LC_MESSAGES" / "django.po"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        entries = [
+            f'msgid "Please open the {things[i % 8]} number {i} now"\n'
+            f'msgstr "{language}: ouvrez {foreign[i % 8]} {i * 7} maintenant"\n'
+            for i in range(rows)
+        ]
+        path.write_text(PO + "\n".join(entries), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "cache"))
+    catalogues(tmp_path / "corpus")
+    return tmp_path
+
+
+def xalign(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"xalign.{command}", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+QUICK = ("experiment=quick", "data.path=corpus", "trainer.precision=fp32", "benchmark.precision=fp32")
+
+
+@pytest.mark.parametrize("experiment", ["demo", "quick", "afp_xglm_en_zh", "afp_xglm_5lang"])
+def test_every_experiment_goes_the_whole_way_on_the_tiny_model(experiment: str, place: Path) -> None:
+    """The experiment's own settings, with a tiny model, local text and few steps."""
+    changes = [
+        "model=tiny", "data=files", "data.path=corpus", "instructions=parallel", "languages.targets=[fr,zh]",
+        "languages.unseen=[de]", "trainer.steps=2", "trainer.batch_size=4", "benchmark.choice_limit=2",
+        "benchmark.limit=8", "trainer.instruction_batch_size=2", "run.dir=out", "loss.layer=1",
+    ]  # fmt: skip
+    done = xalign("run", f"experiment={experiment}", *changes, cwd=place)
+    assert done.returncode == 0, done.stderr
+    for name in (
+        "config.yaml", "environment.json", "metrics.jsonl", "evaluation/before.json", "evaluation/after.json",
+        "evaluation/comparison.json", "model/model.safetensors", "model/tokenizer.json", "model/README.md",
+        "checkpoints/last.ckpt", "report.html",
+    ):  # fmt: skip
+        assert (place / "out" / name).exists(), name
+    row = json.loads((place / "out/evaluation/after.json").read_text())["results"][0]
+    assert set(row) == {
+        "benchmark",
+        "language",
+        "metric",
+        "value",
+        "stderr",
+        "n",
+        "layer",
+        "shots",
+        "version",
+    }
+    assert "retrieval" in done.stdout.lower()
+
+
+def test_finished_run_is_shown_not_repeated_and_its_model_can_be_measured(place: Path) -> None:
+    first = xalign("run", *QUICK, "run.dir=out", cwd=place)
+    assert first.returncode == 0, first.stderr
+    stamp = (place / "out/model/model.safetensors").stat().st_mtime_ns
+    again = xalign("run", *QUICK, "run.dir=out", cwd=place)
+    assert again.returncode == 0
+    assert "is complete" in again.stdout
+    assert (place / "out/model/model.safetensors").stat().st_mtime_ns == stamp
+    other = xalign("run", *QUICK, "run.dir=out", "loss.tau=0.1", cwd=place)
+    assert other.returncode == 1
+    assert "holds a run with another config (loss.tau: 0.05 -> 0.1)" in other.stderr
+    measured = xalign(
+        "evaluate", "model.path=out/model", "data.path=corpus", "languages=en_zh", "benchmark.limit=8",
+        "benchmark.choice_limit=2", "output=result.json", cwd=place,
+    )  # fmt: skip
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads((place / "result.json").read_text())["model"] == "out/model"
+    report = xalign("report", "out", cwd=place)
+    assert report.returncode == 0, report.stderr
+
+
+def test_multirun_gives_every_point_its_own_complete_folder(place: Path) -> None:
+    done = xalign("run", "-m", *QUICK, "loss.tau=0.02,0.05", "trainer.steps=1", cwd=place)
+    assert done.returncode == 0, done.stderr
+    runs = sorted((place / "outputs").glob("tiny-afp-*"))
+    assert len(runs) == 2
+    assert all((run / "report.html").exists() for run in runs)
+    assert {yaml.safe_load((run / "config.yaml").read_text())["loss"]["tau"] for run in runs} == {0.02, 0.05}
+
+
+@pytest.mark.slow
+def test_two_ranks_train_as_one(place: Path) -> None:
+    """`strategy=ddp trainer.devices=2` with half the batch a rank: the same losses as one process."""
+    one = xalign("run", *QUICK, "run.dir=one", "loss.retention_weight=0", cwd=place)
+    assert one.returncode == 0, one.stderr
+    two = xalign(
+        "run", *QUICK, "run.dir=two", "loss.retention_weight=0", "strategy=ddp", "trainer.devices=2",
+        "trainer.batch_size=4", "trainer.instruction_batch_size=2", cwd=place,
+    )  # fmt: skip
+    assert two.returncode == 0, two.stderr
+    losses = [
+        [json.loads(line)["loss"] for line in (place / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert len(losses[0]) == 6
+    assert (place / "two/model/model.safetensors").exists()
+
+
+USER_MISTAKES = {
+    "no corpus": (("data.path=nowhere",), "does not exist"),
+    "no language": (("languages.targets=[fr,sw]",), "languages=sw: no pairs with en"),
+    "no model": (("model.pretrained=true", "model.path=nowhere/model"), "nowhere/model"),
+    "layer": (("model.depth=null", "loss.layer=9"), "layers 0 to 4"),
+    "folder": (("run.dir=/proc/xalign",), "/proc/xalign"),
+}
+
+
+@pytest.mark.parametrize("mistake", USER_MISTAKES)
+def test_mistakes_give_one_message_and_no_traceback(mistake: str, place: Path) -> None:
+    arguments, expected = USER_MISTAKES[mistake]
+    done = xalign("run", *QUICK, *arguments, cwd=place)
+    assert done.returncode in (1, 2)
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("xalign: ") == 1
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with (
+        folder.locked(),
+        pytest.raises(RunError, match="another process is at work"),
+        RunFolder(tmp_path).locked(),
+    ):
+        pass
+
+
+def test_a_run_that_came_to_nothing_does_not_block_its_folder(place: Path) -> None:
+    assert xalign("run", *QUICK, "data.path=nowhere", "run.dir=out", cwd=place).returncode == 1
+    mended = xalign("run", *QUICK, "trainer.steps=1", "run.dir=out", cwd=place)
+    assert mended.returncode == 0, mended.stderr
+
+
+def test_the_default_folder_depends_on_content_alone() -> None:
+    def name(*overrides: str) -> Path:
+        config: Config = small_config(*overrides)
+        return default_folder(config)
+
+    assert name() == name("logger=csv") == name("resume=false")
+    assert name() != name("loss.tau=0.1")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job")])
+def test_help_imports_neither_torch_nor_transformers(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.argv = ['run', *{arguments!r}]\n"
+        "from xalign.run import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'transformers', 'pytorch_lightning', 'datasets'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "loss" in done.stdout

@@ -1,0 +1,30 @@
+"""`python -m xalign.evaluate`: measure any model on any set. Composes, checks, hands over."""
+
+import hydra
+from omegaconf import DictConfig
+
+from xalign.command_line import check, config_folder
+from xalign.config import EvaluateConfig, register
+from xalign.errors import user_facing
+from xalign.validation import resolve
+
+
+@hydra.main(config_path=config_folder(), config_name="evaluate", version_base="1.3")
+@user_facing
+def _evaluate(composed: DictConfig) -> None:
+    config = resolve(composed, EvaluateConfig)
+    from xalign.measurement import evaluate
+
+    evaluate(config)
+
+
+@user_facing
+def main() -> None:
+    """Entry point of `python -m xalign.evaluate`."""
+    check("evaluate", EvaluateConfig)
+    register()
+    _evaluate()
+
+
+if __name__ == "__main__":
+    main()

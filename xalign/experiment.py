@@ -1,0 +1,175 @@
+"""One run from start to finish: load, measure, train, export, measure again, report.
+
+Every stage leaves its result in the run's folder and is skipped where the result is there: whatever
+interrupted a run, the same command goes on.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from xalign.config import Config, StrategyName
+from xalign.data.instructions import load_instructions
+from xalign.data.parallel import Splits, load_corpus, split_corpus
+from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
+from xalign.errors import ConfigError
+from xalign.evaluation.results import Evaluation
+from xalign.evaluation.statistics import compare, write_comparisons
+from xalign.languages import canonical
+from xalign.measurement import load_backbone, measure, texts_to_measure
+from xalign.models.adapters import Adapter
+from xalign.models.backbone import Backbone
+from xalign.models.export import export
+from xalign.models.gguf import notices
+from xalign.reporting.card import write_card
+from xalign.reporting.console import print_comparison
+from xalign.reporting.html import write_report
+from xalign.training.decisions import (
+    Decisions,
+    choose_device,
+    choose_layer,
+    choose_precision,
+    choose_threads,
+)
+from xalign.training.fit import fit
+from xalign.training.folder import RunFolder, default_folder
+from xalign.training.ranks import launch, load_trained
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> None:
+    """Carry out a run, or what is left of it.
+
+    Raises:
+        XalignError: whatever the user can mend; what was computed so far stays in the folder.
+    """
+    folder = RunFolder(Path(config.run.dir) if config.run.dir else default_folder(config))
+    with folder.locked():
+        folder.prepare(config)
+        if folder.finished:
+            print_comparison(folder.path)
+            print(f"{folder.path} is complete: see {folder.report}; run.rerun=true starts it over")
+            return
+        set_up_logging(folder.log)
+        quiet_libraries()
+        keep_freed_memory()
+        _Run(config, folder).carry_out()
+
+
+@dataclass
+class _Run:
+    config: Config
+    folder: RunFolder
+
+    def carry_out(self) -> None:
+        config, folder = self.config, self.folder
+        self.decisions = Decisions()
+        self.seconds: dict[str, float] = {}
+        folder.update_environment(**describe_environment())
+        choose_threads(config.trainer.threads, config.trainer.devices, self.decisions)
+        device = choose_device(self.decisions)
+
+        with self._phase("load"):
+            splits = self._load_data()
+            backbone = load_backbone(config.model, device, config.seed)
+        layer = choose_layer(config.loss.layer, backbone.depth, self.decisions)
+        if layer > backbone.depth:
+            raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])
+        training_dtype = choose_precision(config.trainer.precision, device, self.decisions)
+        evaluation_dtype = choose_precision(
+            config.benchmark.precision, device, self.decisions, "benchmark.precision"
+        )
+        folder.update_environment(decisions=self.decisions.made, layer=layer, depth=backbone.depth)
+
+        with self._phase("measure before"):
+            before = self._measure("before", backbone, splits, layer, evaluation_dtype)
+        if not folder.model.exists():
+            adapter = Adapter(backbone, config.adapter, config.seed)
+            with self._phase("train"):
+                if config.strategy.name is StrategyName.single:
+                    backbone.compute_dtype = training_dtype
+                    instructions = load_instructions(
+                        config.instructions, config.languages, splits.train, config.seed
+                    )
+                    fit(config, folder, backbone, adapter, splits.train, instructions, layer)
+                else:
+                    launch(config, folder)
+                    load_trained(adapter, folder)
+            with self._phase("export"):
+                export(adapter, folder.model, notices(config.model.artifact))
+        else:
+            backbone = load_backbone(
+                replace(config.model, path=str(folder.model), artifact=None, pretrained=True, tokenizer=None),
+                device,
+                config.seed,
+            )
+        with self._phase("measure after"):
+            after = self._measure("after", backbone, splits, layer, evaluation_dtype)
+        with self._phase("report"):
+            comparisons = compare(before, after, aligned_layer=layer, seed=config.seed)
+            write_comparisons(comparisons, folder.evaluation / "comparison.json")
+            folder.update_environment(seconds=self.seconds)
+            write_card(folder.path)
+            write_report(folder.path)
+        folder.done.touch()
+        print_comparison(folder.path)
+        print(f"model:  {folder.model}\nreport: {folder.report}")
+
+    def _load_data(self) -> Splits:
+        config = self.config
+        corpus, cleaning = load_corpus(
+            config.data, config.languages.pivot, [*config.languages.targets, *config.languages.unseen]
+        )
+        splits = split_corpus(
+            corpus, config.languages.pivot, config.data.validation_fraction, config.data.test_fraction
+        )
+        log.info("corpus %s: %s", corpus.name, cleaning.summary())
+        counts = {
+            language: len(splits.train.rows_with(config.languages.pivot, language))
+            for language in config.languages.targets
+        }
+        self.folder.update_environment(
+            corpus=counts, cleaning={"kept": cleaning.kept, **cleaning.dropped}, corpus_name=corpus.name
+        )
+        return splits
+
+    def _measure(
+        self, when: str, backbone: Backbone, splits: Splits, layer: int, dtype: torch.dtype
+    ) -> Evaluation:
+        config = self.config
+        path = self.folder.evaluation / f"{when}.json"
+        if path.exists():
+            return Evaluation.read(path)
+        log.info("measuring %s training: %s", when, ", ".join(config.benchmark.tasks))
+        languages = [canonical(c) for c in config.benchmark.languages]
+        test, demonstrations = texts_to_measure(config, languages, splits)
+        if test is not None and not languages:
+            languages = [c for c in test.languages if c != config.languages.pivot]
+        evaluation, picture = measure(
+            backbone,
+            config.benchmark,
+            test,
+            demonstrations,
+            model=config.model.name if when == "before" else str(self.folder.model),
+            pivot=config.languages.pivot,
+            languages=languages,
+            layer=layer,
+            seed=config.seed,
+            dtype=dtype,
+        )
+        if picture is not None:
+            picture.write(self.folder.evaluation / f"{when}.representations.npz")
+        evaluation.write(path)
+        return evaluation
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 1)
