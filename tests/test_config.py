@@ -54,6 +54,7 @@ def test_own_model_and_data_win_over_the_presets() -> None:
     assert made.model.artifact is None
     assert made.model.name == "folder"
     assert made.data.packages == []
+    assert made.data.format == "auto"
 
 
 def test_languages_are_canonical() -> None:

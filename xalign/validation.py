@@ -18,6 +18,7 @@ from xalign.config import (
     Centering,
     Config,
     DataConfig,
+    DataFormat,
     EvaluateConfig,
     InstructionSource,
     LanguagesConfig,
@@ -135,7 +136,9 @@ def _settled_data(data: DataConfig) -> DataConfig:
     # Likewise a corpus of one's own wins over the preset's packages.
     if data.packages and (data.path or data.hub):
         name = Path(data.path).name if data.path else str(data.hub)
-        return replace(data, packages=[], name=name)
+        # The packages were gettext; what replaces them need not be.
+        format = DataFormat.auto if data.format is DataFormat.gettext else data.format
+        return replace(data, packages=[], name=name, format=format)
     return data
 
 
