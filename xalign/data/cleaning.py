@@ -6,7 +6,6 @@ Counts are in pairs (pivot, target). Dropping one target leaves the other target
 import html
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -196,8 +195,3 @@ def merge_by_pivot(rows: Iterable[Row], pivot: str, report: CleaningReport) -> l
                 first.texts[code] = text
                 report.kept += 1
     return list(merged.values())
-
-
-def count_languages(rows: Iterable[Row]) -> Counter[str]:
-    """Number of rows that have a text, by language."""
-    return Counter(code for row in rows for code in row.texts)

@@ -5,7 +5,7 @@ probability `p_cross` s and t differ, and then one side is the pivot.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,9 +77,7 @@ class TranslationInstructions:
         self.probabilities = language_probabilities(counts, languages.temperature)
 
     def batch(self, step: int, size: int, rank: int = 0, ranks: int = 1) -> list[InstructionSample]:
-        rng = np.random.default_rng([self.seed, step, _STREAM])
-        drawn = [self._draw(rng) for _ in range(size * ranks)]
-        return drawn[rank * size : (rank + 1) * size]
+        return _part_of_rank(self._draw, [self.seed, step, _STREAM], size, rank, ranks)
 
     def _draw(self, rng: np.random.Generator) -> InstructionSample:
         target = str(rng.choice(self.targets, p=self.probabilities))
@@ -93,6 +91,19 @@ class TranslationInstructions:
             return _continuation(text[answer], answer)
         prompt = f"{text[source]} =" if equals else f"{text[source]} Translate into {english_name(answer)}:"
         return InstructionSample(prompt, f" {text[answer]}", source, answer)
+
+
+def _part_of_rank(
+    draw: Callable[[np.random.Generator], InstructionSample],
+    seed: list[int],
+    size: int,
+    rank: int,
+    ranks: int,
+) -> list[InstructionSample]:
+    """The global batch of `size * ranks` samples drawn from the seed, and of it this rank's part."""
+    rng = np.random.default_rng(seed)
+    drawn = [draw(rng) for _ in range(size * ranks)]
+    return drawn[rank * size : (rank + 1) * size]
 
 
 def _continuation(text: str, language: str) -> InstructionSample:
@@ -132,9 +143,7 @@ class CrossLingualInstructions:
         self.probabilities = language_probabilities(counts, languages.temperature)
 
     def batch(self, step: int, size: int, rank: int = 0, ranks: int = 1) -> list[InstructionSample]:
-        rng = np.random.default_rng([self.seed, step, _STREAM])
-        drawn = [self._draw(rng) for _ in range(size * ranks)]
-        return drawn[rank * size : (rank + 1) * size]
+        return _part_of_rank(self._draw, [self.seed, step, _STREAM], size, rank, ranks)
 
     def _draw(self, rng: np.random.Generator) -> InstructionSample:
         target = str(rng.choice(self.targets, p=self.probabilities))
