@@ -3,22 +3,24 @@
 Where the full test stands beside the code it guards, this file holds the short form, by number.
 """
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import batches_of, small_config, small_corpus, small_module
+from torch.nn.functional import cross_entropy
+from training_helpers import batches_of, small_config, small_module
 
-from xalign.config import Centering, Pooling
+from xalign.config import BenchmarkConfig, Centering, Pooling
 from xalign.data.collate import Tokens, tokenize
-from xalign.data.datamodule import StepBatches
-from xalign.data.instructions import load_instructions
-from xalign.data.parallel import split_corpus
-from xalign.data.sampling import PairSampler
+from xalign.data.parallel import ParallelCorpus, split_corpus
+from xalign.data.rows import Row
 from xalign.errors import ConfigError, DataError
-from xalign.evaluation.tasks import translation_choice
-from xalign.evaluation.tasks.multiple_choice import Choice, answer
+from xalign.evaluation import tasks
+from xalign.evaluation.demonstrations import SEPARATOR
+from xalign.evaluation.multiple_choice import Item, Questions, question_part
+from xalign.evaluation.task import Setting
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import evaluating
 from xalign.models.export import export
@@ -26,32 +28,20 @@ from xalign.objectives.contrastive import info_nce
 
 
 def test_1_candidates_of_an_item_differ() -> None:
-    same = Choice("en", 0, "", "Yes or no?", (" yes", " yes"), 0)
-    with pytest.raises(DataError, match="alike candidates"):
-        answer(tiny_backbone("llama"), [same], "b", "t", batch_tokens=64, version="1")
+    same = Item(7, ("Yes or no?",) * 2, (" yes", " yes"), 0)
+    with pytest.raises(DataError, match="item 7: alike candidates"):
+        question_part(Questions("b", "t", "1", "en", [same]))
 
 
 def test_2_no_held_out_sentence_is_trained_on_in_any_language() -> None:
-    """And nothing is selected: the last checkpoint is exported, the test split is read before and after."""
-    config = small_config()
-    splits = split_corpus(small_corpus(120), "en", 0.1, 0.2)
-    held_out = {
-        text for part in (splits.validation, splits.test) for c in part.languages for text in part.texts(c)
-    }
-    assert held_out
-    pairs = PairSampler(
-        splits.train, "en", ["fr", "de"], batch_size=8, languages_per_batch=2, temperature=0.5, seed=0
-    )
-    instructions = load_instructions(config.instructions, config.languages, splits.train, 0)
-    tokenizer = tiny_backbone("llama").tokenizer
-    batches = StepBatches(config, tokenizer, pairs, instructions, 0, 1)
-    for step in range(20):
-        batch = batches[step]
-        for part in (batch.sentences, batch.instructions, batch.retention):
-            assert part is not None
-            for bucket in part.buckets:
-                for text in tokenizer.batch_decode(bucket.input_ids, skip_special_tokens=True):
-                    assert not any(sentence in text for sentence in held_out if sentence)
+    """Two English sentences may share one German translation: the split by English alone would leak it."""
+    rows = [{"en": f"sentence {i}", "de": f"Satz {i % 40}", "fr": f"phrase {i}"} for i in range(120)]
+    corpus = ParallelCorpus.from_rows([Row("made", row) for row in rows], "made")
+    splits = split_corpus(corpus, "en", 0.1, 0.2)
+    for held_out in (splits.test, splits.validation):
+        assert len(held_out) > 0
+        for language in held_out.languages:
+            assert not set(held_out.texts(language)) & set(splits.train.texts(language))
 
 
 @pytest.mark.parametrize("pooling", Pooling)
@@ -80,35 +70,45 @@ def test_4_a_head_that_would_be_lost_on_reloading_is_refused(tmp_path: Path) -> 
         export(adapter, tmp_path / "model")
 
 
-def test_5_demonstrations_and_query_have_one_form() -> None:
-    tested = [(f"Sentence {i}", f"Phrase {i}") for i in range(10)]
-    shown = [("An example", "Un exemple"), ("Another one", "Un autre")]
-    items = translation_choice.choices("fr", tested, shown, shots=2, distractors=3, limit=5, seed=0)
-    for item in items:
-        as_shown = item.context + item.candidates[item.gold] + "\n"
-        source, target = tested[item.index]
-        assert as_shown == f"{source} = {target}\n"
-        assert set(item.prefix.splitlines()) == {f"{x} = {y}" for x, y in shown}
+def test_5_demonstrations_and_query_have_one_form(tmp_path: Path) -> None:
+    """Each of two rows is once asked and once shown, and both times it reads the same."""
+    rows = [
+        {"premise": f"{who} slept.", "choice1": "Night.", "choice2": "Day.", "question": "cause", "label": k}
+        for k, who in enumerate(("She", "He"))
+    ]
+    asked, shown = [], []
+    for order in (rows, rows[::-1]):
+        for split, row in zip(("test", "val"), order, strict=True):
+            (tmp_path / f"{split}.et.jsonl").write_text(json.dumps(row), encoding="utf-8")
+        config = BenchmarkConfig(name="b", tasks=["xcopa"], path=str(tmp_path), shots=1, split="test")
+        setting = Setting(config, None, None, "en", [], aligned_layer=0, seed=0)
+        [part] = tasks.load("xcopa").parts(setting)
+        [questions] = part.measure.args  # type: ignore[attr-defined]
+        asked.append(questions.items[0].solved)
+        shown.append(questions.demonstrations[0].removesuffix(SEPARATOR))
+    assert asked == shown[::-1]
 
 
-def test_6_a_sample_is_the_same_alone_and_in_a_batch() -> None:
+def test_6_the_loss_of_a_batch_is_that_of_each_sample_by_itself() -> None:
     config = small_config()
     module = small_module(config).eval()
-    batch = batches_of(config, module)[0].instructions
-    assert batch is not None
-    assert sum(len(b.input_ids) for b in batch.buckets) == config.trainer.instruction_batch_size
-    for bucket in batch.buckets:
-        assert bucket.labels is not None
-        whole, _ = module.backbone.supervised_logits(bucket)
-        alone = []
-        for row in range(len(bucket.input_ids)):
-            length = int(bucket.attention_mask[row].sum())
-            cut = [
-                t[row : row + 1, :length]
-                for t in (bucket.input_ids, bucket.attention_mask, bucket.content_mask, bucket.labels)
-            ]
-            alone.append(module.backbone.supervised_logits(Tokens(*cut))[0])
-        torch.testing.assert_close(whole, torch.cat(alone), atol=1e-4, rtol=1e-4)
+    backbone = module.backbone
+    step = batches_of(config, module)
+    size = config.trainer.instruction_batch_size
+    samples = step.instructions.batch(0, size, 0, 1)
+    assert len(samples) == size
+    expected, tokens = 0.0, 0
+    for sample in samples:
+        prompt = backbone.tokenizer(sample.prompt)["input_ids"]
+        answer = backbone.tokenizer(sample.answer, add_special_tokens=False)["input_ids"]
+        answer.append(backbone.tokenizer.eos_token_id)
+        ids = torch.tensor([prompt + answer])
+        with torch.no_grad():
+            logits = backbone.model(ids).logits[0, len(prompt) - 1 : -1]
+        expected += float(cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))
+        tokens += len(answer)
+    loss, _ = module.instruction_loss(step[0])
+    assert float(loss.detach()) == pytest.approx(expected / tokens, rel=1e-5)
 
 
 def test_7_only_needed_blocks_and_positions_are_computed() -> None:

@@ -122,19 +122,29 @@ def test_multirun_gives_every_point_its_own_complete_folder(place: Path) -> None
 @pytest.mark.slow
 def test_two_ranks_train_as_one(place: Path) -> None:
     """`strategy=ddp trainer.devices=2` with half the batch a rank: the same losses as one process."""
-    one = xalign("run", *QUICK, "run.dir=one", "loss.retention_weight=0", cwd=place)
+    measured = (
+        "loss.retention_weight=0", "benchmark@validation=heldout", "validation.tasks=[bits_per_byte]",
+        "trainer.evaluate_every=2", "trainer.select=eval/heldout/bits_per_byte/mean",
+    )  # fmt: skip
+    one = xalign("run", *QUICK, "run.dir=one", *measured, cwd=place)
     assert one.returncode == 0, one.stderr
     two = xalign(
-        "run", *QUICK, "run.dir=two", "loss.retention_weight=0", "strategy=ddp", "trainer.devices=2",
+        "run", *QUICK, "run.dir=two", *measured, "strategy=ddp", "trainer.devices=2",
         "trainer.batch_size=4", "trainer.instruction_batch_size=2", cwd=place,
     )  # fmt: skip
     assert two.returncode == 0, two.stderr
-    losses = [
-        [json.loads(line)["loss"] for line in (place / run / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        [json.loads(line) for line in (place / run / "metrics.jsonl").read_text().splitlines()]
         for run in ("one", "two")
     ]
+    losses, bits = (
+        [[line[key] for line in run if key in line] for run in lines]
+        for key in ("loss", "eval/heldout/bits_per_byte/mean")
+    )
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert len(losses[0]) == 6
+    assert bits[0] == pytest.approx(bits[1], rel=1e-4)
+    assert len(bits[0]) == 3
     assert (place / "two/model/model.safetensors").exists()
 
 

@@ -350,7 +350,6 @@ def _size_of(folder: Path) -> int:
 
 
 def _progress() -> "Progress":
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -360,7 +359,9 @@ def _progress() -> "Progress":
         TransferSpeedColumn,
     )
 
-    console = Console(stderr=True)
+    from xalign.terminal import stderr
+
+    console = stderr()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

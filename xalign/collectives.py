@@ -5,11 +5,14 @@ gradients are summed over ranks. N ranks then equal one rank on the same global 
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
+
+T = TypeVar("T")
 
 
 def active() -> bool:
@@ -50,6 +53,15 @@ def global_sum(value: float) -> float:
         total = total.cuda()
     dist.all_reduce(total)
     return float(total)
+
+
+def gather_lists(own: list[T]) -> list[T]:
+    """The lists of all ranks one after the other, on every rank."""
+    if not active():
+        return own
+    parts: list[list[T]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(parts, own)
+    return [value for part in parts for value in part]
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:

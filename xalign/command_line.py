@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import is_dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -44,10 +45,14 @@ def check(config_name: str, schema: type[C]) -> None:
     with _Composing():
         problems: list[str] = []
         axes: list[list[str]] = []
+        # Groups that are empty by default (`benchmark@validation=...`) first: other keys may lie in them.
+        overrides.sort(key=lambda text: "@" not in text.split("=")[0])
+        filled: list[str] = []
         for text in overrides:
-            axes.append(
-                [o for o in _variants(text, problems) if not _mistake(config_name, schema, o, problems)]
-            )
+            variants = _variants(text, problems)
+            axes.append([o for o in variants if not _mistake(config_name, schema, o, filled, problems)])
+            if "@" in text.split("=")[0]:
+                filled += axes[-1][:1]
         for point in _points(axes):
             try:
                 resolve(compose(config_name, point), schema)
@@ -95,11 +100,17 @@ def _variants(text: str, problems: list[str]) -> list[str]:
     return []
 
 
-def _mistake(config_name: str, schema: type, text: str, problems: list[str]) -> bool:
-    """Whether an override cannot be composed at all; if so, says why."""
+def _mistake(config_name: str, schema: type, text: str, beside: list[str], problems: list[str]) -> bool:
+    """Whether an override cannot be composed at all, with those beside it; if so, says why."""
     try:
-        compose(config_name, [text])
+        compose(config_name, [*beside, text])
         return False
+    except AssertionError:  # Hydra's, for a key inside a group that is null
+        group = text.lstrip("+~").split("=")[0].split(".")[0]
+        problems.append(
+            f"{text}: '{group}' is empty; choose what is in it first, as in benchmark@{group}=heldout"
+        )
+        return True
     except (HydraException, OmegaConfBaseException) as error:
         problems.append(_explain(text, schema, error))
         return True
@@ -132,6 +143,8 @@ def _explain(text: str, schema: type, error: Exception) -> str:
                 return f"{wrong}: unknown key ({hint})"
             return f"{wrong}: unknown key{did_you_mean(part, allowed)} (allowed: {', '.join(allowed)})"
     kind = field_type(schema, path)
+    if is_dataclass(kind):
+        return f"{key}={value}: {key} is a group of keys; write benchmark@{key}={value}"
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return one_of(key, value, list(kind))
     return f"{key}={value}: {_first_line(error)}"

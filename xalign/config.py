@@ -84,14 +84,21 @@ class InstructionSource(StrEnum):
     xquad = "xquad"
 
 
-class Task(StrEnum):
-    """A measurement made before and after training."""
+class TaskProvider(StrEnum):
+    """Whose tasks are measured."""
 
-    retrieval = "retrieval"
-    mexa = "mexa"
-    translation_choice = "translation_choice"
-    bits_per_byte = "bits_per_byte"
-    xcopa = "xcopa"
+    xalign = "xalign"
+    lm_eval = "lm_eval"
+
+
+class Demonstrations(StrEnum):
+    """Which few-shot demonstrations stand before an item."""
+
+    same_language = "same_language"
+    pivot = "pivot"
+    mixed = "mixed"
+    code_switched = "code_switched"
+    first = "first"
 
 
 class LoggerName(StrEnum):
@@ -162,7 +169,7 @@ class DataConfig:
     hub: str | None = None
     """Dataset id on the Hugging Face hub."""
     hub_config: str | None = None
-    """Configuration of the hub dataset; `{first}-{second}` stands for one a language pair, alphabetically."""
+    """Configuration of the hub dataset; `{first}-{second}`: one a pair, sorted; `{language}`: one each."""
     hub_split: str = "train"
     """Split of the hub dataset."""
     columns: dict[str, str] = field(default_factory=dict)
@@ -283,10 +290,14 @@ class TrainerConfig:
     """Target languages that share a contrastive batch, in equal parts."""
     instruction_batch_size: Positive = 12
     """Instruction samples a step and rank."""
-    retention_batch_size: Positive = 8
-    """Sentences a step and rank on which the model is held to what it was."""
-    retention_tokens: Positive = 96
-    """Token positions, drawn from those sentences, whose next-token distributions are compared."""
+    retention_batch_size: Positive = 4
+    """Texts a step and rank on which the model is held to what it was."""
+    retention_own_fraction: Fraction = 0.75
+    """Share of these texts that the model itself wrote before training; the rest is from the corpus."""
+    retention_tokens: Positive = 64
+    """Token positions, drawn from these texts, whose next-token distributions are compared."""
+    retention_max_length: Annotated[int, Field(ge=4)] = 96
+    """Tokens kept of such a text."""
     max_length: Annotated[int, Field(ge=4)] = 64
     """Tokens kept of a sentence in the contrastive batch."""
     instruction_max_length: Annotated[int, Field(ge=8)] = 256
@@ -301,6 +312,10 @@ class TrainerConfig:
     """Steps between logs of each objective's gradient norm and their cosine."""
     checkpoint_every: Positive = 25
     """Steps between checkpoints."""
+    evaluate_every: Positive | None = None
+    """Steps between measurements of `validation` during training (and at the end); null: never."""
+    select: str | None = None
+    """Metric that chooses the step to export, such as `eval/heldout/retrieval@1/mean`; null: the last."""
     max_bad_steps: Positive = 5
     """Consecutive steps with a non-finite loss or gradient after which the run stops, its state saved."""
     devices: Positive = 1
@@ -320,6 +335,18 @@ class StrategyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateConfig:
+    """How an item is asked: `str.format` strings over its fields, one a candidate or one for all."""
+
+    __pydantic_config__ = STRICT
+
+    contexts: list[str] = field(default_factory=lambda: [""])
+    """What stands before each candidate."""
+    continuations: Annotated[list[str], Field(min_length=1)]
+    """What is scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
     """What is measured, on which text."""
 
@@ -327,22 +354,36 @@ class BenchmarkConfig:
 
     name: str
     """Name of the set in results."""
-    tasks: Annotated[list[Task], Field(min_length=1)]
-    """Measurements to make."""
+    tasks: Annotated[list[str], Field(min_length=1)]
+    """Measurements to make: names of files in `xalign/evaluation/tasks`, or of the provider's tasks."""
+    provider: TaskProvider = TaskProvider.xalign
+    """Our own tasks, or those of lm-evaluation-harness on our engine (extra `lm-eval`)."""
     path: str | None = None
-    """Folder of the set in its published layout; null: the held-out text of `data`."""
+    """Folder of the set in its published layout; null: the hub. Of parallel text only with `own_text`."""
+    hub: str | None = None
+    """Hub id of the set's own parallel text, one configuration a language; used where no path is given."""
     own_text: bool = False
-    """Whether the set is measured on its own text only, so that `path` must be given."""
-    split: str = "test"
-    """Split of the set, where it has several."""
+    """Whether tasks on parallel text read `path`; false: the held-out text of `data`."""
+    split: str | None = None
+    """Split of a multiple-choice set; null: the one that the field reports."""
     languages: list[str] = field(default_factory=list)
     """Languages to measure; empty: all of the run's (or of the set)."""
     limit: Positive | None = None
     """Items a language; null: all."""
     poolings: list[Pooling] = field(default_factory=lambda: [Pooling.mean])
     """Poolings of retrieval and MEXA."""
-    shots: Natural = 2
-    """Demonstrations before each item of the translation choice."""
+    shots: Natural = 0
+    """Few-shot demonstrations before each item."""
+    demonstrations: Demonstrations = Demonstrations.same_language
+    """Language of the demonstrations, or their order (`first`: the first of the split, as they stand)."""
+    demonstration_split: str | None = None
+    """Split that demonstrations come from, never the one that is measured; null: train or validation."""
+    balanced: bool = False
+    """Whether demonstrations take each answer equally often."""
+    style: str = "harness"
+    """Wording of multiple-choice items: `harness` (lm-evaluation-harness) or `afp` (Li et al. 2024)."""
+    template: TemplateConfig | None = None
+    """Wording of one's own."""
     distractors: Positive = 3
     """Wrong translations beside the right one in the translation choice."""
     choice_limit: Positive | None = None
@@ -411,6 +452,8 @@ class Config:
     trainer: TrainerConfig
     strategy: StrategyConfig
     benchmark: BenchmarkConfig
+    validation: BenchmarkConfig | None = None
+    """Measured during training, on validation splits (`benchmark@validation=heldout`); null: nothing."""
     logger: LoggerConfig
     debug: DebugConfig
     run: RunConfig
@@ -430,8 +473,10 @@ class EvaluateConfig:
     languages: LanguagesConfig
     data: DataConfig
     benchmark: BenchmarkConfig
+    models: list[str] = field(default_factory=list)
+    """Models to measure side by side: folders of models or runs, or hub ids; empty: `model` alone."""
     output: str | None = None
-    """File for the results (JSON); null prints the table only."""
+    """File for the results (JSON), with `models` a folder; null prints the table only."""
     seed: Natural = 0
     """Source of every random choice."""
 

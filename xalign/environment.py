@@ -13,8 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.logging import RichHandler
+from xalign.terminal import log_handler
 
 LIBRARIES = (
     "xalign",
@@ -49,10 +48,7 @@ def set_up_logging(file: Path | None) -> None:
     root.handlers.clear()
     root.setLevel(logging.INFO)
     root.propagate = False
-    terminal = RichHandler(
-        console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S"
-    )
-    root.addHandler(terminal)
+    root.addHandler(log_handler())
     if file:
         to_file = logging.FileHandler(file, encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -14,21 +14,20 @@ from pathlib import Path
 import torch
 
 from xalign.config import Config, StrategyName
-from xalign.data.instructions import load_instructions
 from xalign.data.parallel import Splits, load_corpus, split_corpus
 from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
+from xalign.evaluation.contamination import contaminated, summary
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
-from xalign.languages import canonical
 from xalign.measurement import load_backbone, measure, texts_to_measure
-from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.export import export
 from xalign.models.gguf import notices
 from xalign.reporting.card import write_card
 from xalign.reporting.console import print_comparison
 from xalign.reporting.html import write_report
+from xalign.training.callbacks.checkpoint import restore_chosen
 from xalign.training.decisions import (
     Decisions,
     choose_device,
@@ -38,7 +37,8 @@ from xalign.training.decisions import (
 )
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder, default_folder
-from xalign.training.ranks import launch, load_trained
+from xalign.training.inputs import training_inputs
+from xalign.training.ranks import launch
 
 log = logging.getLogger(__name__)
 
@@ -90,19 +90,15 @@ class _Run:
         with self._phase("measure before"):
             before = self._measure("before", backbone, splits, layer, evaluation_dtype)
         if not folder.model.exists():
-            adapter = Adapter(backbone, config.adapter, config.seed)
             with self._phase("train"):
+                inputs = training_inputs(config, backbone, splits, layer, training_dtype)
                 if config.strategy.name is StrategyName.single:
-                    backbone.compute_dtype = training_dtype
-                    instructions = load_instructions(
-                        config.instructions, config.languages, splits.train, config.seed
-                    )
-                    fit(config, folder, backbone, adapter, splits.train, instructions, layer)
+                    fit(config, folder, inputs)
                 else:
                     launch(config, folder)
-                    load_trained(adapter, folder)
+                    restore_chosen(backbone, folder.checkpoints)
             with self._phase("export"):
-                export(adapter, folder.model, notices(config.model.artifact))
+                export(inputs.adapter, folder.model, notices(config.model.artifact))
         else:
             backbone = load_backbone(
                 replace(config.model, path=str(folder.model), artifact=None, pretrained=True, tokenizer=None),
@@ -147,26 +143,34 @@ class _Run:
         if path.exists():
             return Evaluation.read(path)
         log.info("measuring %s training: %s", when, ", ".join(config.benchmark.tasks))
-        languages = [canonical(c) for c in config.benchmark.languages]
-        test, demonstrations = texts_to_measure(config, languages, splits)
-        if test is not None and not languages:
-            languages = [c for c in test.languages if c != config.languages.pivot]
-        evaluation, picture = measure(
+        measured = measure(
             backbone,
             config.benchmark,
-            test,
-            demonstrations,
+            texts_to_measure(config, splits),
             model=config.model.name if when == "before" else str(self.folder.model),
             pivot=config.languages.pivot,
-            languages=languages,
             layer=layer,
             seed=config.seed,
             dtype=dtype,
         )
-        if picture is not None:
-            picture.write(self.folder.evaluation / f"{when}.representations.npz")
-        evaluation.write(path)
-        return evaluation
+        if measured.picture is not None:
+            measured.picture.write(self.folder.evaluation / f"{when}.representations.npz")
+        if when == "before":
+            self._check_contamination(measured.texts, splits)
+        measured.evaluation.write(path)
+        return measured.evaluation
+
+    def _check_contamination(self, texts: dict[str, dict[str, list[str]]], splits: Splits) -> None:
+        training = {code: splits.train.texts(code) for code in splits.train.languages}
+        found = {task: contaminated(own, training) for task, own in texts.items() if own}
+        for task, overlaps in found.items():
+            if any(o.exact or o.partial for o in overlaps.values()):
+                log.warning(summary(task, overlaps))
+        self.folder.update_environment(
+            contamination={
+                task: {code: o.counts for code, o in overlaps.items()} for task, overlaps in found.items()
+            }
+        )
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -1,25 +1,25 @@
 """Measuring a model: loading it, finding the text, the cache; all of `python -m xalign.evaluate`."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
-from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, ModelConfig, Task
-from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, load_test_set, split_corpus
+from xalign.config import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
+from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus
 from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
-from xalign.evaluation.cache import cached_evaluation
-from xalign.evaluation.evaluate import VERSIONS, Measurement
+from xalign.errors import ConfigError
+from xalign.evaluation.evaluate import Measurement, tasks_of
 from xalign.evaluation.evaluate import evaluate as run_tasks
-from xalign.evaluation.representations import Picture
+from xalign.evaluation.own_text import load_own_text
 from xalign.evaluation.results import Evaluation
+from xalign.evaluation.task import Setting
 from xalign.languages import canonical
 from xalign.models.backbone import Backbone
-from xalign.models.fingerprint import model_fingerprint
+from xalign.models.gguf import MODELS
 from xalign.models.loading import load_model_and_tokenizer
-from xalign.reporting.console import print_results
+from xalign.reporting.console import print_models, print_results
 from xalign.training.decisions import (
     Decisions,
     choose_device,
@@ -31,6 +31,14 @@ from xalign.training.decisions import (
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Texts:
+    """Parallel text to measure on, and text that shares no sentence with it, for demonstrations."""
+
+    test: ParallelCorpus | None
+    demonstrations: ParallelCorpus | None = None
+
+
 def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbone:
     """The model and tokenizer of a config, on a device, in evaluation mode."""
     return Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
@@ -39,52 +47,32 @@ def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbo
 def measure(
     backbone: Backbone,
     benchmark: BenchmarkConfig,
-    test: ParallelCorpus | None,
-    demonstrations: ParallelCorpus | None,
+    texts: Texts,
     *,
     model: str,
     pivot: str,
-    languages: Sequence[str],
     layer: int,
     seed: int,
     dtype: torch.dtype,
-) -> tuple[Evaluation, Picture | None]:
+) -> Measurement:
     """The benchmark's figures for a model, from the cache where the same was measured before."""
-
-    def compute() -> Measurement:
-        return run_tasks(
-            backbone,
-            benchmark,
-            test,
-            demonstrations,
-            model=model,
-            pivot=pivot,
-            languages=languages,
-            aligned_layer=layer,
-            seed=seed,
-            dtype=dtype,
-        )
-
-    key = {
-        "model": model,
-        "parameters": model_fingerprint(backbone.model, backbone.tokenizer),
-        "benchmark": asdict(benchmark),
-        "files": _stamps(benchmark.path) if Task.xcopa in benchmark.tasks else [],
-        "test": test.fingerprint if test is not None else None,
-        "demonstrations": demonstrations.fingerprint if demonstrations is not None else None,
-        "pivot": pivot,
-        "languages": list(languages),
-        "layer": layer,
-        "seed": seed,
-        "dtype": str(dtype),
-        "versions": VERSIONS,
-    }
-    measured = cached_evaluation(key, compute)
-    return measured.evaluation, measured.picture
+    languages = [canonical(c) for c in benchmark.languages]
+    if texts.test is not None and not languages:
+        languages = [c for c in texts.test.languages if c != pivot]
+    setting = Setting(
+        benchmark=benchmark,
+        corpus=texts.test,
+        demonstrations=texts.demonstrations,
+        pivot=pivot,
+        languages=languages,
+        aligned_layer=layer,
+        seed=seed,
+    )
+    return run_tasks(backbone, setting, model=model, dtype=dtype)
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Measure one model; print the results and, if asked, write them."""
+    """Measure one model or several; print the results and, if asked, write them."""
     set_up_logging(None)
     quiet_libraries()
     keep_freed_memory()
@@ -92,49 +80,84 @@ def evaluate(config: EvaluateConfig) -> None:
     choose_threads(None, 1, decisions)
     device = choose_device(decisions)
     dtype = choose_precision(config.benchmark.precision, device, decisions)
-    languages = [canonical(c) for c in config.benchmark.languages]
-    test, demonstrations = texts_to_measure(config, languages)
-    if test is not None and not languages:
-        languages = [c for c in test.languages if c != config.languages.pivot]
-    backbone = load_backbone(config.model, device, config.seed)
-    evaluation, _ = measure(
-        backbone,
-        config.benchmark,
-        test,
-        demonstrations,
-        model=config.model.path or config.model.name,
-        pivot=config.languages.pivot,
-        languages=languages,
-        layer=choose_layer(None, backbone.depth, decisions),
-        seed=config.seed,
-        dtype=dtype,
-    )
-    if config.output:
-        evaluation.write(Path(config.output))
-        log.info("results: %s", config.output)
-    print_results([asdict(r) for r in evaluation.results])
+    texts = texts_to_measure(config)
+    evaluations: list[Evaluation] = []
+    for model in _models(config):
+        backbone = load_backbone(model, device, config.seed)
+        measured = measure(
+            backbone,
+            config.benchmark,
+            texts,
+            model=model.path or model.name,
+            pivot=config.languages.pivot,
+            layer=choose_layer(None, backbone.depth, decisions),
+            seed=config.seed,
+            dtype=dtype,
+        )
+        evaluations.append(measured.evaluation)
+        if config.output:
+            path = _output(Path(config.output), model, several=bool(config.models))
+            measured.evaluation.write(path)
+            log.info("results: %s", path)
+    if len(evaluations) == 1:
+        print_results([asdict(r) for r in evaluations[0].results])
+    else:
+        print_models(evaluations, config.seed)
 
 
-def texts_to_measure(
-    config: Config | EvaluateConfig, languages: Sequence[str], splits: Splits | None = None
-) -> tuple[ParallelCorpus | None, ParallelCorpus | None]:
-    """The text to measure on and the text that demonstrations come from, as far as the tasks need them.
+def _models(config: EvaluateConfig) -> list[ModelConfig]:
+    """`models`: folders of models or runs, embedded models by name, hub ids; without any, `model`.
 
-    A benchmark with a path brings its own text; otherwise it is what the corpus holds out.
+    Raises:
+        ConfigError: two have the same name.
+    """
+    paths = config.models or ([config.model.path] if config.model.path else [])
+    found = [_model_at(path, config.model) for path in paths] or [config.model]
+    names = [model.name for model in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError([f"models: several are named {', '.join(twice)}; results would be mixed up"])
+    return found
+
+
+def _model_at(path: str, base: ModelConfig) -> ModelConfig:
+    if path in MODELS:
+        return replace(base, name=path, path=None, artifact=path)
+    folder = Path(path)
+    # A run's folder, or the model in it: named after the run either way.
+    if (folder / "model" / "config.json").is_file():
+        folder = folder / "model"
+    run = folder.parent if folder.name == "model" else folder
+    return replace(base, name=run.name, path=str(folder) if folder.is_dir() else path, artifact=None)
+
+
+def _output(output: Path, model: ModelConfig, several: bool) -> Path:
+    return output / f"{model.name}.json" if several else output
+
+
+def texts_to_measure(config: Config | EvaluateConfig, splits: Splits | None = None) -> Texts:
+    """The parallel text to measure on, and that demonstrations come from, as far as tasks need them.
+
+    A benchmark with a text of its own brings it; otherwise it is what the corpus holds out.
+
+    Raises:
+        ConfigError: a path that nothing would be read from.
     """
     benchmark, pivot = config.benchmark, config.languages.pivot
-    if all(task is Task.xcopa for task in benchmark.tasks):
-        return None, None
-    if benchmark.path:
-        return load_test_set(DataConfig(name=benchmark.name, path=benchmark.path), pivot, languages), None
+    languages = [canonical(c) for c in benchmark.languages]
+    parallel = [task.parallel_text for task in tasks_of(benchmark).values()]
+    if not any(parallel):
+        return Texts(None)
+    if benchmark.path and not benchmark.own_text and all(parallel):
+        raise ConfigError(
+            [
+                f"benchmark.path={benchmark.path}: {benchmark.name} measures what the corpus holds out; "
+                "benchmark.own_text=true measures the text in that folder"
+            ]
+        )
+    if benchmark.own_text:
+        return Texts(*load_own_text(benchmark, pivot, languages))
     if splits is None:
         languages = languages or [*config.languages.targets, *config.languages.unseen]
         corpus, _ = load_corpus(config.data, pivot, languages)
         splits = split_corpus(corpus, pivot, config.data.validation_fraction, config.data.test_fraction)
-    return splits.test, splits.validation
-
-
-def _stamps(folder: str | None) -> list[tuple[str, int, int]]:
-    """Name, size and time of each file: changes when the files do."""
-    files = sorted(p for p in Path(folder or ".").iterdir() if p.is_file()) if folder else []
-    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    return Texts(splits.test, splits.validation)

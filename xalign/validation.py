@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from xalign.config import (
     AdapterMethod,
+    BenchmarkConfig,
     Centering,
     Config,
     DataConfig,
@@ -24,9 +25,10 @@ from xalign.config import (
     LanguagesConfig,
     ModelConfig,
     StrategyName,
-    Task,
+    TaskProvider,
 )
 from xalign.errors import ConfigError, XalignError, did_you_mean
+from xalign.evaluation import tasks
 from xalign.languages import canonical
 
 C = TypeVar("C", Config, EvaluateConfig)
@@ -56,9 +58,10 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     )
     problems += _model_rules(config.model)
     problems += _data_rules(config)
-    problems += _benchmark_rules(config)
+    problems += _benchmark_rules(config.benchmark, "benchmark")
     if isinstance(config, Config):
         problems += _training_rules(config)
+        problems += _validation_rules(config)
     if problems:
         raise ConfigError(problems)
     return config
@@ -116,6 +119,8 @@ def field_type(schema: type, path: list[str]) -> Any:
     kind: Any = schema
     for part in path:
         kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
+        # A group that may be null.
+        kind = next((k for k in get_args(kind) if is_dataclass(k)), kind)
     return kind
 
 
@@ -179,11 +184,14 @@ def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
             yield f"instructions.path: required, but not given (the folder of instructions.source={source})"
 
 
-def _benchmark_rules(config: Config | EvaluateConfig) -> Iterator[str]:
-    if config.benchmark.own_text and not config.benchmark.path:
-        yield f"benchmark.path: required, but not given (the folder of {config.benchmark.name})"
-    elif Task.xcopa in config.benchmark.tasks and not config.benchmark.path:
-        yield "benchmark.path: the task xcopa needs the folder of the set (files <split>.<language>.jsonl)"
+def _benchmark_rules(benchmark: BenchmarkConfig, key: str) -> Iterator[str]:
+    known = tasks.names()
+    for task in benchmark.tasks:
+        # What the harness knows is asked of it, later: looking takes it seconds.
+        if benchmark.provider is TaskProvider.xalign and task not in known:
+            yield one_of(f"{key}.tasks", task, known)
+    if benchmark.own_text and not (benchmark.path or benchmark.hub):
+        yield f"{key}.path: required, but not given (the folder of {benchmark.name})"
 
 
 def _training_rules(config: Config) -> Iterator[str]:
@@ -221,3 +229,22 @@ def _training_rules(config: Config) -> Iterator[str]:
         yield f"trainer.devices={trainer.devices}: needs strategy=ddp"
     if config.data.validation_fraction + config.data.test_fraction >= 1:
         yield "data.validation_fraction + data.test_fraction: must leave something to train on"
+
+
+def _validation_rules(config: Config) -> Iterator[str]:
+    """Measuring during training: never on what is measured at the end, and never in vain."""
+    validation, every, select = config.validation, config.trainer.evaluate_every, config.trainer.select
+    if validation is None:
+        for key, value in (("evaluate_every", every), ("select", select)):
+            if value is not None:
+                yield f"trainer.{key}={value}: nothing is chosen to measure; add benchmark@validation=heldout"
+        return
+    if every is None:
+        yield "trainer.evaluate_every: required with benchmark@validation, but not given"
+    yield from _benchmark_rules(validation, "validation")
+    source, measured = ((b.path, b.hub, b.split) for b in (validation, config.benchmark))
+    if validation.own_text and source == measured:
+        yield f"validation.path={validation.path}: benchmark measures that at the end; validation.split=dev?"
+    start = f"eval/{validation.name}/"
+    if select is not None and not (select.startswith(start) and select.count("/") == 3):
+        yield f"trainer.select={select}: must be a metric of validation, such as {start}retrieval@1/mean"

@@ -6,14 +6,15 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.config import BenchmarkConfig, Pooling, Task
+from xalign.config import BenchmarkConfig, Pooling
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import DataError
-from xalign.evaluation import evaluate as module
-from xalign.evaluation.cache import cached_evaluation
+from xalign.evaluation import task as module
 from xalign.evaluation.evaluate import Measurement, evaluate
 from xalign.evaluation.results import Evaluation
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import bits_per_byte
 
 SENTENCES = [f"sentence {i} of the test" for i in range(12)]
 ROWS = [
@@ -28,25 +29,31 @@ SHOWN = ParallelCorpus.from_rows(
     ],
     "shown",
 )
-TEXT_TASKS = [Task.retrieval, Task.mexa, Task.translation_choice, Task.bits_per_byte]
+TEXT_TASKS = ["retrieval", "mexa", "translation_choice", "bits_per_byte"]
+
+CHOICE_METRICS = ["accuracy", "accuracy_norm", "accuracy_bytes", "calibration_error", "near_ties"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "cache"))
 
 
 def run(
     corpus: ParallelCorpus | None = CORPUS, languages: tuple[str, ...] = ("de", "fr", "sw"), **changes: Any
 ) -> Measurement:
-    options = {"name": "held", "tasks": TEXT_TASKS, "batch_tokens": 256} | changes
-    return evaluate(
-        tiny_backbone("llama", max_position_embeddings=512),
-        BenchmarkConfig(**options),
-        corpus,
-        SHOWN,
-        model="tiny",
+    options = {"name": "held", "tasks": TEXT_TASKS, "batch_tokens": 256, "shots": 2} | changes
+    setting = Setting(
+        benchmark=BenchmarkConfig(**options),
+        corpus=corpus,
+        demonstrations=SHOWN,
         pivot="en",
         languages=languages,
         aligned_layer=2,
         seed=0,
-        dtype=torch.float32,
     )
+    backbone = tiny_backbone("llama", max_position_embeddings=512)
+    return evaluate(backbone, setting, model="tiny", dtype=torch.float32)
 
 
 def test_rows_records_and_picture_of_every_task(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
@@ -61,14 +68,13 @@ def test_rows_records_and_picture_of_every_task(caplog: pytest.LogCaptureFixture
     assert set(shape) == {
         *((m, layer, None) for m in layered for layer in range(5)),
         *((m + c, None, None) for m in summaries for c in ("", "_centred")),
-        ("accuracy", None, 2),
-        ("accuracy_norm", None, 2),
+        *((m, None, 2) for m in CHOICE_METRICS),
         ("bits_per_byte", None, None),
     }
     n = {(r.metric, r.language): r.n for r in evaluation.results}
     assert (n["retrieval@1", "de"], n["mexa", "fr"]) == (12, 9)
     assert (n["bits_per_byte", "en"], n["bits_per_byte", "sw"]) == (14, 1)
-    assert "fewer than two pairs en-sw: not measured" in caplog.text
+    assert "held: fewer than two pairs en-sw: no retrieval" in caplog.text
     assert ("retrieval@1", "sw") not in n
 
     row = next(r for r in evaluation.results if (r.metric, r.language, r.layer) == ("retrieval@1", "fr", 3))
@@ -86,25 +92,25 @@ def test_rows_records_and_picture_of_every_task(caplog: pytest.LogCaptureFixture
 
 
 def test_best_layer_is_each_languages_own() -> None:
-    results = run(tasks=[Task.retrieval]).evaluation.results
+    results = run(tasks=["retrieval"]).evaluation.results
     for language in ("de", "fr"):
         layers = [r.value for r in results if (r.metric, r.language) == ("retrieval@1", language)]
         best = next(r for r in results if (r.metric, r.language) == ("retrieval@1_best", language))
         assert (best.value, best.layer) == (max(layers), None)
 
 
-def test_representations_are_computed_once_a_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Pooling] = []
+def test_a_sentence_is_represented_once_a_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Pooling, str]] = []
     original = module.represent
 
     def counted(*args: Any, **options: Any) -> torch.Tensor:
-        calls.append(args[2])
-        assert len(args[1]) == len(set(args[1]))
+        calls.extend((pooling, text) for pooling in args[2:] for text in args[1])
         return original(*args, **options)
 
     monkeypatch.setattr(module, "represent", counted)
-    evaluation = run(tasks=[Task.retrieval, Task.mexa], poolings=[Pooling.mean, Pooling.last]).evaluation
-    assert calls == [Pooling.mean, Pooling.last]
+    evaluation = run(tasks=["retrieval", "mexa"], poolings=[Pooling.mean, Pooling.last]).evaluation
+    assert {pooling for pooling, _ in calls} == {Pooling.mean, Pooling.last}
+    assert len(calls) == len(set(calls))
     metrics = {r.metric for r in evaluation.results}
     assert {
         "retrieval@1_last",
@@ -118,27 +124,17 @@ def test_limits() -> None:
     evaluation = run(limit=8, choice_limit=3, languages=("de",)).evaluation
     assert {(r.metric, r.language): r.n for r in evaluation.results if r.layer is None} == {
         **{(m + c, "de"): 8 for m in ("retrieval@1_best", "mexa_max", "mexa_mean") for c in ("", "_centred")},
-        **{(m, "de"): 3 for m in ("accuracy", "accuracy_norm")},
+        **{(m, "de"): 3 for m in CHOICE_METRICS},
         **{("bits_per_byte", lang): 8 for lang in ("en", "de")},
     }
-
-
-def test_xcopa_needs_no_corpus(shared_data: Path) -> None:
-    evaluation = run(
-        None, tasks=[Task.xcopa], path=str(shared_data / "xcopa"), split="val", languages=("tur",), limit=2
-    ).evaluation
-    assert sum(r.metric == "accuracy" for r in evaluation.results) == 11
-    assert all(r.n == 2 and r.shots == 0 for r in evaluation.results)
 
 
 def test_what_is_missing_is_said_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "represent", None)
     with pytest.raises(DataError, match="'retrieval' needs parallel text, and 'held' has none"):
-        run(None, tasks=[Task.retrieval])
+        run(None, tasks=["retrieval"])
     with pytest.raises(DataError, match="no text in 'ger'; it has de, en, fr, sw"):
         run(languages=("de", "ger"))
-    with pytest.raises(DataError, match=r"benchmark\.path: XCOPA needs the folder"):
-        run(tasks=[Task.retrieval, Task.xcopa])
     with pytest.raises(DataError, match="no pairs of 'en' with sw"):
         run(languages=("sw",))
     monkeypatch.setitem(globals(), "SHOWN", None)
@@ -146,24 +142,37 @@ def test_what_is_missing_is_said_before_anything_is_run(monkeypatch: pytest.Monk
         run()
 
 
-def test_measurement_is_kept_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path))
-    calls: list[int] = []
+def test_what_was_measured_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted measurement goes on with the language that it stopped at."""
+    languages: list[str] = []
+    original = bits_per_byte.text_bits
 
-    def compute() -> Measurement:
-        calls.append(1)
-        return run(tasks=[Task.retrieval])
+    def interrupted(backbone: Any, texts: Any, **options: Any) -> Any:
+        languages.append(texts[0][:3])
+        if len(languages) == 2:
+            raise KeyboardInterrupt
+        return original(backbone, texts, **options)
 
-    first = cached_evaluation({"model": "a", "seed": 0}, compute)
-    again = cached_evaluation({"seed": 0, "model": "a"}, compute)
-    assert len(calls) == 1
+    monkeypatch.setattr(bits_per_byte, "text_bits", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tasks=["bits_per_byte"])
+    whole = run(tasks=["bits_per_byte"]).evaluation
+    assert languages == ["sen", "Sat", "Sat", "phr", "pek"]
+    assert run(tasks=["bits_per_byte"]).evaluation == whole
+    assert len(languages) == 5
+    run(tasks=["bits_per_byte"], limit=3)
+    assert len(languages) == 8  # Swahili has but one text: nothing changes
+
+
+def test_everything_from_the_cache_is_what_was_measured() -> None:
+    first, again = run(), run()
     assert again.evaluation == first.evaluation
     assert first.picture is not None
     assert again.picture is not None
     np.testing.assert_array_equal(again.picture.vectors, first.picture.vectors)
-    cached_evaluation({"model": "a", "seed": 1}, compute)
-    assert len(calls) == 2
-    next(tmp_path.glob("evaluations/*/evaluation.json")).write_text("{")
-    for seed in (0, 1):
-        assert cached_evaluation({"model": "a", "seed": seed}, compute).evaluation == first.evaluation
-    assert len(calls) == 3
+
+
+def test_a_damaged_part_is_measured_again(tmp_path: Path) -> None:
+    first = run(tasks=["mexa"], languages=("de",))
+    next((tmp_path / "cache").glob("evaluations/*/measured.json")).write_text("{")
+    assert run(tasks=["mexa"], languages=("de",)).evaluation == first.evaluation

@@ -7,7 +7,8 @@ from tiny import tiny_backbone
 
 from xalign.config import Pooling
 from xalign.data.collate import Tokens, tokenize
-from xalign.evaluation.representations import Picture, batches, choose_points, computing_in, draw, represent
+from xalign.evaluation.representations import Picture, batches, choose_points, draw, represent
+from xalign.models.backbone import computing_in
 
 TEXTS = ["one", "two words", "", "ein längerer Satz als die anderen", "one", "ไทย", "two words"]
 
@@ -24,14 +25,21 @@ def test_equals_one_text_at_a_time_in_order(pooling: Pooling, batch_tokens: int)
         torch.testing.assert_close(vector, alone, atol=1e-5, rtol=1e-5)
 
 
+def test_several_poolings_in_one_pass_equal_each_by_itself() -> None:
+    backbone = tiny_backbone("llama")
+    both = represent(backbone, TEXTS, Pooling.last, Pooling.mean, max_length=16, batch_tokens=40)
+    for got, pooling in zip(both, (Pooling.last, Pooling.mean), strict=True):
+        assert torch.equal(got, represent(backbone, TEXTS, pooling, max_length=16, batch_tokens=40))
+
+
 def test_a_text_is_run_once_however_often_it_occurs(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny_backbone("llama")
     rows: list[int] = []
     run = backbone.represent_all_layers
 
-    def counted(tokens: Tokens, pooling: Pooling) -> torch.Tensor:
+    def counted(tokens: Tokens, *poolings: Pooling) -> torch.Tensor:
         rows.append(len(tokens.input_ids))
-        return run(tokens, pooling)
+        return run(tokens, *poolings)
 
     monkeypatch.setattr(backbone, "represent_all_layers", counted)
     done: list[int] = []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xalign.errors import DataError
-from xalign.evaluation.results import Evaluation, Result, standard_error, summary_name
+from xalign.evaluation.results import Evaluation, Result, candidates, standard_error, summary_name
 
 ROW = Result(
     benchmark="held out",
@@ -61,6 +61,52 @@ def test_missing_items_are_named(tmp_path: Path) -> None:
     (tmp_path / "before.held_out.retrieval.items.jsonl").unlink()
     with pytest.raises(DataError, match=r"held_out\.retrieval\.items\.jsonl: no such file"):
         Evaluation.read(path)
+
+
+def test_damaged_item_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "before.json"
+    EVALUATION.write(path)
+    file = tmp_path / "before.held_out.retrieval.items.jsonl"
+    file.write_text(file.read_text() + '{"language": \n')
+    with pytest.raises(DataError, match=r"held_out\.retrieval\.items\.jsonl, line 2: damaged"):
+        Evaluation.read(path)
+    assert Evaluation.read(path, items=False).results == [ROW]
+
+
+def test_rows_are_read_tolerantly_and_faults_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    row = '"benchmark": "b", "language": "fr", "metric": "m", "value": 1, "n": 3'
+    path.write_text(f'{{"model": "m", "results": [{{{row}, "version": 2, "more": 1}}]}}')
+    (found,) = Evaluation.read(path).results
+    assert (found.stderr, found.layer, found.version) == (None, None, "2")
+    path.write_text(f'{{"model": "m", "results": [{{{row}}}, {{{row}, "layer": "x"}}]}}')
+    with pytest.raises(DataError, match=r"a\.json, 'results', row 2, 'layer': .*not 'x'"):
+        Evaluation.read(path)
+
+
+def test_means_by_layer_and_the_best_layer() -> None:
+    values = {"de": [0.1, 0.5, 0.5], "fr": [0.3, 0.5, 0.5], "mean": [0.9, 0.9, 0.9]}
+    rows = [
+        Result(benchmark="t", language=code, metric="mexa", value=v, n=1, layer=layer)
+        for code, own in values.items()
+        for layer, v in enumerate(own)
+    ]
+    found = Evaluation("m", rows, {})
+    assert found.mean_by_layer("t", "mexa") == pytest.approx({0: 0.2, 1: 0.5, 2: 0.5})
+    assert found.best_layer("t", "mexa") == 1
+    assert found.best_layer("t", "accuracy") is None
+    assert found.find("t", "mexa", "fr", 2) == rows[5]
+    assert found.find("t", "mexa", "fr") is None
+
+
+def test_candidates_are_counted_on_the_first_record(tmp_path: Path) -> None:
+    path = tmp_path / "before.json"
+    answers = [{"language": "de", "log_likelihoods": [-1, -2, -3]}]
+    Evaluation("m", [], {"my.set.xnli": answers, "t.mexa": [{"hits": [1]}], "e.e": []}).write(path)
+    assert candidates(path) == {"my.set": 3}
+    for file in tmp_path.glob("*.jsonl"):
+        file.unlink()
+    assert candidates(path) == {}
 
 
 def test_standard_error_by_hand() -> None:

@@ -8,8 +8,16 @@ import pytest
 from scipy.stats import binomtest, bootstrap
 
 from xalign.errors import DataError
-from xalign.evaluation.results import Evaluation, Record, Result
-from xalign.evaluation.statistics import Comparison, compare, holm, mcnemar, write_comparisons
+from xalign.evaluation.item_scores import errors_of_means
+from xalign.evaluation.results import Evaluation, Record, Result, standard_error
+from xalign.evaluation.statistics import (
+    Comparison,
+    compare,
+    compare_models,
+    holm,
+    mcnemar,
+    write_comparisons,
+)
 
 
 def retrieval(language: str, forward: np.ndarray, metric: str = "retrieval@1") -> list[Record]:
@@ -127,6 +135,117 @@ def test_mexa_has_maximum_and_mean_over_layers() -> None:
         ("mexa_max_centred_last", None): (0.5, 1.0),
         ("mexa_mean_centred_last", None): (0.25, 0.75),
     }
+
+
+def test_every_prediction_is_an_accuracy_and_whole_set_figures_are_not_compared() -> None:
+    def answered(right: list[bool]) -> Evaluation:
+        records = answers("de", right)
+        for record in records:
+            record |= {"prediction_bytes": 0, "margin": 0.5, "log_likelihoods": [-1.0, -2.0]}
+        rows = [
+            Result(benchmark="xnli", language="de", metric=metric, value=0.5, n=4)
+            for metric in ("accuracy", "calibration_error", "near_ties")
+        ]
+        return Evaluation("m", rows, {"xnli.xnli": records})
+
+    rows = compare(answered([True, False, False, False]), answered([True, True, True, False]), 0, 0)
+    figures = {r.metric: (r.before, r.after) for r in rows if r.language == "de"}
+    assert figures == {"accuracy": (0.25, 0.75), "accuracy_norm": (1.0, 1.0), "accuracy_bytes": (0.0, 0.0)}
+
+
+def test_chrf_is_compared_by_its_mean_over_sentences_a_direction_at_a_time() -> None:
+    def translated(into: list[float], back: list[float]) -> Evaluation:
+        records = [
+            {"language": "de", "index": i, "direction": d, "metric": f"chrf++_{d}", "chrf": value}
+            for d, values in (("into", into), ("from", back))
+            for i, value in enumerate(values)
+        ]
+        return evaluation({"t.translation": records})
+
+    better = [20.0 + i for i in range(12)]
+    rows = compare(translated([10.0 + i for i in range(12)], better), translated(better, better), 0, 0)
+    into, back = (by_language(rows, f"chrf++_{d}")["de"] for d in ("into", "from"))
+    assert (into.before, into.after, into.low, into.high, into.n) == pytest.approx((15.5, 25.5, 10, 10, 12))
+    assert into.p_value < 0.01
+    assert (back.difference, back.p_value) == (0, 1)
+
+
+def test_records_of_an_unknown_kind_are_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    strange = evaluation({"t.new": [{"language": "de", "index": 0, "something": 1}]})
+    assert compare(strange, strange, 0, 0) == []
+    assert "t.new: its records have none of" in caplog.text
+
+
+def test_models_of_other_depth_are_compared_at_their_own_best_layers() -> None:
+    shallow = {"de": np.tile([0, 1], (20, 1)), "fr": np.tile([0, 0], (20, 1))}
+    deep = {"de": np.tile([1, 0, 0], (20, 1)), "fr": np.tile([1, 0, 1], (20, 1))}
+    rows = compare_models(
+        evaluation({"t.retrieval": [r for k, v in shallow.items() for r in retrieval(k, v)]}),
+        evaluation({"t.retrieval": [r for k, v in deep.items() for r in retrieval(k, v)]}),
+        seed=0,
+    )
+    got = by_language(rows, "retrieval@1")
+    assert len(rows) == len(got) == 3
+    assert {k: (r.before, r.after) for k, r in got.items()} == {
+        "de": (1.0, 1.0), "fr": (0.0, 1.0), "mean": (0.5, 1.0),
+    }  # fmt: skip
+    assert got["fr"].p_adjusted < 0.01
+    assert got["de"].p_adjusted == 1
+
+
+def test_gains_that_languages_share_do_not_make_the_mean_look_surer() -> None:
+    """The same items in four languages say no more than in one; other items say more."""
+    rng = np.random.default_rng(4)
+    old, new = rng.integers(0, 2, (2, 400, 1))
+
+    def of(values: np.ndarray, shifts: list[int]) -> Evaluation:
+        """Languages that have 80 items each, from number `shift` on."""
+        records = [
+            record | {"index": record["index"] + shift}
+            for k, shift in enumerate(shifts)
+            for record in retrieval(f"l{k}", values[shift : shift + 80])
+        ]
+        return evaluation({"t.retrieval": records})
+
+    def mean(shifts: list[int]) -> Comparison:
+        return by_language(compare(of(old, shifts), of(new, shifts), 0, 0), "retrieval@1", 0)["mean"]
+
+    one, same, others = mean([0]), mean([0] * 4), mean([0, 100, 200, 300])
+    assert (same.low, same.high, same.p_value) == pytest.approx((one.low, one.high, one.p_value))
+    assert (others.high - others.low) / (one.high - one.low) == pytest.approx(0.5, abs=0.08)
+    # Half of the items shared: a variance of (1 + 1 + 2 / 2) / 4 of one language's.
+    half = mean([0, 40])
+    assert (half.high - half.low) / (one.high - one.low) == pytest.approx(0.75**0.5, abs=0.06)
+
+
+def test_a_handful_of_items_has_finite_intervals() -> None:
+    rows = compare(
+        evaluation({"t.t": answers("de", [False, True])}),
+        evaluation({"t.t": answers("de", [True, True])}),
+        0,
+        0,
+    )
+    assert [(r.low, r.high) for r in rows if r.metric == "accuracy"] == [(0, 1), (0, 1)]
+
+
+def test_errors_of_means() -> None:
+    values = np.random.default_rng(2).integers(0, 2, (3, 50, 1))
+    alone = {f"l{k}": standard_error(v[:, 0]) or 0 for k, v in enumerate(values)}
+
+    def error(records: list[Record]) -> float:
+        return errors_of_means(evaluation({"t.retrieval": records}))["t", "retrieval@1"]
+
+    assert error(retrieval("l0", values[0])) == pytest.approx(alone["l0"])
+    assert error([r for k in "abc" for r in retrieval(k, values[0])]) == pytest.approx(alone["l0"])
+    # Items of their own: the languages are independent.
+    apart = [r | {"index": r["index"] + 50 * k} for k in range(3) for r in retrieval(f"l{k}", values[k])]
+    expected = sum(e**2 for e in alone.values()) ** 0.5 / 3
+    assert error(apart) == pytest.approx(expected, rel=0.01)
+    # The same items, different values: the standard error of each item's mean over languages.
+    together = [r for k in range(3) for r in retrieval(f"l{k}", values[k])]
+    assert error(together) == pytest.approx(standard_error(values[:, :, 0].mean(0)))
+    sizes = errors_of_means(bits(lambda i: 1 + 0.01 * (i % 5)))["t", "bits_per_byte"]
+    assert 0 < sizes < 0.01
 
 
 def bits(factor: Callable[[int], float]) -> Evaluation:

@@ -30,8 +30,11 @@ def test_card(run_dir: Path) -> None:
     line = card.split("### tatoeba")[1].split("| French |")[1].splitlines()[0]
     assert line.startswith(f" {row.before:.3f} → {row.after:.3f} \\* |")
     table = [line for line in card.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {7, 5}  # five measures, and three
+    assert {line.count("|") for line in table} == {6, 5, 4}  # four measures, three, and two
     assert "Spanish (not trained on)" in card
+    assert "\nXNLI: accuracy, zero-shot, chance 0.333. Gap from English" in card
+    better = next(line for line in card.splitlines() if "Mean over languages significantly better:" in line)
+    assert "XNLI" in better
     assert "NAACL 2024" in card
 
 

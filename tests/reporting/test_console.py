@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from rich.console import Console
 
 from xalign.errors import DataError
-from xalign.reporting.console import print_comparison, print_results, print_runs
+from xalign.evaluation.results import Evaluation, Record, Result, standard_error
+from xalign.evaluation.statistics import compare_models
+from xalign.reporting.console import print_comparison, print_models, print_results, print_runs, short_names
 from xalign.reporting.measures import HIDDEN
 from xalign.reporting.run_folder import load_run
 
@@ -80,7 +83,14 @@ def test_results_of_one_evaluation(run_dir: Path) -> None:
 
 def test_results_without_a_layer_show_the_best(run_dir: Path) -> None:
     rows = [
-        {"benchmark": "b", "language": "fr", "metric": "retrieval@1", "value": value, "layer": layer}
+        {
+            "benchmark": "b",
+            "language": "fr",
+            "metric": "retrieval@1",
+            "value": value,
+            "layer": layer,
+            "n": 9,
+        }
         for layer, value in enumerate((0.1, 0.7, 0.3))
     ]
     console = make_console(80)
@@ -89,6 +99,107 @@ def test_results_without_a_layer_show_the_best(run_dir: Path) -> None:
     assert "0.700" in printed(console)
     with pytest.raises(DataError, match="row 1, 'value'"):
         print_results([{"benchmark": "b", "language": "fr", "metric": "m"}], console=console)
+
+
+def test_comparison_says_what_is_significant_and_what_is_not(run_dir: Path) -> None:
+    console = make_console(120)
+    print_comparison(run_dir, console)
+    lines = printed(console).splitlines()
+    better = next(line for line in lines if "mean significantly better:" in line)
+    assert "Retrieval@1, layer 9 (heldout)" in better
+    assert any("XNLI: Gap from English" in line for line in lines)
+    assert any("significantly worse: Bits per byte (heldout), English" in line for line in lines)
+    assert any(line.split()[:1] == ["high-resource"] for line in lines)
+
+
+def test_groups_of_one_evaluation(run_dir: Path) -> None:
+    rows = json.loads((run_dir / "evaluation/before.json").read_text())["results"]
+    console = make_console(80)
+    print_results([row for row in rows if row["benchmark"] == "xnli"], console=console)
+    lines = {line[1:23].strip(): line[23:].split() for line in printed(console).splitlines()}
+    assert lines["mid-resource"] == ["0.425"]  # Thai 0.42, Bulgarian 0.43
+    assert "near_ties" not in printed(console)
+
+
+def model(name: str, right: dict[str, list[bool]], layers: int) -> Evaluation:
+    answers: list[Record] = []
+    ranks: list[Record] = []
+    rows: list[Result] = []
+    for code, own in right.items():
+        for i, r in enumerate(own):
+            answers.append({"language": code, "index": i, "gold": 1, "prediction": int(r)})
+            hits = [0] * (layers - 1) + [int(r)]
+            ranks.append(
+                {"language": code, "index": i, "metric": "retrieval@1", "forward": hits, "backward": hits}
+            )
+        mean, error = sum(own) / len(own), standard_error(own)
+        row = Result(benchmark="xnli", language=code, metric="accuracy", value=mean, stderr=error, n=len(own))
+        rows.append(row)
+        rows += [
+            replace(row, benchmark="t", metric="retrieval@1", value=mean * (k == layers - 1), layer=k)
+            for k in range(layers)
+        ]
+    return Evaluation(name, rows, {"xnli.xnli": answers, "t.retrieval": ranks})
+
+
+def test_models_side_by_side() -> None:
+    swahili = [True] * 10 + [False] * 30
+    first = model("gemma", {"de": [True] * 20 + [False] * 20, "sw": swahili}, 3)
+    same = model("outputs/run_a/model", {"de": [True] * 21 + [False] * 19, "sw": swahili}, 2)
+    better = model("outputs/run_b/model", {"de": [True] * 36 + [False] * 4, "sw": swahili}, 5)
+    console = make_console(80)
+    print_models([first, same, better], 0, console)
+    text = printed(console)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "run_a" in text
+    overview, *by_language = text.split("language  ")[0], *text.split("language  ")[1:]
+    xnli = next(line for line in overview.splitlines() if line.split()[:1] == ["XNLI"])
+    figures = [part for part in xnli.split() if part[0] in "0+"]
+    assert figures == ["0.375", "0.388", "+0.013", "0.575", "+0.200*"]
+    # Right in none, one, or both languages: 20, 10 and 10 of 40 items; deviation of their means .42.
+    assert "\N{PLUS-MINUS SIGN}0.066" in xnli
+    # Retrieval at each model's own best layer, the last, though the models are not equally deep.
+    retrieval = next(line for line in overview.splitlines() if line.lstrip().startswith("Retrieval@1 (t)"))
+    assert retrieval.split()[2:] == xnli.split()[1:]
+    assert len(by_language) == 2
+    german = next(line for line in by_language[0].splitlines() if "German" in line)
+    assert german.split()[-1] == "+0.400*"
+    unchanged = next(line for line in by_language[0].splitlines() if "Swahili" in line)
+    assert unchanged.split()[-1] == "+0.000"
+    (row,) = (
+        c
+        for c in compare_models(first, better, 0)
+        if (c.benchmark, c.metric, c.language) == ("xnli", "accuracy", "mean")
+    )
+    assert f"+{row.difference:.3f}*" in xnli
+
+
+def test_models_are_shown_by_the_figures_that_were_compared() -> None:
+    def translator(name: str, corpus: float, sentences: float) -> Evaluation:
+        metric = "chrf++_into"
+        row = Result(benchmark="t", language="de", metric=metric, value=corpus, stderr=1.0, n=20)
+        records = [
+            {"language": "de", "index": i, "metric": metric, "chrf": sentences + i % 2} for i in range(20)
+        ]
+        return Evaluation(name, [row], {"t.translation": records})
+
+    console = make_console(80)
+    print_models([translator("a", 20.0, 25.0), translator("b", 20.1, 28.0)], 0, console)
+    line = next(line for line in printed(console).splitlines() if "chrF++ into (t)" in line)
+    figures = [part for part in line.split()[3:] if part[0] in "+0123456789"]
+    assert figures == ["25.500", "28.500", "+3.000*"]
+
+
+def test_models_without_room_by_language() -> None:
+    models = [model(f"m{i}", {"de": [True, False]}, 1) for i in range(6)]
+    console = make_console(80)
+    print_models(models, 0, console)
+    assert "German" not in printed(console)
+
+
+def test_names_of_models() -> None:
+    assert short_names(["gemma", "outputs/a/model", "/x/b"]) == ["gemma", "a", "b"]
+    assert short_names(["x/a/model", "y/a/model"]) == ["x/a/model", "y/a/model"]
 
 
 def test_runs_side_by_side(tmp_path: Path, make_run: MakeRun) -> None:

@@ -60,14 +60,14 @@ def test_numbers_in_the_page_are_the_inputs(run_dir: Path) -> None:
         ("Spanishnot trained on", "es"),
         ("Mean over languages", "mean"),
     ):
-        heldout, tatoeba = (row for row in page.rows if len(row) > 3 and row[0].strip() == name)
+        heldout, tatoeba = (row for row in page.rows if len(row) in (4, 5) and row[0].strip() == name)
         for benchmark, cells in (("heldout", heldout), ("tatoeba", tatoeba)):
             for cell, metric in zip(cells[1:4], ("retrieval@1", "retrieval@1_centred", "mexa"), strict=True):
                 row = by_key[benchmark, metric, code, 9]
                 expected = [row[key] for key in ("before", "after", "difference", "low", "high")]
                 assert numbers(cell) == pytest.approx(expected, abs=5.1e-4)
                 assert ("*" in cell) == (row["p_adjusted"] < 0.05)
-    (english,) = (row for row in page.rows if row and row[0].startswith("Englishpivot"))
+    (english,) = (row for row in page.rows if len(row) == 5 and row[0].startswith("Englishpivot"))
     row = by_key["heldout", "bits_per_byte", "en", None]
     assert numbers(english[4])[:3] == pytest.approx(
         [row["before"], row["after"], row["difference"]], abs=5.1e-4
@@ -83,16 +83,62 @@ def is_shown_gain(row: dict[str, float | str | None]) -> bool:
     return better and row["metric"] != "mexa_centred" and row["layer"] in (None, 9)
 
 
+def drop_pictures(run_dir: Path) -> None:
+    """What takes longest to draw."""
+    for file in (run_dir / "metrics.jsonl", *run_dir.glob("evaluation/*.npz")):
+        file.unlink()
+
+
+def test_in_context_benchmarks_have_tables_of_their_own(run_dir: Path) -> None:
+    drop_pictures(run_dir)
+    page = Page(write_report(run_dir))
+    rows = json.loads((run_dir / "evaluation/comparison.json").read_text())
+    by_key = {(r["benchmark"], r["language"]): r for r in rows if r["metric"] == "accuracy"}
+    assert "XNLI: accuracy, zero-shot, chance 0.333" in page.text
+    assert "Gap from English to the mean of the others" in page.text
+    choice, xnli = (row for row in page.rows if len(row) == 6 and row[0] == "Swahili")
+    for cells, benchmark in ((choice, "translation_choice"), (xnli, "xnli")):
+        row = by_key[benchmark, "sw"]
+        expected = [row[key] for key in ("before", "after", "difference", "low", "high")]
+        assert numbers(" ".join(cells[1:4])) == pytest.approx(expected, abs=5.1e-4)
+        assert ("*" in cells[2]) == (row["p_adjusted"] < 0.05)
+        shown = "< 0.001" if row["p_adjusted"] < 0.0005 else f"{row['p_adjusted']:.3f}"
+        assert cells[4:] == [shown, "100"]
+    groups = [row for row in page.rows if len(row) == 6 and row[0] == "Mean, mid-resource"]
+    assert numbers(groups[-1][1]) == pytest.approx([0.425, 0.445], abs=5.1e-4)
+    assert groups[-1][3:] == ["", "", ""]
+    pictures = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert "XNLI by language, before and after" in pictures
+    assert sum("XNLI" in row for row in page.rows) == 0  # in no other table
+
+
+def test_contamination_is_shown_by_benchmark_and_where_found(run_dir: Path) -> None:
+    drop_pictures(run_dir)
+    file = run_dir / "environment.json"
+    environment = json.loads(file.read_text())
+    environment["contamination"] = {
+        "xnli": {
+            "de": {"texts": 4000, "exact": 2, "partial": 1},
+            "sw": {"texts": 10, "exact": 0, "partial": 0},
+        }
+    }
+    file.write_text(json.dumps(environment))
+    rows = [[cell.strip() for cell in row] for row in Page(write_report(run_dir)).rows]
+    assert ["XNLI", "4,010", "2", "1"] in rows
+    assert ["German", "4,000", "2", "1"] in rows
+    assert not any(row[:2] == ["Swahili", "10"] for row in rows)
+
+
 def test_page_is_self_contained_and_its_pictures_are_not_blank(run_dir: Path) -> None:
     page = Page(write_report(run_dir))
     sources = [attributes.get(name) for _, attributes in page.tags for name in ("src", "href")]
     found = [source for source in sources if source is not None]
-    assert len(found) == 4
+    assert len(found) == 6
     assert all(source.startswith("data:image/png;base64,") for source in found)
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
-    for name in ("retrieval_by_layer", "languages", "sentences", "losses"):
+    for name in ("retrieval_by_layer", "languages", "sentences", "losses", "in_context_xnli"):
         pixels = imread(run_dir / "plots" / f"{name}.png")[..., :3]
-        assert pixels.shape[1] == 1500
+        assert pixels.shape[1] == (840 if name.startswith("in_context") else 1500)
         assert 0.01 < np.mean(pixels.min(axis=-1) < 0.9) < 0.6, name
 
 
@@ -153,7 +199,7 @@ def test_comparison_of_two_runs(tmp_path: Path, make_run: MakeRun) -> None:
     (second / "config.yaml").write_text(yaml.safe_dump(config))
     page = Page(write_comparison([first, second], tmp_path / "out" / "comparison.html"))
     assert [f"{first}gemma3_270m · afp", f"{second}gemma3_270m · afp"] == [
-        row[0].strip() for row in page.rows if len(row) == 6 and row[1] == "100"
+        row[0].strip() for row in page.rows if len(row) == 8 and row[1] == "100"
     ]
     assert ["loss.tau", "0.05", "0.1"] in page.rows
     assert ["seed", "0", "5"] in page.rows

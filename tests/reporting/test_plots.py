@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.lines import Line2D
 
 from xalign.reporting.losses import losses, smooth
-from xalign.reporting.plots import languages, retrieval_by_layer
+from xalign.reporting.measures import Measure
+from xalign.reporting.plots import in_context, languages, retrieval_by_layer
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.sentences import MAX_POINTS, group_texts, project
 
@@ -33,6 +35,23 @@ def test_unseen_languages_are_marked(run_dir: Path) -> None:
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert "Spanish *" in labels
     assert "French" in labels
+
+
+def places(line: Line2D) -> float:
+    return float(np.asarray(line.get_xdata())[0])
+
+
+def test_accuracies_and_chance_are_where_they_belong(run_dir: Path) -> None:
+    figure = in_context(load_run(run_dir), Measure(benchmark="xnli", metric="accuracy"))
+    (axes,) = figure.axes
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [places(line) for line in dots[:4]] == pytest.approx([0.62, 0.62, 0.5, 0.52])
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert [places(line) for line in dashed] == pytest.approx([1 / 3])
+    low, high = axes.get_xlim()
+    assert 0.2 < low < 1 / 3
+    assert 0.7 < high < 0.8
+    assert axes.get_yticklabels()[-1].get_text() == "Mean"
 
 
 def test_projection_separates_languages_before_and_meanings_after(run_dir: Path) -> None:

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
+from xalign.evaluation.results import MEAN
+from xalign.evaluation.statistics import Comparison
 from xalign.reporting.measures import Measure, change_of, ordered_languages, role_of, verdict_of
-from xalign.reporting.records import MEAN, Difference
 from xalign.reporting.run_folder import load_run
-from xalign.reporting.summary import findings_of, gaps_of, headlines_of, tables_of
+from xalign.reporting.summary import findings_of, gaps_of, headlines_of, means_by_verdict, tables_of
 
 
-def difference(metric: str, change: float, p_adjusted: float | None) -> Difference:
-    return Difference(
-        benchmark="b", language="fr", metric=metric, before=1.0, after=1.0 + change, difference=change,
-        p_adjusted=p_adjusted,
+def difference(metric: str, change: float, p_adjusted: float) -> Comparison:
+    return Comparison(
+        benchmark="b", language="fr", metric=metric, layer=None, before=1.0, after=1.0 + change,
+        difference=change, low=change, high=change, p_value=0.001, p_adjusted=p_adjusted, n=9,
     )  # fmt: skip
 
 
@@ -27,10 +28,11 @@ def difference(metric: str, change: float, p_adjusted: float | None) -> Differen
         ("bits_per_byte", 0.1, 0.01, "loss"),
         ("bits_per_byte", -0.1, 0.01, "gain"),
         ("accuracy", 0.1, 0.05, "same"),
-        ("accuracy", 0.1, None, "unknown"),
+        ("chrf++_into", 0.1, 0.01, "gain"),
+        ("reference_bits_per_byte_into", 0.1, 0.01, "loss"),
     ],
 )
-def test_verdict(metric: str, change: float, p_adjusted: float | None, verdict: str) -> None:
+def test_verdict(metric: str, change: float, p_adjusted: float, verdict: str) -> None:
     assert verdict_of(difference(metric, change, p_adjusted)) == verdict
 
 
@@ -50,17 +52,67 @@ def test_findings_name_losses(run_dir: Path) -> None:
     assert len(finding.gains) + len(finding.losses) + len(finding.same) == 11
 
 
-def test_one_table_a_set_and_one_for_a_benchmark_with_other_languages(run_dir: Path) -> None:
+def test_one_table_a_set_one_for_in_context_benchmarks_one_for_translation(run_dir: Path) -> None:
     file = run_dir / "evaluation/before.json"
     content = json.loads(file.read_text())
-    content["results"].append({"benchmark": "xcopa", "language": "qu", "metric": "accuracy", "value": 0.5})
+    row = {"benchmark": "heldout", "language": "qu", "metric": "chrf++_into", "value": 20.5, "n": 3}
+    content["results"].append(row)
     file.write_text(json.dumps(content))
     tables = {table.title: table for table in tables_of(load_run(run_dir))}
-    assert list(tables) == ["heldout", "tatoeba", "XCOPA"]
+    assert list(tables) == ["heldout", "tatoeba", "Translation, heldout", "In-context benchmarks"]
     assert [m.label for m in tables["heldout"].measures] == [
-        "Retrieval@1", "Retrieval@1, centred", "MEXA", "Bits per byte", "Translation choice",
+        "Retrieval@1", "Retrieval@1, centred", "MEXA", "Bits per byte",
     ]  # fmt: skip
-    assert [row.name for row in tables["XCOPA"].rows] == ["Quechua", "Mean over languages"]
+    assert [m.label for m in tables["In-context benchmarks"].measures] == ["Translation choice", "XNLI"]
+    assert [row.name for row in tables["Translation, heldout"].rows] == ["Quechua", "Mean over languages"]
+
+
+def test_means_of_groups_are_those_of_their_languages(run_dir: Path) -> None:
+    table = next(t for t in tables_of(load_run(run_dir)) if t.title == "In-context benchmarks")
+    groups = {row.name: row.changes for row in table.groups}
+    # XNLI: Swahili alone is no group; of the translation choice's languages only fr, de, ... are high.
+    assert list(groups) == [
+        "high-resource", "mid-resource", "Latin script", "other scripts", "Cyrillic script",
+    ]  # fmt: skip
+    xnli = {name: changes[1] for name, changes in groups.items()}
+    assert xnli["high-resource"].before == pytest.approx((0.62 + 0.5 + 0.52 + 0.45 + 0.44) / 5)
+    assert xnli["mid-resource"].after == pytest.approx((0.42 + 0.43) / 2 + 0.02)
+    assert xnli["Cyrillic script"].before == pytest.approx((0.44 + 0.43) / 2)
+    assert xnli["Cyrillic script"].verdict == "unknown"
+    assert groups["Cyrillic script"][0].before is None
+
+
+def test_groups_average_over_languages_measured_both_times(run_dir: Path) -> None:
+    file = run_dir / "evaluation/after.json"
+    content = json.loads(file.read_text())
+    lost = ("xnli", "accuracy", "bg")
+    content["results"] = [
+        r for r in content["results"] if (r["benchmark"], r["metric"], r["language"]) != lost
+    ]
+    file.write_text(json.dumps(content))
+    edit_out(run_dir, "xnli", "bg")
+    table = next(t for t in tables_of(load_run(run_dir)) if t.title == "In-context benchmarks")
+    groups = {row.name: row.changes[1] for row in table.groups}
+    # Bulgarian was in two groups with one other language each.
+    assert groups["mid-resource"].before is None
+    assert "Cyrillic script" not in groups
+    assert groups["other scripts"].before == pytest.approx((0.45 + 0.42 + 0.44) / 3)
+
+
+def test_means_are_told_by_what_the_test_says(run_dir: Path) -> None:
+    means = means_by_verdict(findings_of(load_run(run_dir)))
+    assert "XNLI" in means["gain"]
+    edit(run_dir, "xnli", "accuracy", "mean", layer=None, p_adjusted=0.3)
+    means = means_by_verdict(findings_of(load_run(run_dir)))
+    assert "XNLI" in means["same"]
+    assert "XNLI" not in means["gain"]
+
+
+def test_a_compared_figure_is_shown_as_it_was_compared(run_dir: Path) -> None:
+    # chrF++: the results hold that of the whole set, the comparison the mean over sentences.
+    edit(run_dir, "xnli", "accuracy", "fr", layer=None, before=0.11, after=0.12, difference=0.01)
+    change = change_of(load_run(run_dir), Measure(benchmark="xnli", metric="accuracy"), "fr")
+    assert (change.before, change.after, change.n) == (0.11, 0.12, 100)
 
 
 def test_languages_keep_the_order_of_the_config_whatever_the_spelling(run_dir: Path) -> None:
@@ -78,8 +130,11 @@ def test_headlines(run_dir: Path) -> None:
         "Retrieval@1, layer 9",
         "Retrieval@1, best layer",
         "Centred, best layer",
+        "Translation choice",
+        "XNLI",
         "English bits per byte",
     ]
+    assert headlines_of(run)[4].note == "mean accuracy, 8 languages, chance 0.333"
     first, best = headlines_of(run)[:2]
     row = run.difference("heldout", "retrieval@1", MEAN, 9)
     assert row is not None
@@ -98,10 +153,18 @@ def test_unfinished_run_says_what_it_lacks(run_dir: Path) -> None:
     assert findings_of(run) == []
 
 
-def edit(run_dir: Path, benchmark: str, metric: str, language: str, **changes: Any) -> None:
+def edit_out(run_dir: Path, benchmark: str, language: str) -> None:
     file = run_dir / "evaluation/comparison.json"
     rows = json.loads(file.read_text())
-    wanted = (benchmark, metric, language, 9)
+    file.write_text(json.dumps([r for r in rows if (r["benchmark"], r["language"]) != (benchmark, language)]))
+
+
+def edit(
+    run_dir: Path, benchmark: str, metric: str, language: str, layer: int | None = 9, **changes: Any
+) -> None:
+    file = run_dir / "evaluation/comparison.json"
+    rows = json.loads(file.read_text())
+    wanted = (benchmark, metric, language, layer)
     (row,) = [r for r in rows if (r["benchmark"], r["metric"], r["language"], r["layer"]) == wanted]
     row.update(changes)
     file.write_text(json.dumps(rows))

@@ -13,7 +13,7 @@ from xalign.data.instructions import load_instructions
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
-from xalign.evaluation.retrieval import retrieval_hits, similarities
+from xalign.evaluation.similarity import retrieval_hits, similarities
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import evaluating
 from xalign.training.module import AlignedModel

@@ -13,11 +13,13 @@ from training_helpers import small_config, small_corpus
 
 from xalign.config import Config
 from xalign.data.instructions import load_instructions
+from xalign.data.parallel import Splits
 from xalign.errors import RunError
 from xalign.models.adapters import Adapter
 from xalign.training.callbacks.checkpoint import Interrupted, newest
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
+from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
 
 STEP = AlignedModel.training_step
@@ -30,7 +32,8 @@ def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
     corpus = small_corpus()
     instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
     path.mkdir(exist_ok=True)
-    fit(config, RunFolder(path), backbone, adapter, corpus, instructions, layer=2)
+    splits = Splits(corpus, corpus, corpus)
+    fit(config, RunFolder(path), TrainingInputs(backbone, adapter, splits, instructions, [], 2, None))
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
 
 
@@ -117,7 +120,7 @@ def test_a_finished_training_is_taken_up_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("logger", "left"),
     [
-        ("csv", "logs/csv/metrics.csv"),
+        ("csv", "logs/version_0/metrics.csv"),
         ("tensorboard", "logs/tensorboard/events*"),
         ("wandb", "wandb/offline-run-*"),
     ],

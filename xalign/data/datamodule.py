@@ -1,9 +1,10 @@
 """The training batches, one a step, each a pure function of (seed, step, rank): resuming repeats them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -68,8 +69,10 @@ class StepBatches(Dataset[StepBatch]):
         instructions: InstructionSampler,
         rank: int,
         ranks: int,
+        own_texts: Sequence[str] = (),
     ) -> None:
-        self.loss, self.trainer = config.loss, config.trainer
+        self.loss, self.trainer, self.seed = config.loss, config.trainer, config.seed
+        self.own_texts = own_texts
         self.fixed = config.debug.fixed_batch
         self.group_of = {language: i for i, language in enumerate(sorted(pairs.targets))}
         self.tokenizer, self.pairs, self.instructions = tokenizer, pairs, instructions
@@ -91,8 +94,8 @@ class StepBatches(Dataset[StepBatch]):
             )
             instructions = tokenize_instructions(self.tokenizer, samples, self.trainer.instruction_max_length)
         if self.loss.retention_weight > 0:
-            texts = retention_texts(pairs, self.trainer.retention_batch_size)
-            retention = tokenize_in_buckets(self.tokenizer, texts, self.trainer.max_length)
+            texts = self._retention_texts(pairs, drawn)
+            retention = tokenize_in_buckets(self.tokenizer, texts, self.trainer.retention_max_length)
         return StepBatch(
             step=step,
             sentences=sentences,
@@ -103,15 +106,22 @@ class StepBatches(Dataset[StepBatch]):
             retention=retention,
         )
 
+    def _retention_texts(self, pairs: list[Pair], step: int) -> list[str]:
+        size = self.trainer.retention_batch_size
+        count = min(round(size * self.trainer.retention_own_fraction), len(self.own_texts))
+        rng = np.random.default_rng([self.seed, step, self.rank])
+        own = [self.own_texts[i] for i in rng.choice(len(self.own_texts), count, replace=False)]
+        return own + joined_sentences(pairs, size - count)
 
-def retention_texts(pairs: list[Pair], size: int, sentences: int = 3) -> list[str]:
-    """`size` texts of several sentences each, every third in the target language, the others in the pivot.
+
+def joined_sentences(pairs: list[Pair], size: int, sentences: int = 3) -> list[str]:
+    """`size` texts of several sentences each, by turns in the target language and in the pivot.
 
     Single sentences would hold the model to short contexts only; what is lost elsewhere goes unseen.
     """
     texts = []
     for index in range(size):
-        side = "target" if index % 3 == 2 else "source"
+        side = "source" if index % 2 else "target"
         chosen = [pairs[(index * sentences + k) % len(pairs)] for k in range(sentences)]
         texts.append(" ".join(getattr(p, side) for p in chosen))
     return texts
@@ -136,9 +146,11 @@ class AlignmentData(pl.LightningDataModule):
         tokenizer: PreTrainedTokenizerBase,
         corpus: ParallelCorpus,
         instructions: InstructionSampler,
+        own_texts: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.config, self.tokenizer, self.instructions = config, tokenizer, instructions
+        self.own_texts = own_texts
         self.pairs = PairSampler(
             corpus,
             config.languages.pivot,
@@ -157,6 +169,7 @@ class AlignmentData(pl.LightningDataModule):
             self.instructions,
             collectives.rank(),
             collectives.world_size(),
+            self.own_texts,
         )
         # Called after a checkpoint, if any, has been restored.
         assert self.trainer is not None

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -137,16 +138,21 @@ def load_corpus(
     return corpus, report
 
 
-def load_test_set(data: DataConfig, pivot: str, languages: Sequence[str]) -> ParallelCorpus:
+def load_test_set(
+    data: DataConfig, pivot: str, languages: Sequence[str], key: str = "data"
+) -> ParallelCorpus:
     """A benchmark's text as it is: in the files' own order, nothing merged, only empty sides left out.
+
+    `key` is the config group that messages speak of.
 
     Raises:
         ConfigError: a language has no pairs with the pivot.
         DataError: the set cannot be read.
     """
     wanted = [pivot, *languages] if languages else []
-    rows = []
-    for row in READERS[_format(data)](data, wanted):
+    format, rows = _format(data), []
+    reader = partial(hub.read, key=key) if format is DataFormat.hub else READERS[format]
+    for row in reader(data, wanted):
         texts = {code: plain(text) for code, text in row.texts.items() if plain(text)}
         if pivot in texts and len(texts) > 1:
             rows.append(Row(row.source, texts))

@@ -2,45 +2,52 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from xalign.cache import cache_dir, cached_dir
-from xalign.evaluation.evaluate import Measurement
 from xalign.evaluation.representations import Picture
-from xalign.evaluation.results import Evaluation
-
-log = logging.getLogger(__name__)
+from xalign.evaluation.results import Result
+from xalign.evaluation.task import Measured
 
 SPACE = 50_000_000
 """Bytes that must be free on the disk: rows, records of items, points of the picture."""
 
+Key = Mapping[str, object]
+"""Anything that JSON can write. It names all that the figures depend on: the model's files, the texts,
+the settings, the task's version, the seed."""
 
-def cached_evaluation(key_parts: Mapping[str, object], compute: Callable[[], Measurement]) -> Measurement:
-    """`compute()`, or what it gave before for equal `key_parts` (anything that JSON can write).
 
-    The parts must name all that the figures depend on: the model's files, the texts, the benchmark's
-    settings, the tasks' versions, the seed.
-    """
-    key = hashlib.sha256(json.dumps(key_parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-    folder = cache_dir() / "evaluations" / key
-    fresh: list[Measurement] = []
+def cached_part(key: Key, compute: Callable[[], Measured]) -> Measured:
+    """`compute()`, or what it gave before for an equal key."""
 
-    def build(scratch: Path) -> None:
-        fresh.append(compute())
-        fresh[0].evaluation.write(scratch / "evaluation.json")
-        if fresh[0].picture is not None:
-            fresh[0].picture.write(scratch / "picture.npz")
-        (scratch / "key.json").write_text(
-            json.dumps(key_parts, indent=1, ensure_ascii=False), encoding="utf-8"
-        )
+    def build(folder: Path) -> None:
+        measured = compute()
+        rows = [asdict(row) for row in measured.results]
+        _write(folder / "measured.json", {"results": rows, "items": measured.items})
 
-    cached_dir(folder, build, "the evaluation", SPACE)
-    if fresh:
-        return fresh[0]
-    log.info("evaluation taken from the cache: %s", folder)
-    picture = folder / "picture.npz"
-    return Measurement(
-        Evaluation.read(folder / "evaluation.json"), Picture.read(picture) if picture.exists() else None
-    )
+    folder = _cached(key, build)
+    whole = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
+    return Measured([Result(**row) for row in whole["results"]], whole["items"])
+
+
+def cached_picture(key: Key, compute: Callable[[], Picture]) -> Picture:
+    """The same for the report's picture."""
+    return Picture.read(_cached(key, lambda folder: compute().write(folder / "picture.npz")) / "picture.npz")
+
+
+def _cached(key: Key, build: Callable[[Path], None]) -> Path:
+    text = json.dumps(key, sort_keys=True, ensure_ascii=False)
+    folder = cache_dir() / "evaluations" / hashlib.sha256(text.encode()).hexdigest()
+
+    def build_with_key(scratch: Path) -> None:
+        build(scratch)
+        _write(scratch / "key.json", key)
+
+    return cached_dir(folder, build_with_key, "the evaluation", SPACE)
+
+
+def _write(path: Path, value: object) -> None:
+    # NaN is no JSON: a figure that is not a number is a bug, to be seen here and not by a reader.
+    path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False), encoding="utf-8")

@@ -5,10 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.progress import TimeRemainingColumn as Remaining
-from rich.text import Text
+from xalign.terminal import Bar, stderr
 
 log = logging.getLogger(__name__)
 
@@ -17,22 +14,14 @@ SECONDS_BETWEEN_LINES = 30.0
 Advance = Callable[[int], None]
 
 
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.0f}/s" if task.speed else "-/s", style="progress.data.speed")
-
-
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Advance]:
     """Yield a function that counts finished items: `advance(3)`."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not stderr().is_terminal:
         yield _lines(description, total)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(), Remaining())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
+    with Bar(description, total) as bar:
+        yield lambda count: bar.advance(bar.own, count)
 
 
 def _lines(description: str, total: int) -> Advance:

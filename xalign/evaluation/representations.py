@@ -3,8 +3,7 @@
 Shapes: N texts, L blocks, D hidden size.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +21,12 @@ from xalign.models.backbone import Backbone, evaluating
 def represent(
     backbone: Backbone,
     texts: Sequence[str],
-    pooling: Pooling,
-    *,
+    *poolings: Pooling,
     max_length: int,
     batch_tokens: int,
     advance: Advance = lambda count: None,
 ) -> Tensor:
-    """Vectors (N, L + 1, D), float32, on the CPU, in the order of the texts.
+    """Vectors (N, L + 1, D), of P poolings (P, N, L + 1, D), float32, on the CPU, in the order of the texts.
 
     A text that occurs several times is run once. Texts are cut to `max_length` tokens and run in
     batches of at most `batch_tokens` padded tokens; `advance` counts distinct texts.
@@ -39,13 +37,17 @@ def represent(
     with evaluating(backbone):
         for batch in batches([len(row) for row in rows], batch_tokens):
             tokens = pad(backbone.tokenizer, [rows[i] for i in batch]).to(backbone.device)
-            vectors_BLD = backbone.represent_all_layers(tokens, pooling).cpu()
+            vectors_PBLD = backbone.represent_all_layers(tokens, *poolings).cpu()
+            if len(poolings) == 1:
+                vectors_PBLD = vectors_PBLD[None]
             if vectors is None:
-                vectors = torch.empty(len(rows), *vectors_BLD.shape[1:])
-            vectors[batch] = vectors_BLD
+                vectors = torch.empty(len(poolings), len(rows), *vectors_PBLD.shape[2:])
+            vectors[:, batch] = vectors_PBLD
             advance(len(batch))
     assert vectors is not None, "no texts"
-    return vectors if len(position) == len(texts) else vectors[[position[text] for text in texts]]
+    if len(position) < len(texts):
+        vectors = vectors[:, [position[text] for text in texts]]
+    return vectors[0] if len(poolings) == 1 else vectors
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -59,16 +61,6 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
             groups.append([])
         groups[-1].append(index)
     return groups
-
-
-@contextmanager
-def computing_in(backbone: Backbone, dtype: torch.dtype) -> Iterator[None]:
-    """The model's matrix products in `dtype` inside; the former arithmetic afterwards."""
-    former, backbone.compute_dtype = backbone.compute_dtype, dtype
-    try:
-        yield
-    finally:
-        backbone.compute_dtype = former
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,22 @@
 """Results of measurements: rows for tables, records of every item for paired tests, and their files."""
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from math import sqrt
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from xalign.errors import DataError
+from xalign.files import checked, read_json, write_atomically
+
+MEAN = "mean"
+"""Stands in the place of the language in rows over all languages."""
 
 Record = dict[str, Any]
 
@@ -24,11 +29,11 @@ class Result:
     language: str
     metric: str
     value: float
-    stderr: float | None
+    stderr: float | None = None
     n: int
     layer: int | None = None
     shots: int | None = None
-    version: str = "1"
+    version: Annotated[str, BeforeValidator(str)] = "1"
 
 
 @dataclass(frozen=True)
@@ -44,29 +49,58 @@ class Evaluation:
 
         Every file appears whole or not at all, and `path` last: where it is, its items are too.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         for task, records in self.items.items():
             write_atomically(_items_path(path, task), (_dump(r) + "\n" for r in records))
         rows = ",\n  ".join(_dump(asdict(r)) for r in self.results)
         head = f'"model": {_dump(self.model)},\n "items": {_dump(list(self.items))}'
-        write_atomically(path, [f'{{{head},\n "results": [\n  {rows}\n]}}\n'])
+        write_atomically(path, f'{{{head},\n "results": [\n  {rows}\n]}}\n')
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+    def read(cls, path: Path, *, items: bool = True) -> Self:
+        """Read what `write` wrote; without `items` the rows alone.
 
         Raises:
             DataError: a file is missing, damaged or not an evaluation.
         """
         try:
-            whole = json.loads(path.read_text(encoding="utf-8"))
-            results = [Result(**row) for row in whole["results"]]
-            items = {task: _read_items(_items_path(path, task)) for task in whole.get("items", [])}
-            return cls(whole["model"], results, items)
+            head = checked(_Head, read_json(path), str(path))
+            read = {task: _read_items(_items_path(path, task)) for task in head.items} if items else {}
         except FileNotFoundError as error:
             raise DataError(f"{error.filename}: no such file (wanted by the evaluation {path})") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is not an evaluation file, or is damaged: {error!r}") from error
+        return cls(head.model, head.results, read)
+
+    def find(self, benchmark: str, metric: str, language: str, layer: int | None = None) -> Result | None:
+        """The row of this measurement, or None."""
+        for row in self.results:
+            if (row.benchmark, row.metric, row.language, row.layer) == (benchmark, metric, language, layer):
+                return row
+        return None
+
+    def mean_by_layer(self, benchmark: str, metric: str) -> dict[int, float]:
+        """Mean over languages for each layer at which `metric` was measured."""
+        by_layer: dict[int, list[float]] = {}
+        for row in self.results:
+            if (
+                row.layer is not None
+                and row.language != MEAN
+                and (row.benchmark, row.metric) == (benchmark, metric)
+            ):
+                by_layer.setdefault(row.layer, []).append(row.value)
+        return {layer: float(np.mean(by_layer[layer])) for layer in sorted(by_layer)}
+
+    def best_layer(self, benchmark: str, metric: str) -> int | None:
+        """The layer with the highest mean over languages (the lowest such layer), or None."""
+        means = self.mean_by_layer(benchmark, metric)
+        return max(means, key=lambda layer: means[layer]) if means else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """An evaluation's file, without its items."""
+
+    model: str
+    results: list[Result]
+    items: tuple[str, ...] = ()
 
 
 LAYER_SUMMARIES: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
@@ -87,15 +121,22 @@ def standard_error(values: Sequence[float] | np.ndarray) -> float | None:
     return float(np.std(values, ddof=1) / sqrt(len(values))) if len(values) > 1 else None
 
 
-def write_atomically(path: Path, lines: Iterable[str]) -> None:
-    """Write text under a temporary name in the same folder, then rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(lines)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def candidates(path: Path) -> dict[str, int]:
+    """How many candidates an item has, by benchmark, for the multiple-choice items of an evaluation.
+
+    Read off each first record: the items of a benchmark have equally many. Files that are not there are
+    left out.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    counts = {}
+    for task in checked(_Head, read_json(path), str(path)).items:
+        if _items_path(path, task).is_file():
+            first = _read_items(_items_path(path, task), 1)
+            if first and "log_likelihoods" in first[0]:
+                counts[task.rsplit(".", 1)[0]] = len(first[0]["log_likelihoods"])
+    return counts
 
 
 def _items_path(path: Path, task: str) -> Path:
@@ -103,9 +144,15 @@ def _items_path(path: Path, task: str) -> Path:
     return path.with_name(f"{path.stem}.{safe}.items.jsonl")
 
 
-def _read_items(path: Path) -> list[Record]:
+def _read_items(path: Path, limit: int | None = None) -> list[Record]:
+    records: list[Record] = []
     with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+        try:
+            for line in islice(file, limit):
+                records.append(json.loads(line))
+        except ValueError as error:
+            raise DataError(f"{path}, line {len(records) + 1}: damaged ({error})") from None
+    return records
 
 
 def _dump(value: object) -> str:

@@ -1,33 +1,35 @@
-"""Exact log-likelihoods of continuations, with the keys and values of shared demonstrations computed once.
+"""Exact log-likelihoods of continuations; what requests have in common is run once.
 
-Shapes: B requests, T tokens, D hidden size, S scored positions.
+The numbers are those of lm-evaluation-harness 0.4.13 (`TemplateLM.loglikelihood`, `HFLM`): same tokens, same
+sums. Requests become trees (`prefix_tree`), which are run so that demonstrations are run once, each distinct
+token prefix below them is one position, and only positions that predict something reach the head
+(`tree_engine`).
+
+Shapes: S positions, D hidden size, V vocabulary.
 """
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-from transformers import Cache
 
-from xalign.data.collate import pad
-from xalign.errors import DataError
+from xalign.errors import DataError, ModelError
+from xalign.evaluation.prefix_tree import Row
 from xalign.evaluation.progress import Advance
-from xalign.evaluation.representations import batches, computing_in
+from xalign.evaluation.tree_engine import Engine, Way, choose_way, log_probabilities, tree_reach
 from xalign.models.backbone import Backbone, evaluating
 
 log = logging.getLogger(__name__)
 
-LOGITS_AT_ONCE = 2**27
-"""Logits held at a time: 512 positions of a vocabulary of 262,144, 0.5 GB in float32."""
-
 
 @dataclass(frozen=True)
 class Request:
-    """A continuation to score after `prefix + context`; `prefix` is what many requests begin with."""
+    """A continuation to score after `prefix + context`; `prefix` is what many requests begin with.
+
+    Where both are empty, the whole continuation is scored after the tokenizer's first token.
+    """
 
     prefix: str
     context: str
@@ -36,19 +38,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Score:
-    """Natural log-likelihood of a continuation, the tokens it was summed over, its UTF-8 bytes."""
+    """Natural log-likelihood of a continuation, the tokens it was summed over, its UTF-8 bytes, characters.
+
+    `greedy`: each of its tokens was the likeliest at its place.
+    """
 
     log_likelihood: float
     tokens: int
     bytes: int
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Token ids of a whole request; its continuation begins at `start`."""
-
-    ids: list[int]
-    start: int
+    characters: int
+    greedy: bool
 
 
 def score(
@@ -56,54 +55,76 @@ def score(
     requests: Sequence[Request],
     *,
     batch_tokens: int,
-    reuse: bool = True,
+    way: Way = Way.tree,
     advance: Advance = lambda count: None,
 ) -> list[Score]:
     """Score requests, in their order; `advance` counts them.
 
     Text becomes tokens as in lm-evaluation-harness: prefix, context and continuation as one string, of
     which the continuation is what is left after the tokens of `prefix + context`; white space at the end
-    of the context belongs to the continuation. `reuse=False` runs every request as a whole, as is also
-    done, with a log line, where a model's cache does not give the same numbers.
+    of the context belongs to the continuation. What requests share is found in their tokens. `way` is the
+    most that may be shared; where that is not exact for a model, less is, with a log line.
 
     Raises:
         DataError: a request is longer than the model's context.
     """
     rows = _encode(backbone, requests)
-    groups: dict[str, list[int]] = {}
-    for i, request in enumerate(requests):
-        groups.setdefault(request.prefix, []).append(i)
-    shared = {prefix: _shared_tokens([rows[i] for i in g]) if prefix else 0 for prefix, g in groups.items()}
-    values = [0.0] * len(rows)
-    with evaluating(backbone):
-        if reuse and any(shared.values()):
-            trial = max(groups, key=lambda prefix: shared[prefix])
-            with computing_in(backbone, torch.float32):
-                reuse = _reuse_is_exact(backbone, [rows[i] for i in groups[trial][:4]], shared[trial])
-        for prefix, group in groups.items():
-            cut = shared[prefix] if reuse else 0
-            cache = _cache(backbone, rows[group[0]].ids[:cut]) if cut else None
-            # Demonstrations count towards a batch although they are not run: their keys take its memory.
-            for batch in batches([len(rows[i].ids) for i in group], batch_tokens):
-                chosen = [group[k] for k in batch]
-                sums = _log_likelihoods(backbone, [rows[i] for i in chosen], cut, cache)
-                for i, value in zip(chosen, sums, strict=True):
-                    values[i] = value
-                advance(len(chosen))
+    limit = context_length(backbone)
+    for request, row in zip(requests, rows, strict=True):
+        text = request.prefix + request.context + request.continuation
+        if limit is not None and len(row.ids) - 1 > limit:
+            raise DataError(
+                f"{len(row.ids) - 1} tokens exceed the model's context of {limit}: '{text[:60]}...'"
+            )
+        if not 0 < row.start < len(row.ids):
+            raise DataError(f"context and continuation must each have a token of their own: '{text[-60:]}'")
+    results = score_rows(backbone, rows, batch_tokens=batch_tokens, way=way, advance=advance)
     return [
-        Score(value, len(row.ids) - row.start, len(request.continuation.encode()))
-        for value, row, request in zip(values, rows, requests, strict=True)
+        Score(
+            value,
+            len(row.ids) - row.start,
+            len(request.continuation.encode()),
+            len(request.continuation),
+            greedy,
+        )
+        for (value, greedy), row, request in zip(results, rows, requests, strict=True)
     ]
 
 
-def token_log_likelihoods(backbone: Backbone, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
-    """Log-probabilities (S,) in float32 of the tokens that follow S positions, few logits at a time."""
-    size = max(1, LOGITS_AT_ONCE // backbone.model.get_output_embeddings().weight.shape[0])
-    parts = [
-        -cross_entropy(backbone.head(hidden).float(), targets, reduction="none")
-        for hidden, targets in zip(hidden_SD.split(size), targets_S.split(size), strict=True)
-    ]
-    return torch.cat(parts)
+def score_rows(
+    backbone: Backbone,
+    rows: Sequence[Row],
+    *,
+    batch_tokens: int,
+    way: Way = Way.tree,
+    advance: Advance = lambda count: None,
+) -> list[tuple[float, bool]]:
+    """(log-likelihood, greedy) of each row's tokens from its `start`, in their order; see `score`."""
+    results: list[tuple[float, bool]] = [(0.0, True)] * len(rows)
+    reach = tree_reach(backbone, context_length(backbone))
+    within = [i for i, row in enumerate(rows) if reach is None or len(row.ids) - 1 <= reach]
+    beyond = sorted(set(range(len(rows))) - set(within))
+    if beyond and way is Way.tree:
+        log.info("%d requests are too long for trees of this model: %s", len(beyond), Way.prefix)
+    with evaluating(backbone):
+        for numbers, most in ((within, way), (beyond, Way.prefix if way is Way.tree else way)):
+            own = [rows[i] for i in numbers]
+            chosen, groups = choose_way(backbone, own, most, reach)
+            engine = Engine(backbone, own, chosen, batch_tokens)
+            for group in groups:
+                for found in engine.score_group(group):
+                    for i, result in found.items():
+                        results[numbers[i]] = result
+                    advance(len(found))
+    return results
+
+
+def request_tokens(backbone: Backbone, requests: Sequence[Request]) -> list[int]:
+    """Positions that each request takes of the model's context (`context_length`).
+
+    A request's last token is only predicted, so it takes none.
+    """
+    return [len(row.ids) - 1 for row in _encode(backbone, requests)]
 
 
 def context_length(backbone: Backbone) -> int | None:
@@ -112,82 +133,59 @@ def context_length(backbone: Backbone) -> int | None:
     return None if limit is None else int(limit)
 
 
-def _encode(backbone: Backbone, requests: Sequence[Request]) -> list[_Row]:
+def first_token(backbone: Backbone) -> int:
+    """What an empty context becomes: beginning-of-sequence, else end-of-sequence (`HFLM.prefix_token_id`).
+
+    Raises:
+        ModelError: the tokenizer has neither.
+    """
+    for token in (backbone.tokenizer.bos_token_id, backbone.tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise ModelError("an empty context needs a tokenizer with a beginning- or end-of-sequence token")
+
+
+def token_log_likelihoods(backbone: Backbone, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
+    """Log-probabilities (S,) in float32 of the tokens that follow S positions, few logits at a time."""
+    parts = [
+        values_SV.gather(1, targets_S[first : first + len(values_SV), None])[:, 0]
+        for first, values_SV in log_probabilities(backbone, hidden_SD)
+    ]
+    return torch.cat(parts)
+
+
+# From text to rows of token ids.
+
+
+def _encode(backbone: Backbone, requests: Sequence[Request]) -> list[Row]:
     heads = [(r.prefix + r.context).rstrip() for r in requests]
     wholes = [r.prefix + r.context + r.continuation for r in requests]
-    # Candidates of an item share their context: each text is tokenised once.
-    distinct = list(dict.fromkeys([*heads, *wholes]))
-    ids = dict(zip(distinct, backbone.tokenizer(distinct)["input_ids"], strict=True))
-    limit = context_length(backbone)
+    ids = _tokens(backbone, [*heads, *wholes])
+    empty = [not r.prefix + r.context for r in requests]
+    bare: dict[str, list[int]] = {}
+    if any(empty):
+        texts = list(dict.fromkeys(w for w, alone in zip(wholes, empty, strict=True) if alone))
+        encoded = backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        bare = dict(zip(texts, encoded, strict=True))
     rows = []
-    for head, whole in zip(heads, wholes, strict=True):
-        row = _Row(ids[whole], len(ids[head]))
-        if limit is not None and len(row.ids) > limit:
-            raise DataError(f"{len(row.ids)} tokens exceed the model's context of {limit}: '{whole[:60]}...'")
-        if not 0 < row.start < len(row.ids):
-            raise DataError(f"context and continuation must each have a token of their own: '{whole[-60:]}'")
-        rows.append(row)
+    for head, whole, alone in zip(heads, wholes, empty, strict=True):
+        if alone:
+            first = first_token(backbone)
+            rows.append(Row(bare[whole] if bare[whole][:1] == [first] else [first, *bare[whole]], 1))
+        else:
+            rows.append(Row(ids[whole], len(ids[head])))
     return rows
 
 
-def _shared_tokens(rows: Sequence[_Row]) -> int:
-    """Length of the longest common token prefix that leaves the position before each continuation."""
-    first, limit = rows[0].ids, min(row.start for row in rows) - 1
-    for row in rows[1:]:
-        limit = next((k for k in range(limit) if row.ids[k] != first[k]), limit)
-    return limit
-
-
-def _cache(backbone: Backbone, ids: Sequence[int]) -> Cache:
-    tokens = pad(backbone.tokenizer, [ids]).to(backbone.device)
-    cache: Cache = _decode(backbone, tokens.input_ids, tokens.attention_mask, None).past_key_values
-    return cache
-
-
-def _decode(  # type: ignore[no-untyped-def]
-    backbone: Backbone, ids_BT: Tensor, mask_BT: Tensor, past: Cache | None
-):
-    low = backbone.compute_dtype != torch.float32
-    with torch.autocast(backbone.device.type, torch.bfloat16, enabled=low):
-        return backbone.model.get_decoder()(
-            input_ids=ids_BT, attention_mask=mask_BT, past_key_values=past, use_cache=True
-        )
-
-
-def _log_likelihoods(backbone: Backbone, rows: Sequence[_Row], cut: int, cache: Cache | None) -> list[float]:
-    """Sums over continuation tokens; the first `cut` tokens of every row are in the cache."""
-    tokens = pad(backbone.tokenizer, [row.ids[cut:] for row in rows]).to(backbone.device)
-    if cache is None:
-        hidden_BTD = backbone.hidden_states(tokens, backbone.depth)
-    else:
-        past = copy.deepcopy(cache)
-        past.batch_repeat_interleave(len(rows))
-        cached_BT = tokens.attention_mask.new_ones(len(rows), cut)
-        mask_BT = torch.cat([cached_BT, tokens.attention_mask], 1)
-        hidden_BTD = _decode(backbone, tokens.input_ids, mask_BT, past).last_hidden_state
-    scored_BT = tokens.attention_mask.bool()[:, 1:].clone()
-    for b, row in enumerate(rows):
-        scored_BT[b, : row.start - cut - 1] = False
-    values_S = token_log_likelihoods(
-        backbone, hidden_BTD[:, :-1][scored_BT], tokens.input_ids[:, 1:][scored_BT]
-    )
-    return [float(part.double().sum()) for part in values_S.split([len(r.ids) - r.start for r in rows])]
-
-
-def _reuse_is_exact(backbone: Backbone, rows: Sequence[_Row], cut: int) -> bool:
-    # Half precision rounds differently in batches of another shape; a wrong cache is off by nats.
-    tolerance = 1e-3 if next(backbone.model.parameters()).dtype == torch.float32 else 0.5
-    whole = _log_likelihoods(backbone, rows, 0, None)
-    try:
-        reused = _log_likelihoods(backbone, rows, cut, _cache(backbone, rows[0].ids[:cut]))
-    except Exception as error:  # a cache can fail in any way its model's code likes
-        log.warning("demonstrations are run anew for every item: the model's cache failed (%r)", error)
-        return False
-    worst = max(abs(a - b) for a, b in zip(whole, reused, strict=True))
-    if not worst <= tolerance:
-        log.warning(
-            "demonstrations are run anew for every item: with the model's cache, sums differ by %.2g", worst
-        )
-        return False
-    log.info("demonstrations are run once (largest difference from running them anew: %.1g)", worst)
-    return True
+def _tokens(backbone: Backbone, texts: Sequence[str]) -> dict[str, list[int]]:
+    """Ids of each distinct text; no special tokens where it brings the first one with it."""
+    tokenizer = backbone.tokenizer
+    own = [t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id) if t is not None][:1]
+    begins = str(tokenizer.decode(own)) if own else None
+    plain = [t for t in dict.fromkeys(texts) if not begins or not t.startswith(begins)]
+    marked = [t for t in dict.fromkeys(texts) if begins and t.startswith(begins)]
+    ids = dict(zip(plain, tokenizer(plain)["input_ids"], strict=True)) if plain else {}
+    if marked:
+        encoded = tokenizer(marked, add_special_tokens=False)["input_ids"]
+        ids |= dict(zip(marked, encoded, strict=True))
+    return ids

@@ -4,9 +4,10 @@ Shapes: N items of a language, L layers (1 where a metric has none), R resamples
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 from zlib import crc32
 
 import numpy as np
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from xalign.errors import DataError
-from xalign.evaluation.results import LAYER_SUMMARIES, Evaluation, Record, summary_name, write_atomically
+from xalign.evaluation.item_scores import AllScores, Array, Scores, at_best_layers, item_scores
+from xalign.evaluation.results import LAYER_SUMMARIES, MEAN, Evaluation, summary_name
+from xalign.files import write_atomically
 
 RESAMPLES = 2000
 
-MEAN = "mean"
-"""Stands in the place of the language in rows over all languages."""
+RIGHT_OR_WRONG = {"accuracy", "mexa"}
+"""First words of metrics that have a 0 or a 1 an item: McNemar's test fits them."""
 
-Array = NDArray[np.float64]
 Reduce = Callable[[Array], Array]
 """From values of every layer (..., L) to one figure (...)."""
 
@@ -49,15 +51,6 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Scores:
-    """One metric in one language: values (N, L), sizes (N,); a figure is `values.sum(0) / sizes.sum()`."""
-
-    index: list[int]
-    values: Array
-    sizes: Array
-
-
-@dataclass(frozen=True)
 class _Figure:
     """What is compared: a metric at one layer, or one figure for all layers."""
 
@@ -65,6 +58,33 @@ class _Figure:
     layer: int | None
     reduce: Reduce
     right_or_wrong: bool
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """What chance does with each item, whatever its language: a column an item number."""
+
+    column: dict[int, int]
+    counts: NDArray[np.uint8]
+    """How often the item is in each resample (R, items): Poisson with mean 1, which stands for drawing with
+    replacement (Hanley and MacGibbon 2006) and does not mind that languages lack items."""
+    exchanged: NDArray[np.uint8]
+    """Whether its values before and after change places (R, items)."""
+
+    @classmethod
+    def drawn(cls, items: Collection[int], rng: np.random.Generator) -> Self:
+        shape = (RESAMPLES, len(items))
+        counts, exchanged = rng.poisson(1, shape), rng.integers(0, 2, shape)
+        column = {item: k for k, item in enumerate(sorted(items))}
+        return cls(column, counts.astype(np.uint8), exchanged.astype(np.uint8))
+
+    def of(self, items: Sequence[int]) -> tuple[Array, Array]:
+        """Counts and exchanges of some items, each (R, N)."""
+        columns = [self.column[item] for item in items]
+        counts, exchanged = (drawn[:, columns].astype(np.float64) for drawn in (self.counts, self.exchanged))
+        # A handful of items can all be left out at once: such a resample has each once.
+        counts[counts.sum(1) == 0] = 1
+        return counts, exchanged
 
 
 @dataclass(frozen=True)
@@ -83,26 +103,56 @@ def compare(before: Evaluation, after: Evaluation, aligned_layer: int, seed: int
     """Compare all that both evaluations measured, with a row a language and one for their mean.
 
     Metrics of every layer are compared at the aligned layer, at the layer with the best mean over languages
-    before (which favours the model before), and as figures over all layers. The mean's interval resamples
-    items within each language, one language apart from the other.
+    before (which favours the model before), and as figures over all layers. Items of one number are
+    translations of each other in most benchmarks, and are resampled together in all languages: gains that
+    languages share would else make the interval of their mean too narrow.
 
     Raises:
         DataError: the two did not measure the same items.
     """
     _require_same_versions(before, after)
-    old, new = _scores(before), _scores(after)
+    return _comparisons(
+        item_scores(before),
+        item_scores(after),
+        lambda metric, own: _figures(metric, own, aligned_layer),
+        seed,
+    )
+
+
+def compare_models(first: Evaluation, other: Evaluation, seed: int) -> list[Comparison]:
+    """Compare two models that need not be equally deep: `before` is the first, `after` the other.
+
+    Metrics of every layer are compared at each model's own best layer (best mean over languages), and
+    have None as their layer.
+
+    Raises:
+        DataError: the two did not measure the same items.
+    """
+    _require_same_versions(first, other)
+    return _comparisons(
+        at_best_layers(item_scores(first)),
+        at_best_layers(item_scores(other)),
+        lambda metric, own: [_Figure(metric, None, _at(0), metric.split("_")[0] in RIGHT_OR_WRONG)],
+        seed,
+    )
+
+
+def _comparisons(
+    old: AllScores,
+    new: AllScores,
+    figures_of: Callable[[str, Sequence[Scores]], list[_Figure]],
+    seed: int,
+) -> list[Comparison]:
+    """Rows of every metric in both; `figures_of` gets a metric's name and its scores in `old`."""
     comparisons: list[Comparison] = []
     for benchmark, metric in dict.fromkeys(key[:2] for key in old if key in new):
         own = [key for key in old if key[:2] == (benchmark, metric) and key in new]
         for key in own:
             _require_same_items(key, old[key], new[key])
-        figures = _figures(metric, [old[key] for key in own], aligned_layer)
-        changes = {
-            key[2]: _changes(
-                old[key], new[key], figures, np.random.default_rng([seed, crc32("/".join(key).encode())])
-            )
-            for key in own
-        }
+        figures = figures_of(metric, [old[key] for key in own])
+        rng = np.random.default_rng([seed, crc32(f"{benchmark}/{metric}".encode())])
+        chance = _Chance.drawn({i for key in own for i in old[key].index}, rng)
+        changes = {key[2]: _changes(old[key], new[key], figures, chance) for key in own}
         for k, figure in enumerate(figures):
             comparisons += _rows(benchmark, figure, {lang: c[k] for lang, c in changes.items()})
     return comparisons
@@ -111,8 +161,7 @@ def compare(before: Evaluation, after: Evaluation, aligned_layer: int, seed: int
 def write_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
     """Write comparisons as a JSON list, one a line, whole or not at all."""
     rows = ",\n ".join(json.dumps(asdict(c), allow_nan=False) for c in comparisons)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, [f"[\n {rows}\n]\n"])
+    write_atomically(path, f"[\n {rows}\n]\n")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -131,16 +180,16 @@ def mcnemar(before_N: Array, after_N: Array) -> float:
     return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
-def _figures(metric: str, before: Sequence[_Scores], aligned_layer: int) -> list[_Figure]:
+def _figures(metric: str, before: Sequence[Scores], aligned_layer: int) -> list[_Figure]:
     name = metric.split("_")[0]
     if name not in LAYER_SUMMARIES:
-        return [_Figure(metric, None, _at(0), name == "accuracy")]
+        return [_Figure(metric, None, _at(0), name in RIGHT_OR_WRONG)]
     layers = before[0].values.shape[1]
     if not 0 <= aligned_layer < layers:
         raise DataError(f"aligned layer {aligned_layer}: the evaluation has layers 0 to {layers - 1}")
     best = int(np.mean([s.values.mean(0) for s in before], axis=0).argmax())
     return [
-        *(_Figure(metric, k, _at(k), name == "mexa") for k in dict.fromkeys([aligned_layer, best])),
+        *(_Figure(metric, k, _at(k), name in RIGHT_OR_WRONG) for k in dict.fromkeys([aligned_layer, best])),
         *(
             _Figure(summary_name(metric, s), None, reduce, False)
             for s, reduce in LAYER_SUMMARIES[name].items()
@@ -152,16 +201,14 @@ def _at(layer: int) -> Reduce:
     return lambda values: values[..., layer]
 
 
-def _changes(
-    old: _Scores, new: _Scores, figures: Sequence[_Figure], rng: np.random.Generator
-) -> list[_Change]:
+def _changes(old: Scores, new: Scores, figures: Sequence[_Figure], chance: _Chance) -> list[_Change]:
     n = len(old.index)
     sizes, gain_NL = old.sizes, new.values - old.values
-    counts_RN = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
+    counts_RN, exchanged_RN = chance.of(old.index)
     total_R1 = (counts_RN @ sizes)[:, None]
     old_RL, new_RL = counts_RN @ old.values / total_R1, counts_RN @ new.values / total_R1
     # Exchanged: for each item, which of its two values is called `before` is a coin's toss.
-    moved_RL = rng.integers(0, 2, size=(RESAMPLES, n)).astype(np.float64) @ gain_NL
+    moved_RL = exchanged_RN @ gain_NL
     old_L, new_L = old.values.sum(0), new.values.sum(0)
     return [
         _Change(
@@ -221,38 +268,7 @@ def _p_value(change: _Change) -> float:
     return float((extreme.sum() + 1) / (len(extreme) + 1))
 
 
-def _scores(evaluation: Evaluation) -> dict[tuple[str, str, str], _Scores]:
-    """(benchmark, metric, language) -> the items' values."""
-    gathered: dict[tuple[str, str, str], list[tuple[int, list[float], float]]] = {}
-    for task, records in evaluation.items.items():
-        benchmark = task.rsplit(".", 1)[0]
-        for record in records:
-            for metric, values, size in _values(record):
-                key = (benchmark, metric, record["language"])
-                gathered.setdefault(key, []).append((record["index"], values, size))
-    return {
-        key: _Scores(
-            [r[0] for r in rows], np.array([r[1] for r in rows], float), np.array([r[2] for r in rows], float)
-        )
-        for key, rows in gathered.items()
-    }
-
-
-def _values(record: Record) -> Iterator[tuple[str, list[float], float]]:
-    """(metric, a value a layer, size) of each figure that an item counts towards."""
-    if "bits" in record:
-        yield "bits_per_byte", [record["bits"]], record["bytes"]
-    elif "forward" in record:
-        both = zip(record["forward"], record["backward"], strict=True)
-        yield record["metric"], [(f + b) / 2 for f, b in both], 1
-    elif "hits" in record:
-        yield record["metric"], record["hits"], 1
-    else:
-        yield "accuracy", [record["prediction"] == record["gold"]], 1
-        yield "accuracy_norm", [record["prediction_norm"] == record["gold"]], 1
-
-
-def _require_same_items(key: tuple[str, str, str], old: _Scores, new: _Scores) -> None:
+def _require_same_items(key: tuple[str, str, str], old: Scores, new: Scores) -> None:
     same = old.index == new.index and old.values.shape == new.values.shape
     if not same or not np.array_equal(old.sizes, new.sizes):
         raise DataError(

@@ -67,10 +67,14 @@ class Backbone(nn.Module):
         """`represent` for a bucketed batch, in the batch's own order: (B, D)."""
         return torch.cat([self.represent(b, layer, pooling) for b in batch.buckets])[batch.order]
 
-    def represent_all_layers(self, tokens: Tokens, pooling: Pooling) -> Tensor:
-        """Sentence vectors of every layer, (B, L + 1, D), float32, in one pass."""
+    def represent_all_layers(self, tokens: Tokens, *poolings: Pooling) -> Tensor:
+        """Sentence vectors of every layer, (B, L + 1, D), float32, in one pass.
+
+        Of several poolings (P, B, L + 1, D).
+        """
         states = self._run(self.model.get_decoder(), tokens, output_hidden_states=True).hidden_states
-        return torch.stack([pool(h, tokens.content_mask, pooling) for h in states], dim=1)
+        pooled = [torch.stack([pool(h, tokens.content_mask, p) for h in states], dim=1) for p in poolings]
+        return pooled[0] if len(pooled) == 1 else torch.stack(pooled)
 
     def logits_at(self, tokens: Tokens, positions_BT: Tensor) -> Tensor:
         """Next-token logits (S, V) at the positions (B, T, bool) only, in row order."""
@@ -128,6 +132,16 @@ def evaluating(backbone: Backbone) -> Iterator[None]:
             yield
     finally:
         backbone.train(training)
+
+
+@contextmanager
+def computing_in(backbone: Backbone, dtype: torch.dtype) -> Iterator[None]:
+    """The model's matrix products in `dtype` inside; the former arithmetic afterwards."""
+    former, backbone.compute_dtype = backbone.compute_dtype, dtype
+    try:
+        yield
+    finally:
+        backbone.compute_dtype = former
 
 
 def _name_of_blocks(decoder: nn.Module, depth: int) -> str:

@@ -1,15 +1,24 @@
 """The aligned model as a plain Hugging Face folder: adapters merged, head tied as it was."""
 
+import logging
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
+from xalign.data.collate import Tokens
 from xalign.errors import RunError
 from xalign.models.adapters import Adapter
+from xalign.models.backbone import Backbone, computing_in, evaluating
+
+log = logging.getLogger(__name__)
+
+MERGE_TOLERANCE = 1e-5
+"""Relative difference of logits that float32 rounding of the merged weights may make."""
 
 
 def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None:
@@ -18,9 +27,13 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
     `notices` are files that the model's licence wants beside every copy. Low-rank adapters are merged
     into the model in place, so call this last. The folder appears whole or not at all.
 
+    What was trained is what is written: logits before and after merging are compared, and the files with
+    the memory.
+
     Raises:
-        RunError: the disk is full.
+        RunError: the disk is full, or the written model is not the trained one.
     """
+    trained = _probe(adapter.backbone)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -41,8 +54,36 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
             f"cannot write the model to {folder}: {error}. The trained parameters are in the checkpoint; "
             "mend the disk and run the same command"
         ) from error
+    _check(backbone, trained, part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
+
+
+def _probe(backbone: Backbone) -> Tensor:
+    """Logits (1, T, V) of a sequence that is the same whenever it is asked for."""
+    # Token numbers below 256 are in every vocabulary.
+    ids = torch.arange(5, 250, 7, device=backbone.device)[None]
+    with evaluating(backbone), computing_in(backbone, torch.float32):
+        tokens = Tokens(ids, torch.ones_like(ids), torch.ones_like(ids))
+        return backbone.logits_at(tokens, torch.ones_like(ids, dtype=torch.bool))
+
+
+def _check(backbone: Backbone, trained: Tensor, folder: Path) -> None:
+    merged = _probe(backbone)
+    difference = float((merged - trained).norm() / trained.norm())
+    if not difference <= MERGE_TOLERANCE:
+        raise RunError(f"merging the adapters changed the logits by {difference:.1g} of their size")
+    values = backbone.model.state_dict()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118  # no mapping
+                if not torch.equal(file.get_tensor(name), values[name].cpu()):
+                    raise RunError(f"{name} in {path} is not what was trained")
+    log.info(
+        "exported: merged and trained logits differ by %.1g of their size (largest difference %.1g)",
+        difference,
+        float((merged - trained).abs().max()),
+    )
 
 
 def _assert_tied_as_configured(model: torch.nn.Module) -> None:

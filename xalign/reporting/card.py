@@ -7,11 +7,12 @@ from typing import Any
 import yaml
 
 from xalign.languages import canonical, is_language
+from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.html import environment
 from xalign.reporting.measures import language_name
 from xalign.reporting.records import Run
 from xalign.reporting.run_folder import load_run
-from xalign.reporting.summary import findings_of, tables_of
+from xalign.reporting.summary import findings_of, means_by_verdict, tables_of
 
 UPSTREAM = {
     "gemma3_270m": ("google/gemma-3-270m", "gemma"),
@@ -38,6 +39,7 @@ def write_card(run_dir: Path) -> Path:
     """
     run = load_run(run_dir)
     base, licence = _base_and_licence(run)
+    findings = findings_of(run)
     languages = list(dict.fromkeys((run.pivot, *run.targets)))
     front: dict[str, Any] = {
         "base_model": base,
@@ -59,7 +61,9 @@ def write_card(run_dir: Path) -> Path:
             licence=licence,
             languages=[language_name(code) for code in run.targets],
             tables=tables_of(run),
-            findings=findings_of(run),
+            findings=findings,
+            means=means_by_verdict(findings),
+            benchmarks=benchmarks_of(run),
         )
     )
     path = run.path / "model" / "README.md"

@@ -1,28 +1,54 @@
 """Tables for the terminal: the end of a run, one evaluation, several runs. 80 columns are enough."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from xalign.evaluation.groups import mean_over, telling_groups
+from xalign.evaluation.item_scores import errors_of_means
+from xalign.evaluation.results import MEAN, Evaluation, Result
+from xalign.evaluation.statistics import Comparison, compare_models
+from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.formatting import number, percent, signed
 from xalign.reporting.measures import (
     HIDDEN,
     LABELS,
-    METRIC_ORDER,
     Change,
     Measure,
+    Verdict,
     language_name,
+    verdict_of,
 )
-from xalign.reporting.records import MEAN, Evaluation, Result, Run
+from xalign.reporting.records import Run
 from xalign.reporting.run_folder import load_run, parse_results
-from xalign.reporting.summary import Headline, findings_of, gaps_of, headlines_of, tables_of
+from xalign.reporting.summary import (
+    Headline,
+    Row,
+    findings_of,
+    gaps_of,
+    headlines_of,
+    means_by_verdict,
+    tables_of,
+)
 
 STYLES = {"gain": "bold green", "loss": "bold red", "same": "dim", "unknown": "dim"}
+VERDICTS: dict[Verdict, str] = {
+    "gain": "mean significantly better",
+    "same": "mean not significantly changed",
+    "loss": "mean significantly worse",
+}
 UNSEEN = "\N{DAGGER}"
+FIRST_COLUMN, OTHER_COLUMNS = 22, 13
+"""Characters that columns need at least, their margins included."""
+
+T = TypeVar("T")
 
 
 def print_comparison(run_dir: Path, console: Console | None = None) -> None:
@@ -35,25 +61,38 @@ def print_comparison(run_dir: Path, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     run = load_run(run_dir)
     for table in tables_of(run):
-        layer = "" if run.aligned_layer is None else f", layer {run.aligned_layer}"
-        grid = _grid(f"{table.title}{layer}: before \N{RIGHTWARDS ARROW} after")
-        for measure in table.measures:
-            _add_column(grid, measure.label)
-        for row in table.rows:
-            name = "mean" if row.role == "mean" else row.name + (UNSEEN if row.role == "unseen" else "")
-            style = "bold" if row.role == "mean" else ""
-            grid.add_row(Text(name, style=style), *map(_cell, row.changes))
-        console.print(grid)
+        layered = any(measure.layer is not None for measure in table.measures)
+        layer = f", layer {run.aligned_layer}" if layered else ""
+        for columns in _chunks(range(len(table.measures)), console.width):
+            grid = _grid(f"{table.title}{layer}: before \N{RIGHTWARDS ARROW} after")
+            for k in columns:
+                _add_column(grid, table.measures[k].label)
+            for row in (*table.rows, *table.groups):
+                cells = [_cell(row.changes[k]) for k in columns]
+                if any(cell.plain for cell in cells):
+                    grid.add_row(_row_name(row), *cells)
+            console.print(grid)
     for headline in headlines_of(run):
         console.print(Text.assemble(f"  {headline.label:<26} ", _cell(headline.change, headline.relative)))
-    losses = [(finding.measure.heading, name) for finding in findings_of(run) for name in finding.losses]
-    for heading, name in losses:
-        console.print(Text(f"  significantly worse: {heading}, {name}", style="red"))
+    for benchmark in benchmarks_of(run):
+        if benchmark.gap:
+            console.print(_note(f"{benchmark.measure.label}: {benchmark.gap}"))
+    findings = findings_of(run)
+    for verdict, measures in means_by_verdict(findings).items():
+        if measures:
+            console.print(_note(f"{VERDICTS[verdict]}: {'; '.join(measures)}", STYLES[verdict]))
+    for finding in findings:
+        if finding.losses:
+            names = ", ".join(finding.losses)
+            console.print(_note(f"significantly worse: {finding.measure.heading}, {names}", "red"))
     for gap in gaps_of(run):
-        console.print(Text(f"  {gap}", style="yellow"))
+        console.print(_note(gap, "yellow"))
     if run.comparison:
-        note = f"* significant at 5 %, adjusted for multiple testing; {UNSEEN} not trained on"
-        console.print(Text(f"  {note}", style="dim"))
+        note = (
+            f"* significant at 5 %, adjusted for the number of languages; {UNSEEN} not trained on; "
+            "means of groups (italics) are not tested"
+        )
+        console.print(_note(note, "dim"))
 
 
 def print_results(
@@ -67,9 +106,11 @@ def print_results(
         DataError: a row lacks a field or a field has the wrong type.
     """
     console = console or Console(highlight=False)
-    evaluation = Evaluation(model="", results=parse_results([dict(row) for row in results], "results"))
+    evaluation = Evaluation("", parse_results([dict(row) for row in results], "results"), {})
     for benchmark in dict.fromkeys(row.benchmark for row in evaluation.results):
         measures = _measures(evaluation, benchmark, layer)
+        if not measures:
+            continue
         grid = _grid(LABELS.get(benchmark, benchmark))
         for measure in measures:
             _add_column(grid, measure.label + ("" if measure.layer is None else f", layer {measure.layer}"))
@@ -84,11 +125,79 @@ def print_results(
         ]
         for code in dict.fromkeys(code for column in columns for code in column):
             grid.add_row(Text(language_name(code)), *(_value(column.get(code)) for column in columns))
-        means = [sum(row.value for row in column.values()) / len(column) for column in columns]
-        grid.add_row(Text("mean", style="bold"), *(Text(number(mean), style="bold") for mean in means))
+        values = [{code: row.value for code, row in column.items()} for column in columns]
+        means = (number(mean_over(own, list(own))) for own in values)
+        grid.add_row(Text("mean", style="bold"), *(Text(mean, style="bold") for mean in means))
+        for name, group in telling_groups(code for column in columns[:1] for code in column).items():
+            means = (number(mean_over(own, group)) for own in values)
+            grid.add_row(Text(name, style="italic"), *means)
         if layer is not None and any(measure.layer is not None for measure in measures):
             grid.add_row(Text("best layer"), *(_best(evaluation, measure) for measure in measures))
         console.print(grid)
+
+
+def print_models(evaluations: Sequence[Evaluation], seed: int, console: Console | None = None) -> None:
+    """Print several models side by side, the others as they differ from the first.
+
+    Metrics of every layer are shown at each model's own best layer. Tables by language follow where all
+    models have room beside each other.
+
+    Raises:
+        DataError: the models did not measure the same items.
+    """
+    console = console or Console(highlight=False)
+    first, *others = evaluations
+    compared = [
+        {(c.benchmark, c.metric, c.language): c for c in compare_models(first, other, seed)}
+        for other in others
+    ]
+    errors = [errors_of_means(evaluation) for evaluation in evaluations]
+    names = short_names([evaluation.model for evaluation in evaluations])
+    measures = [
+        measure
+        for benchmark in dict.fromkeys(row.benchmark for row in first.results)
+        for measure in _measures(first, benchmark, None)
+    ]
+    overview = _grid("mean over languages", first="benchmark")
+    for name in names:
+        _add_column(overview, name)
+    by_language = []
+    for measure in measures:
+        columns = [_column(evaluation, measure) for evaluation in evaluations]
+        heading = replace(measure, layer=None).heading
+        grid = _grid(heading)
+        for name in names:
+            _add_column(grid, name)
+        for code in (*dict.fromkeys(code for column in columns for code in column), MEAN):
+            tested = [None, *(found.get((measure.benchmark, measure.metric, code)) for found in compared)]
+            rows = [column.get(code) for column in columns]
+            if code == MEAN:
+                rows = [
+                    _mean(own, error.get((measure.benchmark, measure.metric)))
+                    for own, error in zip(columns, errors, strict=True)
+                ]
+            # What was compared is shown as it was compared (chrF++: the mean over sentences).
+            base = next((found.before for found in tested if found), None)
+            values = [base, *(found.after if found else None for found in tested[1:])]
+            cells = [_against_first(*cell) for cell in zip(rows, values, tested, strict=True)]
+            grid.add_row(Text("mean" if code == MEAN else language_name(code)), *cells)
+        overview.add_row(Text(heading), *cells)
+        by_language.append(grid)
+    console.print(overview)
+    if FIRST_COLUMN + OTHER_COLUMNS * len(names) <= console.width:
+        for grid in by_language:
+            console.print(grid)
+    note = f"differences are to {names[0]}; * significant at 5 %, adjusted for the number of languages"
+    if any(measure.layer is not None for measure in measures):
+        note += "; each model at its own best layer"
+    console.print(_note(note, "dim"))
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The folder's name of each model, the run's where it is a run's `model`; paths where names are alike."""
+    parts = [Path(path).parts for path in paths]
+    names = [own[-2] if len(own) > 1 and own[-1] == "model" else own[-1] for own in parts]
+    return [name if names.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]
 
 
 def print_runs(runs: Mapping[str, Run], console: Console | None = None) -> None:
@@ -117,6 +226,24 @@ def _grid(title: str, first: str = "language") -> Table:
     return grid
 
 
+def _chunks(columns: Sequence[T], width: int) -> list[Sequence[T]]:
+    """The columns of a table, in as many parts as it takes for each to fit."""
+    room = max(1, (width - FIRST_COLUMN) // OTHER_COLUMNS)
+    return [columns[start : start + room] for start in range(0, len(columns), room)]
+
+
+def _row_name(row: Row) -> Text:
+    if row.role == "mean":
+        return Text("mean", style="bold")
+    if row.role == "group":
+        return Text(row.name, style="italic")
+    return Text(row.name + (UNSEEN if row.role == "unseen" else ""))
+
+
+def _note(text: str, style: str = "") -> Padding:
+    return Padding(Text(text, style=style), (0, 0, 0, 2))
+
+
 def _add_column(grid: Table, label: str, width: int = 11) -> None:
     # Wide enough for a pair of values: in a narrow terminal the difference goes below, and no digit is lost.
     grid.add_column(Text(label), justify="right", min_width=width, overflow="fold")
@@ -133,6 +260,34 @@ def _cell(change: Change, relative: bool = False) -> Text:
             text.append(
                 f" ({percent(100 * change.difference / change.before)})", style=STYLES[change.verdict]
             )
+    return text
+
+
+def _column(evaluation: Evaluation, measure: Measure) -> dict[str, Result]:
+    """The rows of a measure by language, at the evaluation's own best layer."""
+    layer = evaluation.best_layer(measure.benchmark, measure.metric)
+    return {
+        row.language: row
+        for row in evaluation.results
+        if (row.benchmark, row.metric, row.layer) == (measure.benchmark, measure.metric, layer)
+        and row.language != MEAN
+    }
+
+
+def _mean(column: Mapping[str, Result], stderr: float | None) -> Result | None:
+    rows = list(column.values())
+    if not rows:
+        return None
+    value = sum(row.value for row in rows) / len(rows)
+    return replace(rows[0], language=MEAN, value=value, stderr=stderr, n=sum(row.n for row in rows))
+
+
+def _against_first(row: Result | None, value: float | None, tested: Comparison | None) -> Text:
+    text = _value(replace(row, value=value) if row and value is not None else row)
+    if tested:
+        verdict = verdict_of(tested)
+        star = "*" if verdict in ("gain", "loss") else ""
+        text.append(f" {signed(tested.difference)}{star}", style=STYLES[verdict])
     return text
 
 
@@ -154,10 +309,8 @@ def _value(result: Result | None) -> Text:
 def _measures(evaluation: Evaluation, benchmark: str, layer: int | None) -> list[Measure]:
     metrics = {row.metric for row in evaluation.results if row.benchmark == benchmark} - HIDDEN
     found = []
-    for metric in sorted(
-        sorted(metrics), key=lambda name: METRIC_ORDER.index(name) if name in LABELS else len(LABELS)
-    ):
+    for metric in sorted(metrics):
         measured = evaluation.mean_by_layer(benchmark, metric)
         at = layer if layer in measured else evaluation.best_layer(benchmark, metric)
         found.append(Measure(benchmark=benchmark, metric=metric, layer=at))
-    return found
+    return sorted(found, key=lambda measure: measure.rank)

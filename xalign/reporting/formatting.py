@@ -23,6 +23,11 @@ def percent(value: float) -> str:
     return _proper_minus(f"{value:+.1f}\N{NO-BREAK SPACE}%")
 
 
+def p_value(value: float | None) -> str:
+    """Three decimals, '< 0.001', or nothing where there is no value."""
+    return "" if value is None else "< 0.001" if value < 0.0005 else f"{value:.3f}"
+
+
 def duration(seconds: float) -> str:
     """'45 s', '4 min 02 s' or '2 h 05 min'."""
     whole = math.floor(seconds + 0.5)

@@ -10,10 +10,22 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from xalign.reporting.formatting import duration, listing, markdown, moment, number, percent, plain, signed
-from xalign.reporting.measures import language_name
+from xalign.files import write_atomically
+from xalign.reporting.benchmarks import benchmarks_of
+from xalign.reporting.formatting import (
+    duration,
+    listing,
+    markdown,
+    moment,
+    number,
+    p_value,
+    percent,
+    plain,
+    signed,
+)
+from xalign.reporting.measures import LABELS, language_name, measures_of
 from xalign.reporting.plots import compare_by_layer, write_plots
-from xalign.reporting.records import Run
+from xalign.reporting.records import Contamination, Run
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.sentences import group_texts
 from xalign.reporting.style import applied
@@ -22,6 +34,7 @@ from xalign.reporting.summary import (
     findings_of,
     gaps_of,
     headlines_of,
+    means_by_verdict,
     tables_of,
 )
 
@@ -29,6 +42,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "number": number,
     "signed": signed,
     "percent": percent,
+    "p_value": p_value,
     "duration": duration,
     "moment": moment,
     "listing": listing,
@@ -59,12 +73,18 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
             counts=_counts(findings),
             images=images,
             groups=group_texts(run),
-            tables=tables_of(run),
+            tables=[table for table in tables_of(run) if not table.measures[0].in_context],
+            benchmarks=benchmarks_of(run),
+            means=means_by_verdict(findings),
+            translated=any(measure.generated for measure in measures_of(run)),
+            contamination=_contamination(run),
             speeds=_speeds(run),
             total_seconds=sum(run.environment.seconds.values()),
         )
     )
-    return _write(output or run.path / "report.html", page)
+    path = output or run.path / "report.html"
+    write_atomically(path, page)
+    return path
 
 
 def write_comparison(run_dirs: Sequence[Path], output: Path) -> Path:
@@ -85,7 +105,8 @@ def write_comparison(run_dirs: Sequence[Path], output: Path) -> Path:
             differences=config_differences(list(runs.values())),
         )
     )
-    return _write(output, page)
+    write_atomically(output, page)
+    return output
 
 
 def titled(runs: Sequence[Run]) -> dict[str, Run]:
@@ -128,6 +149,23 @@ def _counts(findings: Sequence[Finding]) -> Mapping[str, int]:
     return {"gain": gain, "loss": loss, "same": same, "all": gain + loss + same}
 
 
+def _contamination(run: Run) -> list[tuple[str, Contamination]]:
+    """A row a benchmark, and one for each of its languages in which something was found."""
+    rows = []
+    for name, by_language in run.environment.contamination.items():
+        counts = by_language.values()
+        texts, exact, partial = (
+            sum(getattr(own, field) for own in counts) for field in ("texts", "exact", "partial")
+        )
+        rows.append((LABELS.get(name, name), Contamination(texts=texts, exact=exact, partial=partial)))
+        rows += [
+            (f"\N{EM SPACE}{language_name(code)}", own)
+            for code, own in by_language.items()
+            if own.exact or own.partial
+        ]
+    return rows
+
+
 def _speeds(run: Run) -> list[tuple[str, str]]:
     names = {
         "tokens_per_second": "Tokens per second (median)",
@@ -158,12 +196,3 @@ def _png(figure: Figure) -> bytes:
 
 def _embedded(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
-def _write(path: Path, page: str) -> Path:
-    # Whole or not at all: an interrupted write must not leave half a page over a good one.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
-    return path

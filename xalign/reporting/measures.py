@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from xalign.evaluation.results import MEAN, Evaluation, Result
+from xalign.evaluation.statistics import Comparison
 from xalign.languages import canonical, english_name, is_language
-from xalign.reporting.records import MEAN, Difference, Evaluation, Result, Run
+from xalign.reporting.records import Run
 
 SIGNIFICANCE = 0.05
 """Adjusted p-values below this count as significant."""
@@ -12,20 +14,33 @@ SIGNIFICANCE = 0.05
 Verdict = Literal["gain", "loss", "same", "unknown"]
 """`same`: no significant change; `unknown`: not tested."""
 
-LOWER_IS_BETTER = {"bits_per_byte"}
 LABELS = {
     "retrieval@1": "Retrieval@1",
     "retrieval@1_centred": "Retrieval@1, centred",
     "mexa": "MEXA",
     "mexa_centred": "MEXA, centred",
     "bits_per_byte": "Bits per byte",
+    "chrf++_into": "chrF++ into",
+    "chrf++_from": "chrF++ from",
+    "bleu_into": "BLEU into",
+    "bleu_from": "BLEU from",
     "translation_choice": "Translation choice",
+    "xnli": "XNLI",
+    "pawsx": "PAWS-X",
     "xcopa": "XCOPA",
+    "xstorycloze": "XStoryCloze",
+    "xwinograd": "XWinograd",
+    "belebele": "Belebele",
 }
 METRIC_ORDER = list(LABELS)
 HIDDEN = {
     "mexa_centred",
     "accuracy_norm",
+    "accuracy_bytes",
+    "calibration_error",
+    "near_ties",
+    "reference_bits_per_byte_into",
+    "reference_bits_per_byte_from",
     "retrieval@1_best",
     "retrieval@1_best_centred",
     *(f"mexa_{summary}{centred}" for summary in ("max", "mean") for centred in ("", "_centred")),
@@ -44,33 +59,63 @@ class Measure:
     @property
     def label(self) -> str:
         """Heading without the benchmark's name where that is a set of sentences."""
-        name = self.benchmark if self.metric == "accuracy" else self.metric
-        return LABELS.get(name, name)
+        return LABELS.get(self._name, self._name)
 
     @property
     def heading(self) -> str:
         """Name that stands by itself: metric, layer and set."""
         layer = "" if self.layer is None else f", layer {self.layer}"
-        where = "" if self.metric == "accuracy" else f" ({self.benchmark})"
+        where = "" if self.in_context else f" ({self.benchmark})"
         return f"{self.label}{layer}{where}"
+
+    @property
+    def rank(self) -> int:
+        """Its place among others."""
+        return METRIC_ORDER.index(self._name) if self._name in LABELS else len(LABELS)
+
+    @property
+    def in_context(self) -> bool:
+        """Whether it is the share of questions that the model answers rightly."""
+        return self.metric == "accuracy"
+
+    @property
+    def generated(self) -> bool:
+        """Whether it judges texts that the model wrote."""
+        return self.metric.startswith(("chrf++", "bleu"))
 
     @property
     def lower_is_better(self) -> bool:
         """Whether a fall is a gain."""
-        return self.metric in LOWER_IS_BETTER
+        return lower_is_better(self.metric)
+
+    @property
+    def unit(self) -> str:
+        """What its figures are, in a word or two."""
+        if self.layer is not None:
+            return f"layer {self.layer}"
+        return "lower is better" if self.lower_is_better else "0 to 100" if self.generated else "accuracy"
+
+    @property
+    def _name(self) -> str:
+        return self.benchmark if self.in_context else self.metric
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One measurement before and after (None where it was not made), with its 95 % interval."""
+    """One measurement before and after (None where it was not made), with its 95 % interval.
+
+    `n` counts items; `p_adjusted` and the interval are None where nothing was tested.
+    """
 
     before: float | None
     after: float | None
     low: float | None = None
     high: float | None = None
+    p_adjusted: float | None = None
     verdict: Verdict = "unknown"
     before_stderr: float | None = None
     after_stderr: float | None = None
+    n: int | None = None
 
     @property
     def difference(self) -> float | None:
@@ -81,6 +126,11 @@ class Change:
 def language_name(code: str) -> str:
     """English name of a language code, or the code itself where it is none."""
     return english_name(code) if is_language(code) else code
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a fall of the metric is a gain."""
+    return "bits_per_byte" in metric or metric == "calibration_error"
 
 
 def role_of(run: Run, code: str) -> str:
@@ -109,29 +159,42 @@ def retrieval_sets(run: Run) -> list[str]:
 
 
 def change_of(run: Run, measure: Measure, language: str) -> Change:
-    """Before, after and the paired comparison of one measurement."""
+    """Before, after and the paired comparison of one measurement.
+
+    Where it was compared the figures are those of the comparison (chrF++: the mean over sentences).
+    """
     tested = run.difference(measure.benchmark, measure.metric, language, measure.layer)
     old, new = (_row(evaluation, measure, language) for evaluation in (run.before, run.after))
-    if language == MEAN and tested is None:
-        return Change(before=_mean(run, run.before, measure), after=_mean(run, run.after, measure))
+    counted = tested or old or new
+    before, after = (row.value if row else None for row in (old, new))
+    if language == MEAN:
+        before, after = (_mean(run, evaluation, measure) for evaluation in (run.before, run.after))
     return Change(
-        before=old.value if old else tested.before if tested else None,
-        after=new.value if new else tested.after if tested else None,
+        before=tested.before if tested else before,
+        after=tested.after if tested else after,
         low=tested.low if tested else None,
         high=tested.high if tested else None,
+        p_adjusted=tested.p_adjusted if tested else None,
         verdict=verdict_of(tested),
         before_stderr=old.stderr if old else None,
         after_stderr=new.stderr if new else None,
+        n=counted.n if counted else None,
     )
 
 
-def verdict_of(tested: Difference | None) -> Verdict:
+def chance_of(run: Run, measure: Measure) -> float | None:
+    """Accuracy of a guess; None where the run's folder does not tell how many candidates an item has."""
+    count = run.candidates.get(measure.benchmark)
+    return 1 / count if count else None
+
+
+def verdict_of(tested: Comparison | None) -> Verdict:
     """Gain, loss or no significant change, by the p-value adjusted for multiple testing."""
-    if tested is None or tested.p_adjusted is None:
+    if tested is None:
         return "unknown"
     if tested.p_adjusted >= SIGNIFICANCE or tested.difference == 0:
         return "same"
-    return "gain" if (tested.difference < 0) == (tested.metric in LOWER_IS_BETTER) else "loss"
+    return "gain" if (tested.difference < 0) == lower_is_better(tested.metric) else "loss"
 
 
 def measures_of(run: Run) -> list[Measure]:
@@ -141,9 +204,7 @@ def measures_of(run: Run) -> list[Measure]:
         for row in results_of(run)
         if row.metric not in HIDDEN and row.layer in (None, run.aligned_layer)
     )
-    names = [measure.benchmark if measure.metric == "accuracy" else measure.metric for measure in found]
-    rank = [METRIC_ORDER.index(name) if name in METRIC_ORDER else len(METRIC_ORDER) for name in names]
-    return [measure for _, measure in sorted(zip(rank, found, strict=True), key=lambda pair: pair[0])]
+    return sorted(found, key=lambda measure: measure.rank)
 
 
 def codes_of(run: Run, measures: list[Measure]) -> set[str]:
@@ -157,10 +218,8 @@ def _row(evaluation: Evaluation | None, measure: Measure, language: str) -> Resu
 
 
 def _mean(run: Run, evaluation: Evaluation | None, measure: Measure) -> float | None:
-    if evaluation is None:
-        return None
-    codes = ordered_languages(run, codes_of(run, [measure]) - {run.pivot})
-    values = [row.value for code in codes if (row := _row(evaluation, measure, code))]
+    rows = [_row(evaluation, measure, code) for code in codes_of(run, [measure])]
+    values = [row.value for row in rows if row]
     return sum(values) / len(values) if values else None
 
 

@@ -1,6 +1,8 @@
 """The pictures of a run, as PNG files. Figure objects only: nothing of pyplot's global state is touched."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -8,17 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from xalign.evaluation.results import MEAN, Evaluation
 from xalign.reporting.losses import losses
 from xalign.reporting.measures import (
     LABELS,
     Measure,
+    chance_of,
     change_of,
+    codes_of,
     language_name,
+    measures_of,
     ordered_languages,
     retrieval_sets,
     role_of,
 )
-from xalign.reporting.records import MEAN, Evaluation, Run
+from xalign.reporting.records import Run
 from xalign.reporting.sentences import sentences
 from xalign.reporting.style import AFTER, BEFORE, INK, PALETTE, LineStyle, applied, new_figure, write_clearly
 
@@ -30,17 +36,21 @@ def write_plots(run: Run) -> dict[str, Path]:
     """Draw every picture that the run has numbers for into `<run>/plots/`; name -> file."""
     folder = run.path / "plots"
     folder.mkdir(exist_ok=True)
-    makers = {
+    makers: dict[str, Callable[[Run], Figure | None]] = {
         "retrieval_by_layer": retrieval_by_layer,
         "languages": languages,
         "sentences": sentences,
         "losses": losses,
     }
+    for measure in measures_of(run):
+        if measure.in_context:
+            makers[in_context_name(measure)] = partial(in_context, measure=measure)
+    # A report written anew must not show what an older state of the folder left.
+    for stale in folder.glob("*.png"):
+        stale.unlink()
     written = {}
     for name, make in makers.items():
         file = folder / f"{name}.png"
-        # A report written anew must not show what an older state of the folder left.
-        file.unlink(missing_ok=True)
         with applied():
             figure = make(run)
             if figure is not None:
@@ -68,11 +78,10 @@ def retrieval_by_layer(run: Run) -> Figure | None:
             axes.axvline(run.aligned_layer, color=INK, linewidth=1, linestyle=(0, (2, 2)))
             axes.annotate(
                 f"aligned: {run.aligned_layer}",
-                (run.aligned_layer, 1),
+                (run.aligned_layer, 0),
                 xycoords=("data", "axes fraction"),
-                xytext=(4, -2),
+                xytext=(4, 3),
                 textcoords="offset points",
-                va="top",
                 fontsize=8.5,
             )
         for moment, means in by_moment.items():
@@ -131,10 +140,32 @@ def languages(run: Run) -> Figure | None:
     for (name, metric), axes in grid.items():
         _dumbbells(axes, run, Measure(benchmark=name, metric=metric, layer=layer), rows[name])
         axes.set_title(f"{LABELS[metric]}, layer {layer} · {name}")
-    handles = [_dot(moment, AFTER if moment == "after" else BEFORE) for moment in run.evaluations]
-    if any(role_of(run, code) == "unseen" for codes in rows.values() for code in codes):
-        handles.append(Line2D([], [], color="none", label="* not trained on"))
-    handles.append(Line2D([], [], color=BEFORE, linewidth=1.4, label="95 % interval"))
+    _legend(figure, _dumbbell_legend(run, [code for codes in rows.values() for code in codes]))
+    return figure
+
+
+def in_context_name(measure: Measure) -> str:
+    """Name of the picture of an in-context benchmark."""
+    return "in_context_" + re.sub(r"[^\w.-]", "_", measure.benchmark)
+
+
+def in_context(run: Run, measure: Measure) -> Figure:
+    """Accuracy before and after, a line a language, with the level of chance."""
+    codes = ordered_languages(run, codes_of(run, [measure]))
+    figure = new_figure(5.6, 1.3 + 0.34 * (len(codes) + 1))
+    axes = figure.subplots()
+    _dumbbells(axes, run, measure, codes)
+    axes.set_title(f"{measure.label}, accuracy")
+    low, high = map(float, axes.dataLim.intervalx)
+    chance = chance_of(run, measure)
+    if chance is not None:
+        axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (2, 2)))
+        low, high = min(low, chance), max(high, chance)
+    margin = 0.06 * (high - low)
+    axes.set_xlim(max(0.0, low - margin), min(1.0, high + margin))
+    handles = _dumbbell_legend(run, codes)
+    if chance is not None:
+        handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=(0, (2, 2)), label="chance"))
     _legend(figure, handles)
     return figure
 
@@ -218,6 +249,14 @@ def _dumbbells(axes: Axes, run: Run, measure: Measure, codes: Sequence[str]) -> 
     axes.grid(False, axis="y")
 
 
+def _dumbbell_legend(run: Run, codes: Sequence[str]) -> list[Line2D]:
+    handles = [_dot(moment, AFTER if moment == "after" else BEFORE) for moment in run.evaluations]
+    handles.append(Line2D([], [], color=BEFORE, linewidth=1.4, label="95 % interval"))
+    if any(role_of(run, code) == "unseen" for code in codes):
+        handles.append(Line2D([], [], color="none", label="* not trained on"))
+    return handles
+
+
 def _line(label: str, colour: str) -> Line2D:
     return Line2D([], [], color=colour, linewidth=2.2, marker="o", markersize=4, label=label)
 
@@ -227,4 +266,4 @@ def _dot(label: str, colour: str) -> Line2D:
 
 
 def _legend(figure: Figure, handles: list[Line2D]) -> None:
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5 if figure.get_figwidth() > 6 else 3)

@@ -9,77 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-MEAN = "mean"
-"""Stands in the place of a language where a number is the mean over languages."""
+from xalign.evaluation.results import Evaluation
+from xalign.evaluation.statistics import Comparison
 
 Floats = NDArray[np.float64]
 Text = Annotated[str, BeforeValidator(str)]
 """Text, or a value that is shown as text."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """One measured number: a row of an evaluation file."""
-
-    benchmark: str
-    language: str
-    metric: str
-    value: float
-    stderr: float | None = None
-    n: int | None = None
-    layer: int | None = None
-    shots: int | None = None
-    version: Text | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Everything measured on one model."""
-
-    model: str
-    results: tuple[Result, ...]
-
-    def find(self, benchmark: str, metric: str, language: str, layer: int | None = None) -> Result | None:
-        """The row of this measurement, or None."""
-        for row in self.results:
-            if (row.benchmark, row.metric, row.language, row.layer) == (benchmark, metric, language, layer):
-                return row
-        return None
-
-    def mean_by_layer(self, benchmark: str, metric: str) -> dict[int, float]:
-        """Mean over languages for each layer at which `metric` was measured."""
-        by_layer: dict[int, list[float]] = {}
-        for row in self.results:
-            if (
-                row.layer is not None
-                and row.language != MEAN
-                and (row.benchmark, row.metric) == (benchmark, metric)
-            ):
-                by_layer.setdefault(row.layer, []).append(row.value)
-        return {layer: float(np.mean(by_layer[layer])) for layer in sorted(by_layer)}
-
-    def best_layer(self, benchmark: str, metric: str) -> int | None:
-        """The layer with the highest mean over languages (the lowest such layer), or None."""
-        means = self.mean_by_layer(benchmark, metric)
-        return max(means, key=lambda layer: means[layer]) if means else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """After minus before on the same items, with a 95 % paired bootstrap interval."""
-
-    benchmark: str
-    language: str
-    metric: str
-    before: float
-    after: float
-    difference: float
-    layer: int | None = None
-    low: float | None = None
-    high: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None
-    n: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +27,27 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """Of so many test texts, how many are training texts, and how many more share a long piece with one."""
+
+    texts: int
+    exact: int
+    partial: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where, when and how the run was made. `other` holds what has no place of its own."""
+    """Where, when and how the run was made. `other` holds what has no place of its own.
+
+    `contamination` is by benchmark and language.
+    """
 
     command: Text | None = None
     started: Text | None = None
     decisions: tuple[Decision, ...] = ()
     cleaning: Mapping[str, int] = field(default_factory=dict)
     corpus: Mapping[str, int] = field(default_factory=dict)
+    contamination: Mapping[str, Mapping[str, Contamination]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -132,7 +80,9 @@ class Run:
     metrics: Mapping[str, Series]
     before: Evaluation | None
     after: Evaluation | None
-    comparison: tuple[Difference, ...]
+    comparison: tuple[Comparison, ...]
+    candidates: Mapping[str, int]
+    """Multiple-choice benchmark -> how many candidates an item has."""
     before_representations: Representations | None
     after_representations: Representations | None
 
@@ -196,7 +146,7 @@ class Run:
 
     def difference(
         self, benchmark: str, metric: str, language: str, layer: int | None = None
-    ) -> Difference | None:
+    ) -> Comparison | None:
         """The paired comparison of this measurement, or None."""
         for row in self.comparison:
             if (row.benchmark, row.metric, row.language, row.layer) == (benchmark, metric, language, layer):

@@ -7,19 +7,19 @@ A missing file is a part that the run has not written yet; one that is there but
 import json
 import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from xalign.errors import DataError, RunError
-from xalign.reporting.records import Difference, Environment, Evaluation, Representations, Result, Run, Series
-
-T = TypeVar("T")
+from xalign.evaluation.results import Evaluation, Result, candidates
+from xalign.evaluation.statistics import Comparison
+from xalign.files import checked, read_json, read_text
+from xalign.reporting.records import Environment, Representations, Run, Series
 
 logger = logging.getLogger(__name__)
 
@@ -45,60 +45,50 @@ def load_run(path: Path) -> Run:
         before=_read_evaluation(evaluation / "before.json"),
         after=_read_evaluation(evaluation / "after.json"),
         comparison=_read_comparison(evaluation / "comparison.json"),
+        candidates=_read_candidates([evaluation / "before.json", evaluation / "after.json"]),
         before_representations=_read_representations(evaluation / "before.representations.npz"),
         after_representations=_read_representations(evaluation / "after.representations.npz"),
     )
 
 
-def parse_results(rows: object, source: str) -> tuple[Result, ...]:
+def parse_results(rows: object, source: str) -> list[Result]:
     """Rows of an evaluation file (`source` is what error messages call it).
 
     Raises:
         DataError: a row lacks a field or a field has the wrong type.
     """
-    return _checked(tuple[Result, ...], rows, source)
-
-
-def _checked(kind: type[T], content: object, source: str) -> T:
-    try:
-        return TypeAdapter(kind).validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ", ".join(f"row {part + 1}" if isinstance(part, int) else repr(part) for part in first["loc"])
-        got = "" if first["type"] == "missing" else f", not {first['input']!r:.80}"
-        raise DataError(f"{source}{', ' if place else ''}{place}: {first['msg']}{got}") from None
+    return checked(list[Result], rows, source)
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
-        config = yaml.safe_load(_read_text(path))
+        config = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise DataError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    return _checked(dict[str, Any], config, str(path))
+    return checked(dict[str, Any], config, str(path))
 
 
 def _read_environment(path: Path) -> Environment:
-    content = _read_json(path)
-    if content is None:
+    if not path.is_file():
         return Environment()
-    free = _checked(dict[str, Any], content, str(path))
+    free = checked(dict[str, Any], read_json(path), str(path))
     known = {field.name for field in fields(Environment)} - {"other"}
     named = {key: free.pop(key) for key in known & free.keys() if free[key] is not None}
-    return _checked(Environment, {**named, "other": free}, str(path))
+    return checked(Environment, {**named, "other": free}, str(path))
 
 
 def _read_metrics(path: Path) -> Mapping[str, Series]:
     if not path.is_file():
         return {}
-    text = _read_text(path)
+    text = read_text(path)
     lines = text.splitlines()
     by_step: dict[int, dict[str, float | None]] = {}
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         try:
-            row = _checked(dict[str, float | None], json.loads(line), where)
+            row = checked(dict[str, float | None], json.loads(line), where)
         except json.JSONDecodeError as error:
             if number == len(lines) and not text.endswith("\n"):
                 # What a killed run leaves: the step is repeated when the run goes on.
@@ -119,13 +109,15 @@ def _read_metrics(path: Path) -> Mapping[str, Series]:
 
 
 def _read_evaluation(path: Path) -> Evaluation | None:
-    content = _read_json(path)
-    return None if content is None else _checked(Evaluation, content, str(path))
+    return Evaluation.read(path, items=False) if path.is_file() else None
 
 
-def _read_comparison(path: Path) -> tuple[Difference, ...]:
-    content = _read_json(path)
-    return () if content is None else _checked(tuple[Difference, ...], content, str(path))
+def _read_candidates(paths: Sequence[Path]) -> Mapping[str, int]:
+    return {name: count for path in paths if path.is_file() for name, count in candidates(path).items()}
+
+
+def _read_comparison(path: Path) -> tuple[Comparison, ...]:
+    return checked(tuple[Comparison, ...], read_json(path), str(path)) if path.is_file() else ()
 
 
 def _read_representations(path: Path) -> Representations | None:
@@ -147,19 +139,3 @@ def _read_representations(path: Path) -> Representations | None:
     if len(lengths) > 1 or found.vectors.ndim != 2:
         raise DataError(f"{path}: its arrays differ in length, or 'vectors' is not (n, D)")
     return found
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from None
-
-
-def _read_json(path: Path) -> object:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None

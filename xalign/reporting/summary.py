@@ -3,13 +3,18 @@
 The page, the terminal tables and the model card all show what is computed here, so they cannot disagree.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xalign.evaluation.groups import mean_over, telling_groups
+from xalign.evaluation.results import MEAN
+from xalign.languages import canonical, is_language
 from xalign.reporting.measures import (
     LABELS,
     Change,
     Measure,
     Verdict,
+    chance_of,
     change_of,
     codes_of,
     language_name,
@@ -18,12 +23,14 @@ from xalign.reporting.measures import (
     retrieval_sets,
     role_of,
 )
-from xalign.reporting.records import MEAN, Run
+from xalign.reporting.records import Run
+
+IN_CONTEXT = "In-context benchmarks"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A language's measurements; `role` is pivot, trained, unseen, or mean."""
+    """A language's measurements; `role` is pivot, trained, unseen, mean, or group (not tested)."""
 
     language: str
     role: str
@@ -31,17 +38,20 @@ class Row:
 
     @property
     def name(self) -> str:
-        """English name of the language."""
+        """English name of the language, or what a group has in common."""
+        if self.role == "group":
+            return self.language
         return "Mean over languages" if self.role == "mean" else language_name(self.language)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Languages by measures. `rows` ends with the mean over languages."""
+    """Languages by measures. `rows` ends with the mean over languages; `groups` are means of some."""
 
     title: str
     measures: tuple[Measure, ...]
     rows: tuple[Row, ...]
+    groups: tuple[Row, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,21 +82,28 @@ _BEST = {
 
 
 def tables_of(run: Run) -> list[Table]:
-    """A table for each set of sentences; measures of other benchmarks join the first set's table
-    where that has their languages, and have a table of their own where not (XCOPA)."""
+    """A table for each set of sentences, one for all in-context benchmarks, one for written translations.
+
+    Measures of other benchmarks join the first set's table where that has their languages.
+    """
     sets = retrieval_sets(run)
     columns: dict[str, list[Measure]] = {name: [] for name in sets}
     for measure in measures_of(run):
         home = measure.benchmark
-        if home not in sets and sets:
+        if measure.in_context:
+            home = IN_CONTEXT
+        elif measure.generated:
+            home = f"Translation, {home}"
+        elif home not in sets and sets:
             codes = codes_of(run, [measure]) - {run.pivot}
             home = sets[0] if codes <= codes_of(run, columns[sets[0]]) else home
         columns.setdefault(home, []).append(measure)
-    return [_table(run, name, measures) for name, measures in columns.items() if measures]
+    return [table_of(run, LABELS.get(name, name), measures) for name, measures in columns.items() if measures]
 
 
 def headlines_of(run: Run) -> list[Headline]:
-    """Mean retrieval at the aligned layer and at each language's best; the pivot's bits per byte."""
+    """Mean retrieval at the aligned layer and at each language's best; mean accuracy of each in-context
+    benchmark; the pivot's bits per byte."""
     found = []
     for name in retrieval_sets(run)[:1]:
         if run.aligned_layer is not None:
@@ -101,6 +118,13 @@ def headlines_of(run: Run) -> list[Headline]:
             found.append(
                 Headline(label=label, note=f"mean, {name}, each language at its best", change=change)
             )
+    for measure in measures_of(run):
+        if measure.in_context:
+            count = len(codes_of(run, [measure]))
+            note = f"mean accuracy, {count} language{'s' if count > 1 else ''}"
+            if (chance := chance_of(run, measure)) is not None:
+                note += f", chance {chance:.3f}"
+            found.append(Headline(label=measure.label, note=note, change=change_of(run, measure, MEAN)))
     for measure in measures_of(run):
         if measure.metric == "bits_per_byte":
             change = change_of(run, measure, run.pivot)
@@ -138,6 +162,15 @@ def findings_of(run: Run) -> list[Finding]:
     return found
 
 
+def means_by_verdict(findings: Sequence[Finding]) -> dict[Verdict, list[str]]:
+    """Measures by whether their mean over languages is significantly better, worse, or neither."""
+    found: dict[Verdict, list[str]] = {"gain": [], "same": [], "loss": []}
+    for finding in findings:
+        if finding.mean.verdict in found:
+            found[finding.mean.verdict].append(finding.measure.heading)
+    return found
+
+
 def gaps_of(run: Run) -> list[str]:
     """What an unfinished run lacks, as sentences."""
     missing = []
@@ -155,8 +188,9 @@ def gaps_of(run: Run) -> list[str]:
     return missing
 
 
-def _table(run: Run, name: str, measures: list[Measure]) -> Table:
-    codes = [*ordered_languages(run, codes_of(run, measures)), MEAN]
+def table_of(run: Run, title: str, measures: Sequence[Measure]) -> Table:
+    """A table of some measures, under its title."""
+    codes = [*ordered_languages(run, codes_of(run, list(measures))), MEAN]
     rows = tuple(
         Row(
             language=code,
@@ -165,4 +199,32 @@ def _table(run: Run, name: str, measures: list[Measure]) -> Table:
         )
         for code in codes
     )
-    return Table(title=LABELS.get(name, name), measures=tuple(measures), rows=rows)
+    return Table(title=title, measures=tuple(measures), rows=rows, groups=_groups(measures, rows[:-1]))
+
+
+def both_times(changes: Mapping[str, Change]) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures before and after, of the languages that have both if any has."""
+    before = {code: change.before for code, change in changes.items() if change.before is not None}
+    after = {code: change.after for code, change in changes.items() if change.after is not None}
+    both = before.keys() & after.keys()
+    if not both:
+        return before, after
+    return {c: v for c, v in before.items() if c in both}, {c: v for c, v in after.items() if c in both}
+
+
+def _groups(measures: Sequence[Measure], rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Means over groups of languages, for the measures whose languages fall into several groups."""
+    found: dict[str, list[Change]] = {}
+    for column, measure in enumerate(measures):
+        changes = {row.language: row.changes[column] for row in rows}
+        before, after = both_times(changes)
+        codes = (
+            [] if measure.lower_is_better else [code for code in changes if code in before or code in after]
+        )
+        # Groups go by canonical codes; results of other makers may spell theirs otherwise.
+        spelt = {canonical(code) if is_language(code) else code: code for code in codes}
+        for name, own in telling_groups(spelt).items():
+            members = [spelt[code] for code in own]
+            row = found.setdefault(name, [Change(before=None, after=None)] * len(measures))
+            row[column] = Change(before=mean_over(before, members), after=mean_over(after, members))
+    return tuple(Row(language=name, role="group", changes=tuple(row)) for name, row in found.items())

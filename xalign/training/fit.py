@@ -1,5 +1,6 @@
 """Training by Lightning: the trainer, its callbacks, resuming."""
 
+import logging
 import warnings
 
 import pytorch_lightning as pl
@@ -7,49 +8,54 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from xalign.config import Config, LoggerName, StrategyName
 from xalign.data.datamodule import AlignmentData
-from xalign.data.instructions import InstructionSampler
-from xalign.data.parallel import ParallelCorpus
 from xalign.errors import ConfigError
-from xalign.models.adapters import Adapter
+from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
-from xalign.training.callbacks.checkpoint import Checkpoints, newest
+from xalign.training.callbacks.checkpoint import Checkpoints, newest, restore_chosen
+from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
 from xalign.training.callbacks.metrics import MetricsWriter
 from xalign.training.callbacks.progress import TrainingProgress
+from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.folder import RunFolder
+from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
 from xalign.training.strategy import AllReduceStrategy
 
+log = logging.getLogger(__name__)
 
-def fit(
-    config: Config,
-    folder: RunFolder,
-    backbone: Backbone,
-    adapter: Adapter,
-    corpus: ParallelCorpus,
-    instructions: InstructionSampler,
-    layer: int,
-) -> None:
+
+def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
     """Train the adapter's parameters to the last step, from the newest checkpoint if there is one.
 
+    `inputs.validation` is measured on the way; with `trainer.select` the parameters are, in the end, those of
+    the step that measured best.
+
     Raises:
+        DataError: a task of the validation lacks its data.
         RunError: stopped by a signal, by non-finite losses, or by a damaged checkpoint.
     """
-    module = AlignedModel(backbone, adapter, config, layer)
-    data = AlignmentData(config, backbone.tokenizer, corpus, instructions)
+    backbone = inputs.backbone
+    module = AlignedModel(backbone, inputs.adapter, config, inputs.layer)
+    data = AlignmentData(
+        config, backbone.tokenizer, inputs.splits.train, inputs.instructions, inputs.own_texts
+    )
+    callbacks = [
+        # Measurements first: they are part of the step's metrics. The guard before the checkpoints: a step
+        # that stops the run is saved.
+        *_measuring(config, folder, backbone, inputs.validation),
+        MetricsWriter(folder.metrics),
+        TrainingProgress(),
+        NonFiniteGuard(config.trainer.max_bad_steps),
+        Checkpoints(folder.checkpoints, config.trainer.checkpoint_every),
+    ]
     trainer = pl.Trainer(
         default_root_dir=folder.path,
         max_epochs=1,
         devices=config.trainer.devices,
         strategy="auto" if config.strategy.name is StrategyName.single else AllReduceStrategy(),
         logger=_logger(config, folder),
-        callbacks=[
-            # The guard first: a step that stops the run is saved by the checkpoint callback.
-            MetricsWriter(folder.metrics),
-            TrainingProgress(),
-            NonFiniteGuard(config.trainer.max_bad_steps),
-            Checkpoints(folder.checkpoints, config.trainer.checkpoint_every),
-        ],
+        callbacks=callbacks,
         detect_anomaly=config.debug.detect_anomaly,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -62,6 +68,20 @@ def fit(
         # Lightning asks for worker processes; a step's batch takes milliseconds to make.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         trainer.fit(module, data, ckpt_path=newest(folder.checkpoints), weights_only=True)
+    if config.trainer.select is not None:
+        step = restore_chosen(backbone, folder.checkpoints)
+        if trainer.is_global_zero:
+            log.info("the parameters of step %d are kept: best by %s", step, config.trainer.select)
+
+
+def _measuring(
+    config: Config, folder: RunFolder, backbone: Backbone, validation: Setting | None
+) -> list[Evaluate]:
+    if validation is None:
+        return []
+    # Said already, for the measurement before training.
+    dtype = choose_precision(validation.benchmark.precision, backbone.device, Decisions(quiet=True))
+    return [Evaluate(validation, config, folder.checkpoints, dtype)]
 
 
 def _logger(config: Config, folder: RunFolder) -> Logger | bool:
@@ -69,7 +89,8 @@ def _logger(config: Config, folder: RunFolder) -> Logger | bool:
         case LoggerName.none:
             return False
         case LoggerName.csv:
-            return CSVLogger(folder.path, name="logs", version="csv", flush_logs_every_n_steps=10)
+            # A version of its own each time: Lightning empties the folder of one that goes on.
+            return CSVLogger(folder.path, name="logs", flush_logs_every_n_steps=10)
         case LoggerName.tensorboard:
             try:
                 return TensorBoardLogger(folder.path, name="logs", version="tensorboard")

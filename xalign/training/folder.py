@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from xalign.config import Config
 from xalign.errors import RunError
+from xalign.files import write_atomically
 from xalign.validation import plain
 
 # Says where and how, not what: the same run in another folder is the same run.
@@ -118,11 +118,3 @@ def differences(former: dict[str, Any], now: dict[str, Any], prefix: str = "") -
         elif a != b:
             found.append(f"{prefix}{key}: {a} -> {b}")
     return found
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is whole or absent, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -13,16 +13,14 @@ import torch
 import yaml
 
 from xalign.config import Config
-from xalign.data.instructions import load_instructions
 from xalign.data.parallel import load_corpus, split_corpus
 from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import RunError, user_facing
 from xalign.measurement import load_backbone
-from xalign.models.adapters import Adapter
-from xalign.training.callbacks.checkpoint import LAST
 from xalign.training.decisions import Decisions, choose_layer, choose_precision, choose_threads
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
+from xalign.training.inputs import training_inputs
 from xalign.validation import resolve
 
 
@@ -44,13 +42,6 @@ def launch(config: Config, folder: RunFolder) -> None:
         raise RunError(f"training on {config.trainer.devices} ranks failed with status {done.returncode}")
 
 
-def load_trained(adapter: Adapter, folder: RunFolder) -> None:
-    """Put the last checkpoint's trained parameters into an adapter's backbone."""
-    saved = torch.load(folder.checkpoints / LAST, map_location="cpu", weights_only=True)["state_dict"]
-    values = {name.removeprefix("backbone."): value for name, value in saved.items()}
-    adapter.backbone.load_state_dict(values, strict=False)
-
-
 @user_facing
 def main() -> None:
     """One rank: everything up to training as in the parent, then training alone."""
@@ -69,11 +60,9 @@ def main() -> None:
     corpus, _ = load_corpus(config.data, languages.pivot, [*languages.targets, *languages.unseen])
     splits = split_corpus(corpus, languages.pivot, config.data.validation_fraction, config.data.test_fraction)
     backbone = load_backbone(config.model, device, config.seed)
-    backbone.compute_dtype = choose_precision(config.trainer.precision, device, decisions)
-    adapter = Adapter(backbone, config.adapter, config.seed)
-    instructions = load_instructions(config.instructions, languages, splits.train, config.seed)
+    dtype = choose_precision(config.trainer.precision, device, decisions)
     layer = choose_layer(config.loss.layer, backbone.depth, decisions)
-    fit(config, folder, backbone, adapter, splits.train, instructions, layer)
+    fit(config, folder, training_inputs(config, backbone, splits, layer, dtype))
 
 
 if __name__ == "__main__":

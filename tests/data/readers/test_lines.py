@@ -72,3 +72,20 @@ def test_one_language_twice(tmp_path: Path) -> None:
     write(tmp_path, train_en="a\n", train_eng="a\n", train_fr="b\n")
     with pytest.raises(DataError, match="are both en"):
         read(tmp_path)
+
+
+def test_files_that_are_named_by_their_language(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """FLORES-200: `dev` is a language, too, and Dari is Persian to us."""
+    for name in ("eng_Latn.dev", "deu_Latn.dev", "pes_Arab.dev", "prs_Arab.dev", "README.dev"):
+        (tmp_path / name).write_text(f"{name} 1\n{name} 2\n", encoding="utf-8")
+    rows = read(tmp_path)
+    assert [row.texts for row in rows] == [
+        {"en": f"eng_Latn.dev {i}", "de": f"deu_Latn.dev {i}", "fa": f"pes_Arab.dev {i}"} for i in (1, 2)
+    ]
+    assert "prs_Arab.dev is passed over: pes_Arab.dev is of the same language" in caplog.text
+
+
+def test_moses_sets_may_be_called_dev(tmp_path: Path) -> None:
+    write(tmp_path, dev_en="a\n", dev_fr="b\n", devtest_en="c\n", devtest_fr="d\n")
+    assert sources(tmp_path / "dev") == {"dev"}
+    assert [row.texts for row in read(tmp_path / "devtest")] == [{"en": "c", "fr": "d"}]

@@ -1,67 +1,88 @@
 import logging
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
-from xalign.evaluation.tasks import translation_choice
-from xalign.evaluation.tasks.multiple_choice import Choice
+from xalign.config import BenchmarkConfig
+from xalign.data.parallel import ParallelCorpus
+from xalign.data.rows import Row
+from xalign.evaluation.multiple_choice import Questions
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks.translation_choice import TASK
 
 PAIRS = [(f"source {i}", "wort " * (1 + i % 7) + str(i)) for i in range(60)]
 SHOWN = [(f"shown {i}", f"gezeigt {i}") for i in range(9)]
 
 
-def make(**changes: object) -> list[Choice]:
-    options = {"shots": 2, "distractors": 3, "limit": None, "seed": 0} | changes
-    pairs, shown = options.pop("pairs", PAIRS), options.pop("shown", SHOWN)
-    return translation_choice.choices("de", pairs, shown, **options)
+def corpus_of(pairs: list[tuple[str, str]]) -> ParallelCorpus:
+    rows = [Row("made", {"en": x, "de": y}) for x, y in pairs]
+    return ParallelCorpus.from_rows([*rows, Row("made", {"en": "only", "fr": "seulement"})], "made")
+
+
+def ask(pairs: Any = PAIRS, shown: Any = SHOWN, seed: int = 0, **changes: Any) -> list[Questions]:
+    options = {"name": "held", "tasks": ["translation_choice"], "shots": 2, "choice_limit": None} | changes
+    setting = Setting(
+        benchmark=BenchmarkConfig(**options),
+        corpus=corpus_of(pairs),
+        demonstrations=corpus_of(shown),
+        pivot="en",
+        languages=["de"],
+        aligned_layer=0,
+        seed=seed,
+    )
+    measures = [part.measure for part in TASK.parts(setting)]
+    assert all(isinstance(measure, partial) for measure in measures)
+    return [measure.args[0] for measure in measures]  # type: ignore[attr-defined]
 
 
 def test_one_right_and_three_wrong_candidates_of_similar_length() -> None:
-    items = make()
-    assert len(items) == 60
-    for item, (source, target) in zip(items, PAIRS, strict=True):
-        assert item.context == f"{source} ="
-        assert item.candidates[item.gold] == f" {target}"
-        assert len(set(item.candidates)) == 4
-        assert set(item.candidates) <= {f" {t}" for _, t in PAIRS}
-        lengths = np.array([len(c) for c in item.candidates])
+    [questions] = ask()
+    assert len(questions.items) == 60
+    for item, (source, target) in zip(questions.items, PAIRS, strict=True):
+        assert set(item.contexts) == {f"{source} ="}
+        assert item.continuations[item.gold] == f" {target}"
+        assert len(set(item.continuations)) == 4
+        assert set(item.continuations) <= {f" {t}" for _, t in PAIRS}
+        lengths = np.array([len(c) for c in item.continuations])
         assert abs(lengths - lengths[item.gold]).max() <= 15  # of 30
     # The right one stands anywhere: a model that always takes the first is at chance.
-    assert len({item.gold for item in items}) == 4
+    assert len({item.gold for item in questions.items}) == 4
 
 
 def test_demonstrations_and_query_are_written_alike() -> None:
     """Defect 5 of the published code: different punctuation in demonstrations and query."""
-    items = make()
-    assert len({item.prefix for item in items}) == 1
-    lines = items[0].prefix.splitlines()
-    assert len(lines) == 2
-    question = items[0].context + items[0].candidates[0]
-    for line in lines:
-        shown = next(pair for pair in SHOWN if line.startswith(pair[0] + " "))
-        assert line == question.replace(PAIRS[0][0], shown[0]).replace(items[0].candidates[0][1:], shown[1])
+    [questions] = ask()
+    assert len(questions.demonstrations) == questions.shots == 2
+    asked = questions.items[0].candidates[0]
+    for shown in questions.demonstrations:
+        source, target = next(pair for pair in SHOWN if shown.startswith(pair[0] + " "))
+        own = questions.items[0].continuations[0][1:]
+        assert shown == asked.replace(PAIRS[0][0], source).replace(own, target) + "\n"
 
 
 def test_same_seed_same_items_whatever_is_asked_beside_them() -> None:
-    assert make() == make()
-    assert make(limit=5) == make()[:5]
-    assert make(seed=1) != make()
+    assert ask() == ask()
+    assert ask(choice_limit=5)[0].items == ask()[0].items[:5]
+    assert ask(seed=1) != ask()
 
 
 def test_alike_texts_are_never_candidates_together() -> None:
-    items = make(pairs=[*PAIRS, ("another", "WORT 0"), ("Source  1", "other")])
-    assert len(items) == 60
+    [questions] = ask([*PAIRS, ("another", "WORT 0"), ("Source  1", "other")])
+    assert len(questions.items) == 60
 
 
 def test_demonstrations_never_come_from_what_is_measured(caplog: pytest.LogCaptureFixture) -> None:
-    items = make(shown=[PAIRS[3], ("new", PAIRS[4][1].upper()), ("fresh", "frisch")])
-    assert {(item.prefix, item.shots) for item in items} == {("fresh = frisch\n", 1)}
+    [questions] = ask(shown=[PAIRS[3], ("new", PAIRS[4][1].upper()), ("fresh", "frisch")])
+    assert list(questions.demonstrations) == ["fresh = frisch\n"]
+    assert questions.shots == 1
     assert "only 1 demonstrations" in caplog.text
-    assert make(shown=[], shots=0)[0].prefix == ""
+    assert not ask(shown=[], shots=0)[0].demonstrations
 
 
 def test_too_few_texts_are_logged_not_measured(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    assert make(pairs=PAIRS[:3]) == []
+    assert ask(PAIRS[:3]) == []
     assert "de has 3 texts, too few: not measured" in caplog.text
-    assert len(make(pairs=PAIRS[:4])) == 4
+    assert len(ask(PAIRS[:4])[0].items) == 4

@@ -1,4 +1,7 @@
-"""Datasets of the Hugging Face hub, with languages in a `translation` record or mapped by `data.columns`."""
+"""Datasets of the Hugging Face hub.
+
+Languages are in a `translation` record, or mapped by `data.columns`, or each in a configuration of its own.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,14 +11,21 @@ import httpx
 from xalign.config import DataConfig
 from xalign.data.readers.records import Record, rows_from_records
 from xalign.data.rows import Row
-from xalign.errors import ArtifactError, ConfigError
+from xalign.errors import ArtifactError, ConfigError, DataError, did_you_mean
+from xalign.languages import canonical, is_language
+
+TEXT_COLUMNS = ("text", "sentence")
+"""Where sets of one language a configuration have their text: FLORES+, and FLORES-200 before it."""
 
 
-def read(data: DataConfig, languages: Sequence[str]) -> Iterator[Row]:
+def read(data: DataConfig, languages: Sequence[str], key: str = "data") -> Iterator[Row]:
     """Rows of `data.hub` in the given languages, the pivot first (none given: all)."""
     assert data.hub is not None
+    if data.hub_config == "{language}":
+        yield from _one_configuration_a_language(data.hub, data.hub_split, languages, key)
+        return
     for config in _configurations(data.hub_config, languages):
-        dataset = load(data.hub, config, data.hub_split, key="data")
+        dataset = load(data.hub, config, data.hub_split, key)
         place = data.hub if config is None else f"{data.hub} {config}"
         records: Iterator[tuple[str, Record]] = (
             (f"{place}, row {number}", record) for number, record in enumerate(dataset)
@@ -32,6 +42,38 @@ def _configurations(template: str | None, languages: Sequence[str]) -> list[str 
     return [template.format(first=first, second=second) for first, second in pairs]
 
 
+def _one_configuration_a_language(name: str, split: str, languages: Sequence[str], key: str) -> Iterator[Row]:
+    """Rows of configurations such as `eng_Latn`, joined by `id`, or line by line where there is none."""
+    try:
+        names = datasets.get_dataset_config_names(name)
+    except (OSError, httpx.HTTPError) as error:
+        raise _unreachable(f"dataset '{name}'", name, error, key) from None
+    configs: dict[str, str] = {}
+    for config in sorted(names):
+        if is_language(config):
+            configs.setdefault(canonical(config), config)
+    if lacking := [code for code in languages if code not in configs]:
+        raise DataError(
+            f"{key}.hub: dataset '{name}' has no configuration in '{lacking[0]}'"
+            f"{did_you_mean(lacking[0], configs)}"
+        )
+    rows: dict[object, dict[str, str]] = {}
+    for code in languages or configs:
+        dataset = load(name, configs[code], split, key)
+        column = next((c for c in TEXT_COLUMNS if c in dataset.column_names), None)
+        if column is None:
+            raise DataError(
+                f"{key}.hub: dataset '{name}' has no column {' or '.join(TEXT_COLUMNS)} "
+                f"(columns: {', '.join(dataset.column_names)})"
+            )
+        texts = dataset[column][:]
+        numbers = dataset["id"][:] if "id" in dataset.column_names else range(len(texts))
+        for number, text in zip(numbers, texts, strict=True):
+            rows.setdefault(number, {})[code] = text
+    for texts_of_row in rows.values():
+        yield Row(name, texts_of_row)
+
+
 def load(name: str, config: str | None, split: str, key: str) -> datasets.Dataset:
     """One split of a hub dataset.
 
@@ -44,10 +86,19 @@ def load(name: str, config: str | None, split: str, key: str) -> datasets.Datase
     except ValueError as error:
         raise ConfigError([f"{key}.hub: {wanted}: {_one_line(error)}"]) from None
     except (OSError, httpx.HTTPError) as error:
-        raise ArtifactError(
-            f"could not get {wanted} from the Hugging Face hub: {_one_line(error)}. "
-            f"Without a network, give a copy on this machine: {key}.hub=null {key}.path=<local copy>"
-        ) from None
+        raise _unreachable(wanted, name, error, key) from None
+
+
+def _unreachable(wanted: str, name: str, error: Exception, key: str) -> ArtifactError:
+    if "gated" in str(error):
+        return ArtifactError(
+            f"{wanted} is gated: accept its conditions on https://huggingface.co/datasets/{name} and log in "
+            f"with `hf auth login`, or give a copy on this machine: {key}.hub=null {key}.path=<local copy>"
+        )
+    return ArtifactError(
+        f"could not get {wanted} from the Hugging Face hub: {_one_line(error)}. "
+        f"Without a network, give a copy on this machine: {key}.hub=null {key}.path=<local copy>"
+    )
 
 
 def _one_line(error: Exception) -> str:

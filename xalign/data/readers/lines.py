@@ -2,8 +2,10 @@
 
 The last part of a name is the language, what stands before it the stem; files of one stem are translations of
 each other line by line. Stems that end in their two languages ('tatoeba.fra-eng') are bitexts of one set.
+FLORES has it the other way round: `eng_Latn.devtest`, `deu_Latn.devtest`; so have `en.txt`, `de.txt`.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +16,13 @@ from xalign.data.rows import Row
 from xalign.errors import DataError, did_you_mean
 from xalign.languages import canonical, is_language
 
+log = logging.getLogger(__name__)
+
 # Stem -> language -> file.
 Stems = dict[str, dict[str, Path]]
+
+TURNED = ("dev", "devtest", "txt")
+"""Endings of files that are named by their language. `dev` and `txt` are languages, too, but small ones."""
 
 
 def read(data: DataConfig, languages: Sequence[str]) -> Iterator[Row]:
@@ -64,7 +71,12 @@ def find_stems(folder: Path) -> Stems:
     stems: Stems = {}
     for path in sorted(folder.iterdir()):
         stem, code = stem_and_suffix(path)
-        if stem and path.is_file() and is_language(code):
+        if code in TURNED and is_language(stem):
+            # Variants that have one code for us (Persian and Dari) stand side by side: the first counts.
+            first = stems.setdefault(code, {}).setdefault(canonical(stem), path)
+            if first != path:
+                log.warning("%s is passed over: %s is of the same language", path, first.name)
+        elif stem and path.is_file() and is_language(code):
             first = stems.setdefault(stem, {}).setdefault(canonical(code), path)
             if first != path:
                 raise DataError(f"'{first}' and '{path}' are both {canonical(code)}; keep one of them")

@@ -4,54 +4,64 @@ Total negative log2-likelihood of the text's tokens, each text after a beginning
 over the text's UTF-8 bytes. Lower is better.
 """
 
-from collections.abc import Mapping, Sequence
-from math import log
+import logging
+import math
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xalign.data.collate import pad
 from xalign.errors import ModelError
-from xalign.evaluation.progress import Advance, progress_bar
+from xalign.evaluation.progress import Advance
 from xalign.evaluation.representations import batches
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.scoring import context_length, token_log_likelihoods
+from xalign.evaluation.sentences import digest, require_corpus
+from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.models.backbone import Backbone, evaluating
+
+log = logging.getLogger(__name__)
 
 VERSION = "1"
 
 
-def measure(
-    backbone: Backbone,
-    texts: Mapping[str, Sequence[str]],
-    benchmark: str,
-    *,
-    batch_tokens: int,
-) -> tuple[list[Result], list[Record]]:
-    """One row a language with any text, one record (bits, bytes) a text."""
-    results: list[Result] = []
-    records: list[Record] = []
-    with progress_bar(f"{benchmark}: bits per byte", sum(map(len, texts.values()))) as advance:
-        for language, own in texts.items():
-            bits = text_bits(backbone, own, batch_tokens=batch_tokens, advance=advance)
-            sizes = np.array([len(text.encode()) for text in own])
-            value, stderr = ratio_of_sums(bits, sizes)
-            results.append(
-                Result(
-                    benchmark=benchmark,
-                    language=language,
-                    metric="bits_per_byte",
-                    value=value,
-                    stderr=stderr,
-                    n=len(own),
-                    version=VERSION,
-                )
-            )
-            records += [
-                {"language": language, "index": i, "bits": float(b), "bytes": int(size)}
-                for i, (b, size) in enumerate(zip(bits, sizes, strict=True))
-            ]
-    return results, records
+def _parts(setting: Setting) -> list[Part]:
+    corpus = require_corpus(setting, "bits_per_byte")
+    parts = []
+    for language in dict.fromkeys([setting.pivot, *setting.languages]):
+        own = dict.fromkeys(text for text in corpus.texts(language) if text is not None)
+        texts = list(own)[: setting.benchmark.limit]
+        if texts:
+            measure = partial(_measure, language, texts)
+            parts.append(Part("bits_per_byte", language, {"texts": digest(texts)}, len(texts), measure))
+        else:
+            log.warning("%s: no text in %s: bits per byte not measured", setting.benchmark.name, language)
+    return parts
+
+
+def _measure(language: str, texts: Sequence[str], session: Session, advance: Advance) -> Measured:
+    name = session.benchmark.name
+    bits = text_bits(
+        session.backbone, texts, batch_tokens=session.benchmark.batch_tokens, advance=advance
+    )
+    sizes = np.array([len(text.encode()) for text in texts])
+    value, stderr = ratio_of_sums(bits, sizes)
+    row = Result(
+        benchmark=name,
+        language=language,
+        metric="bits_per_byte",
+        value=value,
+        stderr=stderr,
+        n=len(texts),
+        version=VERSION,
+    )
+    records: list[Record] = [
+        {"language": language, "index": i, "bits": float(b), "bytes": int(size)}
+        for i, (b, size) in enumerate(zip(bits, sizes, strict=True))
+    ]
+    return Measured([row], {f"{name}.bits_per_byte": records})
 
 
 def text_bits(
@@ -85,7 +95,7 @@ def text_bits(
             for i, part in zip(batch, values_S.split([len(rows[i]) - 1 for i in batch]), strict=True):
                 nats[owners[i]] -= float(part.double().sum())
             advance(len({owners[i] for i in batch}))
-    return nats / log(2)
+    return nats / math.log(2)
 
 
 def ratio_of_sums(
@@ -107,3 +117,6 @@ def _first_token(backbone: Backbone) -> int:
         if token is not None:
             return int(token)
     raise ModelError("bits per byte needs a tokenizer with a beginning- or end-of-sequence token")
+
+
+TASK = Task(VERSION, parallel_text=True, parts=_parts)

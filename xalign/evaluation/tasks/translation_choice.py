@@ -1,7 +1,4 @@
-"""Few-shot translation choice: the right translation among others of similar length, from any parallel text.
-
-Demonstrations and query are written by one formatter: `{x} = {y}` a line, and `{x} =` at the end.
-"""
+"""Few-shot translation choice: the right one among others of similar length, from any parallel text."""
 
 import logging
 from collections.abc import Sequence
@@ -9,8 +6,12 @@ from zlib import crc32
 
 import numpy as np
 
-from xalign.evaluation.retrieval import distinct_pairs, fold
-from xalign.evaluation.tasks.multiple_choice import Choice
+from xalign.errors import DataError
+from xalign.evaluation.multiple_choice import Item, Questions, question_part
+from xalign.evaluation.parallel_prompts import answer, demonstration_lines, draw_demonstrations, question
+from xalign.evaluation.sentences import Pairs, sentence_pairs
+from xalign.evaluation.similarity import distinct_pairs
+from xalign.evaluation.task import Part, Setting, Task
 
 log = logging.getLogger(__name__)
 
@@ -19,35 +20,41 @@ VERSION = "1"
 NEAREST = 8
 """Each distractor is drawn from this many times as many wrong translations of the nearest lengths."""
 
-Pairs = Sequence[tuple[str, str]]
+
+def _parts(setting: Setting) -> list[Part]:
+    config, text = setting.benchmark, setting.demonstrations
+    if text is None and config.shots > 0:
+        raise DataError(
+            f"benchmark.shots={config.shots}: '{config.name}' has no text for demonstrations "
+            "apart from what it measures; set benchmark.shots=0"
+        )
+    parts = []
+    for language, pairs in sentence_pairs(setting, "translation_choice").items():
+        # Everything random follows from the seed and the language.
+        rng = np.random.default_rng([setting.seed, crc32(language.encode())])
+        candidates = text.pairs(setting.pivot, language) if text is not None else []
+        shown = draw_demonstrations(candidates, [p for _, p in distinct_pairs(pairs)], config.shots, rng)
+        if len(shown) < config.shots:
+            log.warning("translation choice: %s has only %d demonstrations", language, len(shown))
+        items = choices(pairs, config.distractors, config.choice_limit, rng)
+        if not items:
+            log.warning("translation choice: %s has %d texts, too few: not measured", language, len(pairs))
+            continue
+        # What a set of sentences is made to ask is a benchmark of its own.
+        name = "translation_choice"
+        prompt = [demonstration_lines([pair]) for pair in shown]
+        parts.append(question_part(Questions(name, name, VERSION, language, items, prompt, len(shown))))
+    return parts
 
 
-def choices(
-    language: str,
-    pairs: Pairs,
-    demonstrations: Pairs,
-    *,
-    shots: int,
-    distractors: int,
-    limit: int | None,
-    seed: int,
-) -> list[Choice]:
-    """Items of one language, from pairs (pivot text, text) that are measured and others to show.
+def choices(pairs: Pairs, distractors: int, limit: int | None, rng: np.random.Generator) -> Sequence[Item]:
+    """The first `limit` distinct pairs as questions; wrong candidates come from all of them.
 
-    The first `limit` pairs are asked; wrong candidates come from all of them. Everything random follows
-    from (seed, language). A demonstration that shares a side with a measured pair is not used. Languages
-    with too few texts give no items, and those with too few demonstrations use what there is; both are
-    logged.
+    None where there are too few texts for the distractors.
     """
-    rng = np.random.default_rng([seed, crc32(language.encode())])
     tested = distinct_pairs(pairs)
     if len(tested) <= distractors:
-        log.warning("translation choice: %s has %d texts, too few: not measured", language, len(tested))
         return []
-    shown = _draw_demonstrations(demonstrations, tested, shots, rng)
-    if len(shown) < shots:
-        log.warning("translation choice: %s has only %d demonstrations", language, len(shown))
-    prefix = "".join(query(x) + candidate(y) + "\n" for x, y in shown)
     lengths = np.array([len(y.encode()) for _, (_, y) in tested])
     items = []
     for place, (index, (source, target)) in enumerate(tested[:limit]):
@@ -58,29 +65,8 @@ def choices(
         wrong = [tested[k][1][1] for k in rng.choice(near, distractors, replace=False)]
         gold = int(rng.integers(distractors + 1))
         texts = [*wrong[:gold], target, *wrong[gold:]]
-        items.append(
-            Choice(language, index, prefix, query(source), tuple(map(candidate, texts)), gold, len(shown))
-        )
+        items.append(Item(index, (question(source),) * len(texts), tuple(map(answer, texts)), gold))
     return items
 
 
-def query(source: str) -> str:
-    """What stands before a translation, in demonstrations and in the question alike."""
-    return f"{source} ="
-
-
-def candidate(target: str) -> str:
-    """A translation as it follows `query`."""
-    return f" {target}"
-
-
-def _draw_demonstrations(
-    demonstrations: Pairs, tested: list[tuple[int, tuple[str, str]]], shots: int, rng: np.random.Generator
-) -> list[tuple[str, str]]:
-    measured = {fold(side) for _, pair in tested for side in pair}
-    free = [
-        p
-        for _, p in distinct_pairs(demonstrations)
-        if fold(p[0]) not in measured and fold(p[1]) not in measured
-    ]
-    return [free[k] for k in rng.choice(len(free), min(shots, len(free)), replace=False)] if free else []
+TASK = Task(VERSION, parallel_text=True, parts=_parts)

@@ -12,11 +12,14 @@ import pytorch_lightning as pl
 import torch
 
 from xalign.errors import RunError
+from xalign.models.backbone import Backbone
 from xalign.training.module import AlignedModel
 
 log = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
+BEST = "best.ckpt"
+"""Trained parameters of the step that `trainer.select` chose, where it is set."""
 
 
 class Interrupted(RunError):
@@ -53,7 +56,7 @@ class Checkpoints(pl.Callback):
         assert isinstance(pl_module, AlignedModel)
         step = pl_module.next_step
         if self.stop_signal or step % self.every == 0 or step == pl_module.config.trainer.steps:
-            self._save(trainer)
+            save(trainer, self.folder / LAST)
         if self.stop_signal:
             raise Interrupted(
                 f"stopped by {self.stop_signal} after step {step}; the same command goes on from there"
@@ -63,28 +66,46 @@ class Checkpoints(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         if isinstance(exception, RunError) and not isinstance(exception, Interrupted | Unwritable):
-            self._save(trainer)
+            save(trainer, self.folder / LAST)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         for number, handler in self.former.items():
             signal.signal(number, handler)
         self.former = {}
 
-    def _save(self, trainer: pl.Trainer) -> None:
-        part = self.folder / (LAST + ".part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(part)
-            if trainer.is_global_zero:
-                with part.open("rb") as file:
-                    os.fsync(file.fileno())
-                part.replace(self.folder / LAST)
-        except (OSError, RuntimeError) as error:  # torch's archive writer raises the latter
-            part.unlink(missing_ok=True)
-            raise Unwritable(
-                f"cannot write the checkpoint {part}: {str(error).splitlines()[0]}. "
-                "The checkpoint before it, if there is one, is kept; mend the disk and run the same command"
-            ) from error
+
+def save(trainer: pl.Trainer, path: Path, *, weights_only: bool = False) -> None:
+    """Write a checkpoint, whole or not at all; every rank must call this.
+
+    Raises:
+        Unwritable: the disk is full.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trainer.save_checkpoint(part, weights_only=weights_only)
+        if trainer.is_global_zero:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's archive writer raises the latter
+        part.unlink(missing_ok=True)
+        raise Unwritable(
+            f"cannot write the checkpoint {part}: {str(error).splitlines()[0]}. "
+            "The checkpoint before it, if there is one, is kept; mend the disk and run the same command"
+        ) from error
+
+
+def restore_chosen(backbone: Backbone, folder: Path) -> int:
+    """Put the trained parameters that are to be exported into a backbone; returns their step.
+
+    They are the best checkpoint's where steps were chosen between, else the last one's.
+    """
+    path = folder / BEST if (folder / BEST).exists() else folder / LAST
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    values = {name.removeprefix("backbone."): value for name, value in saved["state_dict"].items()}
+    backbone.load_state_dict(values, strict=False)
+    return int(saved["next_step"])
 
 
 def newest(folder: Path) -> Path | None:

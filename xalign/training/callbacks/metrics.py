@@ -37,7 +37,9 @@ class MetricsWriter(pl.Callback):
     ) -> None:
         assert isinstance(pl_module, AlignedModel)
         now = time.perf_counter()
-        seconds, self.started = now - self.started, now
+        # Measuring is no training.
+        seconds = now - self.started - pl_module.last_metrics.get("seconds_evaluating", 0.0)
+        self.started = now
         pairs = collectives.global_sum(batch.pairs)
         tokens = collectives.global_sum(batch.tokens)
         metrics = pl_module.last_metrics | {

@@ -3,16 +3,8 @@
 from typing import Any
 
 import pytorch_lightning as pl
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from xalign.terminal import Bar, stderr
 from xalign.training.module import AlignedModel
 
 
@@ -22,23 +14,10 @@ class TrainingProgress(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, AlignedModel)
         self.steps = pl_module.config.trainer.steps
-        self.console = Console(stderr=True)
-        self.bar: Progress | None = None
-        if not trainer.is_global_zero:
-            return
-        if self.console.is_terminal:
-            self.bar = Progress(
-                TextColumn("[bold]training"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[metrics]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self.console,
-            )
+        self.bar: Bar | None = None
+        if trainer.is_global_zero and stderr().is_terminal:
+            self.bar = Bar("training", self.steps, pl_module.next_step)
             self.bar.start()
-            self.task = self.bar.add_task("", total=self.steps, completed=pl_module.next_step, metrics="")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -47,9 +26,10 @@ class TrainingProgress(pl.Callback):
         text = _summary(pl_module.last_metrics)
         done = pl_module.next_step
         if self.bar:
-            self.bar.update(self.task, completed=done, metrics=text)
+            self.bar.note = text
+            self.bar.update(self.bar.own, completed=done)
         elif trainer.is_global_zero and (done % max(1, self.steps // 10) == 0 or done == self.steps):
-            self.console.print(f"training {done}/{self.steps} {text}", highlight=False, soft_wrap=True)
+            stderr().print(f"training {done}/{self.steps} {text}", highlight=False, soft_wrap=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()

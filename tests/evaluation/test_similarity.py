@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from xalign.evaluation.mexa import mexa_hits
-from xalign.evaluation.retrieval import distinct_pairs, retrieval_hits, similarities
+from xalign.evaluation.similarity import distinct_pairs, retrieval_hits, similarities
+from xalign.evaluation.tasks.mexa import mexa_hits
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

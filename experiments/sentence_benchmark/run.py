@@ -1,0 +1,69 @@
+"""Seconds for retrieval and MEXA: sentences of ten languages with English, all layers of Gemma 3 270M.
+
+    python experiments/sentence_benchmark/run.py [--data DIR] [--sentences 100] [--languages de th ...] ...
+
+Tatoeba in LASER's layout, nothing from the cache but the model, arithmetic as `benchmark.precision=auto`
+chooses it. Prints a markdown table (seconds by the clock, and of all threads together) and writes no file.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from xalign.command_line import compose_config
+from xalign.config import BenchmarkConfig, Config, Pooling, Precision
+from xalign.evaluation import tasks
+from xalign.evaluation.own_text import load_own_text
+from xalign.evaluation.task import Session, Setting
+from xalign.models.backbone import Backbone, computing_in
+from xalign.models.loading import load_model_and_tokenizer
+from xalign.training.decisions import Decisions, choose_precision
+from xalign.validation import resolve
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared/data/tatoeba")
+    parser.add_argument("--sentences", type=int, default=100)
+    parser.add_argument("--languages", nargs="*", default=[], help="all of the set, where none is given")
+    parser.add_argument("--poolings", nargs="+", default=["mean"], choices=[p.value for p in Pooling])
+    parser.add_argument("--precision", default="auto", choices=[p.value for p in Precision])
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+
+    config = resolve(compose_config("config", []), Config)
+    backbone = Backbone(*load_model_and_tokenizer(config.model, config.seed)).eval()
+    benchmark = BenchmarkConfig(
+        name="tatoeba",
+        tasks=["retrieval", "mexa"],
+        path=str(options.data),
+        own_text=True,
+        limit=options.sentences,
+        poolings=[Pooling(p) for p in options.poolings],
+    )
+    corpus, _ = load_own_text(benchmark, "en", options.languages)
+    languages = options.languages or [code for code in corpus.languages if code != "en"]
+    setting = Setting(benchmark, corpus, None, "en", languages, backbone.depth // 2, config.seed)
+    session = Session(backbone, benchmark)
+    precision = Precision(options.precision)
+    dtype = choose_precision(precision, backbone.device, Decisions(quiet=True))
+    print("| task | languages | sentences each | layers | arithmetic | seconds | CPU seconds |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in benchmark.tasks:
+        parts = tasks.load(name).parts(setting)
+        clock, processor = time.perf_counter(), time.process_time()
+        with computing_in(backbone, dtype):
+            for part in parts:
+                part.measure(session, lambda count: None)
+        clock, processor = time.perf_counter() - clock, time.process_time() - processor
+        size = f"{len(parts)} | {options.sentences} | {backbone.depth + 1}"
+        print(f"| {name} | {size} | {dtype} | {clock:.1f} | {processor:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_backbone
+
+from xalign.models import own_text
+from xalign.models.own_text import own_texts
+
+
+@pytest.fixture(autouse=True)
+def _few_texts_in_an_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path))
+    monkeypatch.setattr(own_text, "COUNT", 10)
+    monkeypatch.setattr(own_text, "BATCH", 4)
+
+
+def test_the_model_writes_what_it_believes() -> None:
+    """A head that always wants the letter A writes As, as long as it is let."""
+    backbone = tiny_backbone("gpt2", tie_word_embeddings=False)
+    [letter] = backbone.tokenizer("A", add_special_tokens=False)["input_ids"]
+    head = torch.nn.Linear(32, 260)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(-1e4)
+        head.bias[letter] = 0
+    backbone.model.lm_head = head
+    assert own_texts(backbone, 7, 0) == ["A" * 7] * 10
+
+
+def test_written_once_for_a_model_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    original = own_text._write
+
+    def counted(*args: object) -> list[str]:
+        calls.append(1)
+        return original(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(own_text, "_write", counted)
+    backbone = tiny_backbone("llama")
+    first = own_texts(backbone, 9, 0)
+    assert own_texts(backbone, 9, 0) == first
+    assert len(calls) == 1
+    assert own_texts(backbone, 9, 1) != first
+    own_texts(tiny_backbone("llama", seed=1), 9, 0)
+    assert len(calls) == 3
+
+
+def test_neither_the_model_nor_the_random_state_is_touched() -> None:
+    backbone = tiny_backbone("llama")
+    backbone.compute_dtype = torch.bfloat16
+    state = torch.get_rng_state()
+    own_texts(backbone, 5, 0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert {p.dtype for p in backbone.parameters()} == {torch.float32}

@@ -1,0 +1,43 @@
+"""Questions of a multiple-choice task as they would be asked, for its tests."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from xalign.config import BenchmarkConfig
+from xalign.evaluation import tasks
+from xalign.evaluation.multiple_choice import Questions
+from xalign.evaluation.task import Part, Setting
+
+
+def parts(name: str, path: Path | None, pivot: str = "en", seed: int = 0, **options: Any) -> list[Part]:
+    """The parts of a task on the files in a folder."""
+    options = {"name": "toy", "tasks": [name], "path": None if path is None else str(path), **options}
+    benchmark = BenchmarkConfig(**options)
+    setting = Setting(benchmark, None, None, pivot, [], aligned_layer=1, seed=seed)
+    return tasks.load(name).parts(setting)
+
+
+def questions(name: str, path: Path | None, **options: Any) -> dict[str, Questions]:
+    """Language -> what it is asked."""
+    found = {}
+    for part in parts(name, path, **options):
+        assert isinstance(part.measure, partial)
+        found[part.language] = part.measure.args[0]
+    return found
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
+    """Write rows, making the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_tsv(path: Path, *rows: Iterable[object]) -> Path:
+    """Write rows of cells, making the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), encoding="utf-8")
+    return path

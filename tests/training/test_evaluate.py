@@ -1,0 +1,245 @@
+"""Measuring during training: what is logged, what is chosen, and that training does not notice."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_backbone
+from training_helpers import small_config, small_corpus
+
+from xalign.config import Config
+from xalign.data.instructions import load_instructions
+from xalign.data.parallel import ParallelCorpus, Splits
+from xalign.data.rows import Row
+from xalign.errors import ConfigError, DataError
+from xalign.evaluation.results import Result
+from xalign.evaluation.task import Session
+from xalign.evaluation.tasks import bits_per_byte, retrieval
+from xalign.models.adapters import Adapter
+from xalign.training.callbacks.checkpoint import BEST, restore_chosen
+from xalign.training.callbacks.evaluate import Evaluate, figures, validation_setting
+from xalign.training.fit import fit
+from xalign.training.folder import RunFolder
+from xalign.training.inputs import TrainingInputs
+from xalign.training.module import AlignedModel
+
+MEASURED = (
+    "benchmark@validation=heldout",
+    "validation.tasks=[retrieval,bits_per_byte]",
+    "validation.limit=6",
+    "validation.precision=fp32",
+    "trainer.evaluate_every=2",
+)
+BITS = "eval/heldout/bits_per_byte/mean"
+
+
+def made(tag: str, rows: int) -> ParallelCorpus:
+    texts = [
+        {c: f"{tag} sentence {i} in {c}" + " so" * (i % 3) for c in ("en", "fr", "de")} for i in range(rows)
+    ]
+    return ParallelCorpus.from_rows([Row("made", t) for t in texts], "made")
+
+
+def splits() -> Splits:
+    return Splits(small_corpus(), made("validation", 9), made("test", 9))
+
+
+def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
+    backbone = tiny_backbone("llama")
+    adapter = Adapter(backbone, config.adapter)
+    parts = splits()
+    instructions = load_instructions(config.instructions, config.languages, parts.train, config.seed)
+    path.mkdir(exist_ok=True)
+    setting = validation_setting(config, parts, layer=2)
+    fit(config, RunFolder(path), TrainingInputs(backbone, adapter, parts, instructions, [], 2, setting))
+    return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    read = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if "second" not in k} for line in read]
+
+
+def training_lines(path: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in line.items() if not k.startswith("eval/")} for line in lines(path)]
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+def test_training_does_not_notice(adapter: str, tmp_path: Path) -> None:
+    changes = ["adapter.dropout=0.1"] if adapter == "lora" else ["adapter=full", "loss.retention_weight=0"]
+    plain = fitted(small_config(*changes), tmp_path / "plain")
+    measured = fitted(small_config(*changes, *MEASURED), tmp_path / "measured")
+    for name, value in plain.items():
+        assert torch.equal(measured[name], value), name
+    assert training_lines(tmp_path / "measured") == training_lines(tmp_path / "plain")
+
+
+def test_figures_are_those_of_the_tasks_on_the_validation_text(tmp_path: Path) -> None:
+    config = small_config(*MEASURED, "trainer.steps=5", "trainer.evaluate_every=3")
+    fitted(config, tmp_path / "run")
+    logged = lines(tmp_path / "run")
+    assert [line["step"] for line in logged if BITS in line] == [3, 5]
+
+    # The last parameters again, measured by hand.
+    backbone = tiny_backbone("llama")
+    Adapter(backbone, config.adapter)
+    restore_chosen(backbone, tmp_path / "run" / "checkpoints")
+    setting = validation_setting(config, splits(), layer=2)
+    assert setting is not None
+    session = Session(backbone, setting.benchmark)
+    parts = [*retrieval.TASK.parts(setting), *bits_per_byte.TASK.parts(setting)]
+    rows = [row for part in parts for row in part.measure(session, lambda count: None).results]
+    for row in rows:
+        key = f"eval/heldout/{row.metric}/{row.language}"
+        if row.layer in (None, 2):
+            assert logged[4][key] == pytest.approx(row.value, rel=1e-6)
+    bits = {row.language: row.value for row in rows if row.metric == "bits_per_byte"}
+    assert logged[4][BITS] == pytest.approx((bits["fr"] + bits["de"]) / 2)
+    assert {row.n for row in rows} == {6}
+
+
+def test_it_is_the_validation_text_with_demonstrations_from_the_training_text() -> None:
+    setting = validation_setting(small_config(*MEASURED), splits(), layer=2)
+    assert setting is not None
+    assert setting.corpus is not None
+    assert setting.demonstrations is not None
+    assert setting.corpus.texts("en") == made("validation", 9).texts("en")
+    assert setting.demonstrations.texts("en") == small_corpus().texts("en")
+    assert list(setting.languages) == ["de", "fr"]
+    assert validation_setting(small_config(), splits(), layer=2) is None
+
+
+def test_multiple_choice_is_measured_on_its_validation_split() -> None:
+    changes = ["benchmark@validation=xcopa", "trainer.evaluate_every=2"]
+    setting = validation_setting(small_config(*changes), splits(), layer=2)
+    assert setting is not None
+    assert (setting.benchmark.split, setting.corpus) == ("validation", None)
+
+
+def test_a_resumed_run_measures_and_chooses_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_config(
+        *MEASURED, f"trainer.select={BITS}", "adapter.dropout=0.1", "trainer.checkpoint_every=3"
+    )
+    whole = fitted(config, tmp_path / "whole")
+    step = AlignedModel.training_step
+
+    def cut(self: AlignedModel, batch: Any, batch_idx: int) -> None:
+        if batch.step == 4:  # one measurement after the last checkpoint
+            raise RuntimeError("power cut")
+        step(self, batch, batch_idx)
+
+    monkeypatch.setattr(AlignedModel, "training_step", cut)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fitted(config, tmp_path / "cut")
+    monkeypatch.setattr(AlignedModel, "training_step", step)
+    resumed = fitted(config, tmp_path / "cut")
+    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "best"),
+    [
+        ("retrieval@1", (0.2, 0.5, 0.5), 2),
+        ("bits_per_byte", (2.0, 1.5, 1.6), 2),
+        ("bits_per_byte", (2.0, 1.5, 1.4), 3),
+    ],
+)
+def test_the_step_that_measured_best_is_kept(
+    metric: str, values: tuple[float, ...], best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    key = f"eval/heldout/{metric}/mean"
+    after: dict[int, dict[str, torch.Tensor]] = {}
+
+    def measure(self: Evaluate, module: AlignedModel) -> dict[str, float]:
+        after[module.next_step] = {n: p.detach().clone() for n, p in module.backbone.named_parameters()}
+        return {key: values[module.next_step - 1]}
+
+    monkeypatch.setattr(Evaluate, "measure", measure)
+    with caplog.at_level(logging.INFO):
+        steps = ("trainer.steps=3", "trainer.evaluate_every=1", "loss.retention_weight=0")
+        kept = fitted(small_config(*MEASURED, f"trainer.select={key}", *steps), tmp_path / "run")
+    for name, value in kept.items():
+        assert torch.equal(value, after[best][name]), name
+    assert any(not torch.equal(after[best][name], after[best - 1][name]) for name in kept)
+    assert f"the parameters of step {best} are kept" in caplog.text
+    saved = torch.load(tmp_path / "run" / "checkpoints" / BEST, weights_only=True)
+    assert saved["next_step"] == best
+    assert {name.removeprefix("backbone.") for name in saved["state_dict"]} == set(kept)
+    assert "optimizer_states" not in saved
+
+
+def test_without_a_choice_no_best_checkpoint_is_written(tmp_path: Path) -> None:
+    fitted(small_config(*MEASURED, "trainer.steps=2"), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints" / BEST).exists()
+
+
+def test_unknown_metric_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"select=eval/heldout/retrieval/mean: not measured.*retrieval@1/mean"
+    ):
+        fitted(small_config(*MEASURED, "trainer.select=eval/heldout/retrieval/mean"), tmp_path / "run")
+
+
+def test_missing_data_shows_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no text in 'th'"):
+        fitted(small_config(*MEASURED, "validation.languages=[th]"), tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_means_leave_the_pivot_out_and_layers_are_the_aligned_one() -> None:
+    setting = validation_setting(small_config(*MEASURED), splits(), layer=2)
+    assert setting is not None
+
+    def row(metric: str, language: str, value: float, layer: int | None = None) -> Result:
+        return Result(
+            benchmark="b", language=language, metric=metric, value=value, stderr=None, n=1, layer=layer
+        )
+
+    found = figures(
+        [row("bits", "en", 9), row("bits", "de", 1), row("bits", "fr", 2), row("r", "de", 5, 1),
+         row("r", "de", 7, 2), row("english", "en", 3)],
+        setting,
+    )  # fmt: skip
+    assert found == {
+        "eval/b/bits/en": 9, "eval/b/bits/de": 1, "eval/b/bits/fr": 2, "eval/b/bits/mean": 1.5,
+        "eval/b/r/de": 7, "eval/b/r/mean": 7, "eval/b/english/en": 3, "eval/b/english/mean": 3,
+    }  # fmt: skip
+
+
+def test_ranks_share_out_the_languages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each of two ranks, one after the other, measures languages of its own; together they measure all."""
+    config = small_config(*MEASURED)
+    setting = validation_setting(config, splits(), layer=2)
+    assert setting is not None
+    module = AlignedModel(backbone := tiny_backbone("llama"), Adapter(backbone, config.adapter), config, 2)
+    callback = Evaluate(setting, config, tmp_path, torch.float32)
+    whole = callback.measure(module)
+    gathered: list[list[Result]] = []
+    monkeypatch.setattr("xalign.collectives.world_size", lambda: 2)
+    monkeypatch.setattr("xalign.collectives.gather_lists", lambda own: gathered.append(own) or own)
+    for rank in (0, 1):
+        monkeypatch.setattr("xalign.collectives.rank", lambda rank=rank: rank)
+        callback.measure(module)
+    first, second = ({row.language for row in rows} for rows in gathered)
+    assert not first & second
+    assert figures([*gathered[0], *gathered[1]], setting) == pytest.approx(whole)
+
+
+def test_settings_that_say_nothing_are_refused() -> None:
+    for changes, message in (
+        (["trainer.evaluate_every=2"], "add benchmark@validation"),
+        ([MEASURED[0]], "evaluate_every: required"),
+        ([*MEASURED, "trainer.select=eval/other/r/mean"], "must be a metric of validation"),
+        (["benchmark@validation=tatoeba", "trainer.evaluate_every=2"], "validation.path: required"),
+        (["benchmark@validation=tatoeba", "validation.path=x", "benchmark=tatoeba", "benchmark.path=x",
+          "trainer.evaluate_every=2"], "benchmark measures that"),
+        ([*MEASURED, "validation.tasks=[retrival]"], "did you mean 'retrieval'"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+            small_config(*changes)

@@ -1,0 +1,270 @@
+"""Published multiple-choice sets as tasks: which files, which split, how a row becomes an item."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+from xalign.config import BenchmarkConfig, Demonstrations
+from xalign.errors import DataError, did_you_mean
+from xalign.evaluation.benchmark_files import (
+    SPLITS,
+    BenchmarkFiles,
+    Row,
+    Rows,
+    Source,
+    in_folder,
+    on_hub,
+)
+from xalign.evaluation.demonstrations import Pool, Wanted, draw
+from xalign.evaluation.multiple_choice import Item, Questions, question_part
+from xalign.evaluation.task import Part, Setting, Task
+from xalign.evaluation.templates import Template, own_template
+from xalign.languages import canonical
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A set and how it is asked. Rows are in the hub's columns."""
+
+    source: Source
+    version: str
+    split: str
+    """The split that is measured where none is named."""
+    texts: tuple[tuple[str, ...], ...]
+    """Columns of text. Code-switched demonstrations take each group from one language or the other."""
+    label: str
+    labels: tuple[tuple[object, ...], ...]
+    """Per candidate, what `label` may be where it is the right one."""
+    styles: Mapping[str, Template]
+    """Wordings by name."""
+    fields: Callable[[Row, str], Mapping[str, str] | None] = lambda row, language: row
+    """What templates may name, from a row in a language; None: the row cannot be asked."""
+    allowed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Columns with few values, and these."""
+    parallel: bool = True
+    """Whether row k is the same question in all languages of a split."""
+    empty_texts: bool = False
+    """Whether columns of text may be empty."""
+
+
+def task(benchmark: Benchmark) -> Task:
+    """The task that asks a set's questions, zero-shot or after demonstrations."""
+    return Task(benchmark.version, parallel_text=False, parts=lambda setting: _parts(benchmark, setting))
+
+
+def render(benchmark: Benchmark, template: Template, rows: Rows, index: int, language: str) -> Item | None:
+    """Row `index` as an item; None where it cannot be asked.
+
+    Raises:
+        DataError: a column is missing or has a value that it cannot have; the template names no field.
+    """
+    row, where = rows.rows[index], rows.where(index)
+    gold = _check(benchmark, row, where)
+    fields = benchmark.fields(row, language)
+    return None if fields is None else template.fill(fields, len(benchmark.labels), index, gold)
+
+
+def _parts(benchmark: Benchmark, setting: Setting) -> list[Part]:
+    config, name = setting.benchmark, benchmark.source.name
+    template = _template(benchmark, config)
+    try:
+        files = _files(benchmark.source, config)
+        split = _split(benchmark, files, config)
+        languages = _languages(benchmark, files, split, config)
+    except _NotThereError as error:
+        if len(config.tasks) == 1:
+            raise
+        log.warning("%s is not measured: %s", name, error)
+        return []
+    read = cache(files.rows)
+    # Several sets under one name are told apart by their own.
+    row_name = config.name if len(config.tasks) == 1 else name
+    parts = []
+    for language in languages:
+        rows = read(split, language)
+        items = _items(benchmark, template, rows, language, config.limit)
+        shown: list[str] = []
+        if config.shots:
+            source = setting.pivot if config.demonstrations is Demonstrations.pivot else language
+            shown_split = _demonstration_split(files, split, source, config)
+            pool = _pool(benchmark, template, files, shown_split, read)
+            wanted = Wanted(config.shots, config.demonstrations, config.balanced, setting.seed)
+            shown = draw(pool, wanted, language, setting.pivot, {item.solved for item in items})
+        columns = [column for group in benchmark.texts for column in group]
+        texts = [rows.rows[item.index][column] for item in items for column in columns]
+        asked = Questions(row_name, name, benchmark.version, language, items, shown, config.shots, texts)
+        parts.append(question_part(asked))
+    return parts
+
+
+def _items(
+    benchmark: Benchmark, template: Template, rows: Rows, language: str, limit: int | None
+) -> list[Item]:
+    """The first `limit` rows that can be asked."""
+    every = (render(benchmark, template, rows, index, language) for index in range(len(rows.rows)))
+    return list(islice((item for item in every if item is not None), limit))
+
+
+class _NotThereError(DataError):
+    """The set, or what is asked of it, is not there: a benchmark of several sets goes on without it."""
+
+
+def _files(source: Source, config: BenchmarkConfig) -> BenchmarkFiles:
+    if config.path is None:
+        return on_hub(source)
+    folder = Path(config.path)
+    names = [source.name, source.hub.split("/")[-1]]
+    own = next((folder / name for name in names if (folder / name).is_dir()), None)
+    if own is None and len(config.tasks) > 1:
+        raise _NotThereError(f"benchmark.path: no folder {folder / source.name}")
+    return in_folder(source, own or folder)
+
+
+def _split(benchmark: Benchmark, files: BenchmarkFiles, config: BenchmarkConfig) -> str:
+    """The split to measure: as configured, else the set's usual one, else the only one that there is."""
+    there = files.splits
+    if config.split is not None:
+        split = _known_split(config.split, "benchmark.split")
+        if split not in there:
+            raise _NotThereError(
+                f"benchmark.split={config.split}: {benchmark.source.name} in {files.place} has only "
+                f"{', '.join(there)}"
+            )
+        return split
+    if benchmark.split in there:
+        return benchmark.split
+    others = [split for split in there if split != "train"]
+    if not others:
+        raise _NotThereError(f"{benchmark.source.name} in {files.place} has no split but {', '.join(there)}")
+    log.warning(
+        "%s: %s has no %s split; measured on %s",
+        *(benchmark.source.name, files.place, benchmark.split, others[0]),
+    )
+    return others[0]
+
+
+def _known_split(name: str, key: str) -> str:
+    if name not in SPLITS:
+        raise DataError(f"{key}={name}: allowed are {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}")
+    return SPLITS[name]
+
+
+def _languages(benchmark: Benchmark, files: BenchmarkFiles, split: str, config: BenchmarkConfig) -> list[str]:
+    there = files.languages(split)
+    wanted = list(dict.fromkeys(canonical(code) for code in config.languages))
+    lacking = [language for language in wanted if language not in there]
+    if lacking and (len(config.tasks) == 1 or len(lacking) == len(wanted)):
+        raise _NotThereError(
+            f"benchmark.languages: {benchmark.source.name} has no '{lacking[0]}' in the {split} split of "
+            f"{files.place}; it has {', '.join(there)}{did_you_mean(lacking[0], there)}"
+        )
+    if lacking:
+        log.warning("%s has no %s: not measured there", benchmark.source.name, ", ".join(lacking))
+    return [language for language in wanted if language in there] or there
+
+
+def _demonstration_split(files: BenchmarkFiles, measured: str, language: str, config: BenchmarkConfig) -> str:
+    """As configured, else train where a language has it, else validation; never what is measured."""
+    if config.demonstration_split is not None:
+        split = _known_split(config.demonstration_split, "benchmark.demonstration_split")
+        if split in ("test", measured):
+            why = "test is only ever measured" if split == "test" else "is the split that is measured"
+            raise DataError(f"benchmark.demonstration_split={config.demonstration_split}: {why}")
+        if split not in files.splits:
+            raise DataError(
+                f"benchmark.demonstration_split={config.demonstration_split}: {files.place} has only "
+                f"{', '.join(files.splits)}"
+            )
+        return split
+    for split in ("train", "validation"):
+        if split != measured and language in files.languages(split):
+            return split
+    raise DataError(
+        f"benchmark.shots={config.shots}: {files.place} has no split in '{language}' for demonstrations "
+        f"besides '{measured}', which is measured (wanted is train or validation; there are "
+        f"{', '.join(files.splits)}); set benchmark.shots=0"
+    )
+
+
+def _pool(
+    benchmark: Benchmark,
+    template: Template,
+    files: BenchmarkFiles,
+    split: str,
+    read: Callable[[str, str], Rows],
+) -> Pool:
+    def item(language: str, index: int) -> Item | None:
+        return render(benchmark, template, read(split, language), index, language)
+
+    def switched(language: str, other: str, index: int, turn: int) -> Item:
+        own, translated = read(split, language), read(split, other)
+        name = benchmark.source.name
+        if not benchmark.parallel:
+            raise DataError(
+                f"benchmark.demonstrations=code_switched: the languages of {name} are not parallel"
+            )
+        if len(own.rows) != len(translated.rows):
+            raise DataError(
+                f"benchmark.demonstrations=code_switched: {name} is not parallel here: {own.place} has "
+                f"{len(own.rows)} rows, {translated.place} {len(translated.rows)}"
+            )
+        gold = _check(benchmark, own.rows[index], own.where(index))
+        if _check(benchmark, translated.rows[index], translated.where(index)) != gold:
+            raise DataError(
+                f"benchmark.demonstrations=code_switched: {name} is not parallel here: {own.where(index)} "
+                f"and {translated.where(index)} have different answers"
+            )
+        mixed = dict(own.rows[index])
+        for k, group in enumerate(benchmark.texts):
+            if (k + turn) % 2:
+                mixed |= {column: translated.rows[index][column] for column in group}
+        fields = benchmark.fields(mixed, language)
+        assert fields is not None  # the row itself could be asked
+        return template.fill(fields, len(benchmark.labels), index, gold)
+
+    return Pool(
+        f"the {split} split of {files.place}",
+        files.languages(split),
+        lambda language: len(read(split, language).rows),
+        item,
+        switched,
+    )
+
+
+def _check(benchmark: Benchmark, row: Row, where: str) -> int:
+    """The number of the right candidate, once all columns are as they must be."""
+    for column in (*(c for group in benchmark.texts for c in group), benchmark.label):
+        if column not in row:
+            raise DataError(f"{where}: no '{column}'; it has {', '.join(row)}")
+    for column in (c for group in benchmark.texts for c in group):
+        if not isinstance(row[column], str) or not (row[column].strip() or benchmark.empty_texts):
+            raise DataError(f"{where}: '{column}' is {row[column]!r}, wanted is a text")
+    for column, values in benchmark.allowed:
+        if row.get(column) not in values:
+            raise DataError(
+                f"{where}: '{column}' is {row.get(column)!r}, allowed are {', '.join(map(repr, values))}"
+            )
+    label = row[benchmark.label]
+    for gold, spellings in enumerate(benchmark.labels):
+        if not isinstance(label, bool) and label in spellings:
+            return gold
+    every = [repr(spelling) for spellings in benchmark.labels for spelling in spellings]
+    raise DataError(f"{where}: '{benchmark.label}' is {label!r}, allowed are {', '.join(every)}")
+
+
+def _template(benchmark: Benchmark, config: BenchmarkConfig) -> Template:
+    """The wording: one's own, else that of the style."""
+    name, styles = benchmark.source.name, benchmark.styles
+    if config.template is not None:
+        return own_template(config.template, name, len(benchmark.labels))
+    if config.style not in styles:
+        raise DataError(
+            f"benchmark.style={config.style}: {name} has {', '.join(styles)}"
+            f"{did_you_mean(config.style, styles)}"
+        )
+    return styles[config.style]

@@ -1,0 +1,188 @@
+"""Tasks of lm-evaluation-harness (extra `lm-eval`) answered by xalign's engine, in its rows and records."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xalign.errors import ConfigError, DataError, did_you_mean
+from xalign.evaluation.progress import Advance
+from xalign.evaluation.results import Record, Result
+from xalign.evaluation.task import Measured, Part, Session, Setting, Task
+from xalign.languages import canonical, is_language
+from xalign.models.backbone import Backbone, evaluating
+
+UNKNOWN = "und"
+"""Language of a task whose name does not end in a code (BCP 47: undetermined)."""
+
+NOT_INSTALLED = "tasks of lm-evaluation-harness need its package: pip install 'xalign[lm-eval]'"
+
+Sample = Mapping[str, Any]
+
+
+def guest_task(name: str) -> Task:
+    """A task, group or tag of the harness as one of ours: `benchmark.provider=lm_eval`."""
+
+    def parts(setting: Setting) -> list[Part]:
+        options = {"shots": setting.benchmark.shots, "limit": setting.benchmark.limit}
+        return [Part(name, UNKNOWN, options, 1, measure)]
+
+    def measure(session: Session, advance: Advance) -> Measured:
+        benchmark = session.benchmark
+        found = run(
+            session.backbone,
+            [name],
+            shots=benchmark.shots,
+            limit=benchmark.limit,
+            batch_tokens=benchmark.batch_tokens,
+        )
+        advance(1)
+        return Measured(*found)
+
+    return Task(f"lm-eval {_harness_version()}", parallel_text=False, parts=parts)
+
+
+def run(
+    backbone: Backbone, tasks: Sequence[str], *, shots: int | None, limit: int | None, batch_tokens: int
+) -> tuple[list[Result], dict[str, list[Record]]]:
+    """Rows, and `<benchmark>.<task>` -> the records of the items behind them.
+
+    `tasks` are names of the harness's tasks, groups or tags, or paths of task files (.yaml); `shots` and
+    `limit` (items a task) are the task's own, and all, where None. Figures and standard errors are the
+    harness's. A task `xnli_sw` whose set is the configuration `sw` is benchmark `xnli` in language `sw`;
+    of any other task the language is `und`. Metrics `acc...` are called `accuracy...`.
+
+    Raises:
+        ConfigError: lm_eval is not installed, or has no such task.
+        DataError: a task cannot be loaded (its data, mostly), or asks for an impossible continuation.
+    """
+    try:
+        from lm_eval import simple_evaluate
+        from lm_eval.tasks import TaskManager
+
+        from xalign.evaluation.harness_model import HarnessModel
+    except ImportError as error:
+        raise ConfigError([f"{NOT_INSTALLED} ({error})"]) from error
+    # Its own 15,000 task files take seconds to look through.
+    manager = TaskManager(include_defaults=not all(Path(name).is_file() for name in tasks))
+    _require_known(tasks, manager.all_tasks)
+    loaded = {name: task for wanted in tasks for name, task in _load(manager, wanted).items()}
+    with evaluating(backbone):
+        # The global seeds are left alone: a measurement within a training must not change it.
+        found = simple_evaluate(
+            model=HarnessModel(backbone, batch_tokens),
+            tasks=list(loaded.values()),
+            num_fewshot=shots,
+            limit=limit,
+            task_manager=manager,
+            random_seed=None,
+            numpy_random_seed=None,
+            torch_random_seed=None,
+        )
+    results: list[Result] = []
+    items: dict[str, list[Record]] = {}
+    for name, task in loaded.items():
+        benchmark, language = _place(name, task.config.dataset_name)
+        results += _rows(benchmark, language, name, found)
+        # Where an answer is filtered in several ways, every item is there once for each.
+        samples = [s for s in found["samples"][name] if s["filter"] == found["samples"][name][0]["filter"]]
+        records = [_record(language, task, s) for s in sorted(samples, key=lambda s: s["doc_id"])]
+        items.setdefault(f"{benchmark}.lm_eval", []).extend(records)
+    return results, items
+
+
+def _harness_version() -> str:
+    try:
+        return version("lm_eval")
+    except PackageNotFoundError:
+        raise ConfigError([NOT_INSTALLED]) from None
+
+
+def _require_known(tasks: Sequence[str], known: Collection[str]) -> None:
+    unknown = [name for name in tasks if name not in known and not Path(name).is_file()]
+    if unknown:
+        raise ConfigError(
+            f"lm-evaluation-harness has no task '{name}' (`lm-eval ls tasks` lists its tasks)"
+            f"{did_you_mean(name, known)}"
+            for name in unknown
+        )
+
+
+def _load(manager: Any, name: str) -> dict[str, Any]:
+    """Task name -> task of a task, group, tag or file."""
+    try:
+        tasks: dict[str, Any] = manager.load(name)["tasks"]
+    except Exception as error:  # reads data and runs code of the task: anything can go wrong
+        text = " ".join(str(error).split())
+        raise DataError(f"task '{name}' could not be loaded: {type(error).__name__}: {text}") from error
+    return tasks
+
+
+def _place(name: str, configuration: str | None) -> tuple[str, str]:
+    """Benchmark and language of a task."""
+    ending = f"_{configuration}"
+    if configuration and name.endswith(ending) and is_language(configuration):
+        return name.removesuffix(ending), canonical(configuration)
+    return name, UNKNOWN
+
+
+def _rows(benchmark: str, language: str, name: str, found: Mapping[str, Any]) -> Iterator[Result]:
+    figures = found["results"][name]
+    for key, value in figures.items():
+        metric, comma, kind = key.partition(",")
+        if not comma or metric.endswith("_stderr"):
+            continue
+        stderr = figures.get(f"{metric}_stderr,{kind}")
+        yield Result(
+            benchmark=benchmark,
+            language=language,
+            metric=_metric(metric) if kind == "none" else f"{_metric(metric)}_{kind}",
+            value=float(value),
+            stderr=stderr if isinstance(stderr, float) else None,
+            n=found["n-samples"][name]["effective"],
+            shots=found["n-shot"][name],
+            version=f"{found['versions'][name]}, lm-eval {version('lm_eval')}",
+        )
+
+
+def _metric(name: str) -> str:
+    return re.sub(r"^acc(?=_|$)", "accuracy", name)
+
+
+def _record(language: str, task: Any, sample: Sample) -> Record:
+    """As of `multiple_choice.answer` where one choice is right, otherwise the item's figures by metric."""
+    record: Record = {"language": language, "index": sample["doc_id"]}
+    if task.OUTPUT_TYPE == "multiple_choice":
+        choices: list[str] = task.doc_to_choice(sample["doc"])
+        # Where contexts are chosen from, the text stands for the number of the right one.
+        gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+        if gold in choices:
+            gold = choices.index(gold)
+        if isinstance(gold, int):
+            return record | {"gold": gold} | _answer(choices, sample)
+    values = {_metric(metric): sample[metric] for metric in sample["metrics"]}
+    return record | {"metrics": {m: v for m, v in values.items() if isinstance(v, int | float)}}
+
+
+def _answer(choices: Sequence[str], sample: Sample) -> Record:
+    # Unconditional log-likelihoods, which some tasks ask for besides, come last.
+    sums = np.array([value for value, _ in sample["filtered_resps"][: len(choices)]])
+    characters = [len(choice) for choice in choices]
+    sizes = [len(choice.encode()) for choice in choices]
+    second, best = np.sort(sums)[-2:]
+    # Others than the task's own would be made up: where contexts are chosen from, they divide by those.
+    divisors = {"acc": np.ones(len(choices)), "acc_norm": characters, "acc_bytes": sizes}
+    return {
+        **{
+            f"prediction{metric.removeprefix('acc')}": int(np.argmax(sums / np.array(divisor)))
+            for metric, divisor in divisors.items()
+            if metric == "acc" or metric in sample["metrics"]
+        },
+        "log_likelihoods": sums.tolist(),
+        "margin": float(best - second),
+        "characters": characters,
+        "bytes": sizes,
+    }

@@ -1,0 +1,26 @@
+"""MEXA: how well sentences of a language match their translations into the pivot, layer by layer.
+
+Kargaran et al. 2024, "MEXA: Multilingual Evaluation of English-Centric LLMs via Cross-Lingual
+Alignment", equation 1. Its poolings are `weighted_mean` and `last` (`benchmark.poolings`); over layers
+it takes the mean and the maximum. Special tokens are left out, while the reference code
+(cisnlp/MEXA, embed_extractor.py) weighs a beginning-of-sequence token as the first of the sentence: its
+`weighted_mean` figures are others where a tokenizer writes one (Gemma 3 270M, English-German: 0.302
+instead of 0.354 over layers). `last` is the same.
+"""
+
+from torch import Tensor, maximum
+
+from xalign.evaluation.sentences import layered_task
+from xalign.evaluation.similarity import without_diagonal
+
+
+def mexa_hits(similarity_NN: Tensor) -> Tensor:
+    """Whether pair i is nearer than all others in both its row and its column: (N,) booleans.
+
+    MEXA is their mean: s(i, i) > max over j != i of s(i, j) and s(j, i), strictly.
+    """
+    others_NN = without_diagonal(similarity_NN)
+    return similarity_NN.diagonal() > maximum(others_NN.amax(0), others_NN.amax(1))
+
+
+TASK = layered_task("mexa", "mexa", version="1", score=lambda s: {"hits": mexa_hits(s)})

@@ -1,0 +1,64 @@
+"""Files of ours: written whole or not at all, read with errors that name the place."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from xalign.errors import DataError
+
+T = TypeVar("T")
+
+
+def write_atomically(path: Path, text: str | Iterable[str]) -> None:
+    """Write text, or pieces of it, under a temporary name in the same folder, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines([text] if isinstance(text, str) else text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def read_json(path: Path) -> object:
+    """What a JSON file holds.
+
+    Raises:
+        DataError: it is not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {error.lineno}: not valid JSON ({error.msg})") from None
+
+
+def checked(kind: type[T], content: object, source: str) -> T:
+    """`content` as a `kind`; keys that it does not know are ignored. `source` is its name in errors.
+
+    Raises:
+        DataError: a field is missing or has the wrong type.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ", ".join(f"row {part + 1}" if isinstance(part, int) else repr(part) for part in first["loc"])
+        got = "" if first["type"] == "missing" else f", not {first['input']!r:.80}"
+        raise DataError(f"{source}{', ' if place else ''}{place}: {first['msg']}{got}") from None

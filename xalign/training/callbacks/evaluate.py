@@ -1,0 +1,137 @@
+"""Measuring while training: any benchmark every few steps, and the step that measured best.
+
+What is measured is never what is measured at the end: of the run's own text the validation part, of a
+multiple-choice set its validation split.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from xalign import collectives
+from xalign.config import Config
+from xalign.data.parallel import ParallelCorpus, Splits
+from xalign.errors import ConfigError, did_you_mean
+from xalign.evaluation.evaluate import tasks_of
+from xalign.evaluation.own_text import load_own_text
+from xalign.evaluation.results import Result
+from xalign.evaluation.task import Part, Session, Setting
+from xalign.languages import canonical
+from xalign.models.backbone import computing_in
+from xalign.reporting.measures import lower_is_better
+from xalign.training.callbacks.checkpoint import BEST, save
+from xalign.training.module import AlignedModel
+
+log = logging.getLogger(__name__)
+
+
+def validation_setting(config: Config, splits: Splits, layer: int) -> Setting | None:
+    """What a run measures during training; None where nothing is configured.
+
+    Raises:
+        DataError: the set's own text cannot be read.
+    """
+    benchmark, pivot = config.validation, config.languages.pivot
+    if benchmark is None:
+        return None
+    corpus: ParallelCorpus | None = None
+    demonstrations: ParallelCorpus | None = None
+    languages = [canonical(code) for code in benchmark.languages]
+    parallel = [task.parallel_text for task in tasks_of(benchmark).values()]
+    if not all(parallel):
+        benchmark = replace(benchmark, split=benchmark.split or "validation")
+    if any(parallel):
+        if benchmark.own_text:
+            corpus, demonstrations = load_own_text(benchmark, pivot, languages)
+        else:
+            corpus, demonstrations = splits.validation, splits.train
+        languages = languages or [code for code in corpus.languages if code != pivot]
+    return Setting(benchmark, corpus, demonstrations, pivot, languages, layer, config.seed)
+
+
+class Evaluate(pl.Callback):
+    """Adds `eval/<benchmark>/<metric>/<language>`, and `/mean` over languages, to the step's metrics.
+
+    Metrics that have a value a layer are taken at the aligned layer. The mean is over all languages but
+    the pivot. With `select` the trained parameters of the step with the best value are kept in
+    `checkpoints/best.ckpt`; the first of equals stays. Ranks share out the languages.
+
+    Raises, when made:
+        DataError: a task lacks its data.
+    """
+
+    def __init__(self, setting: Setting, config: Config, folder: Path, dtype: torch.dtype) -> None:
+        self.setting, self.folder, self.dtype = setting, folder, dtype
+        self.every, self.last = config.trainer.evaluate_every, config.trainer.steps
+        self.select = config.trainer.select
+        chosen = tasks_of(setting.benchmark).values()
+        self.parts = [part for task in chosen for part in task.parts(setting)]
+        self.best: float | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, AlignedModel)
+        step = pl_module.next_step
+        if self.every is None or (step % self.every and step != self.last):
+            return
+        started = time.perf_counter()
+        values = self.measure(pl_module)
+        if trainer.is_global_zero:
+            means = {key: value for key, value in values.items() if key.endswith("/mean")}
+            log.info("step %d: %s", step, ", ".join(f"{key} {value:.4g}" for key, value in means.items()))
+        if self.select is not None:
+            self._keep_best(trainer, values, self.select, step)
+        pl_module.last_metrics |= values | {"seconds_evaluating": round(time.perf_counter() - started, 2)}
+
+    def measure(self, module: AlignedModel) -> dict[str, float]:
+        """The figures of the model as it is, the same on every rank."""
+        languages = list(dict.fromkeys(part.language for part in self.parts))
+        own = languages[collectives.rank() :: collectives.world_size()]
+        session = Session(module.backbone, self.setting.benchmark)
+        with computing_in(module.backbone, self.dtype):
+            results = [row for part in self.parts if part.language in own for row in _rows(part, session)]
+        return figures(collectives.gather_lists(results), self.setting)
+
+    def _keep_best(self, trainer: pl.Trainer, values: dict[str, float], select: str, step: int) -> None:
+        if select not in values:
+            raise ConfigError(
+                [f"trainer.select={select}: not measured{did_you_mean(select, values)} ({', '.join(values)})"]
+            )
+        value, best = values[select], self.best
+        falls = lower_is_better(select.split("/")[2])
+        if best is None or (value < best if falls else value > best):
+            self.best = value
+            save(trainer, self.folder / BEST, weights_only=True)
+            if trainer.is_global_zero:
+                log.info("step %d is the best so far: %s = %.4g", step, select, value)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+
+def figures(results: Sequence[Result], setting: Setting) -> dict[str, float]:
+    """`eval/<benchmark>/<metric>/<language or mean>` -> value; of metrics with layers, at the aligned one."""
+    languages: dict[str, dict[str, float]] = {}
+    for row in results:
+        if row.layer in (None, setting.aligned_layer):
+            languages.setdefault(f"eval/{row.benchmark}/{row.metric}", {})[row.language] = row.value
+    values: dict[str, float] = {}
+    for name, by_language in languages.items():
+        counted = [v for code, v in by_language.items() if code != setting.pivot] or [*by_language.values()]
+        values |= {f"{name}/{code}": value for code, value in by_language.items()}
+        values[f"{name}/mean"] = sum(counted) / len(counted)
+    return values
+
+
+def _rows(part: Part, session: Session) -> list[Result]:
+    return part.measure(session, lambda count: None).results

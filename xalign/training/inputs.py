@@ -1,0 +1,53 @@
+"""What training needs besides the config: made alike by a run's only process and by each of several ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from xalign.config import Config
+from xalign.data.instructions import InstructionSampler, load_instructions
+from xalign.data.parallel import Splits
+from xalign.evaluation.task import Setting
+from xalign.models.adapters import Adapter
+from xalign.models.backbone import Backbone
+from xalign.models.own_text import own_texts
+from xalign.training.callbacks.evaluate import validation_setting
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """The model with its trainable parts, and everything that batches and measurements are made of."""
+
+    backbone: Backbone
+    adapter: Adapter
+    splits: Splits
+    instructions: InstructionSampler
+    own_texts: Sequence[str]
+    """Texts that the model wrote before training, for retention."""
+    layer: int
+    validation: Setting | None
+
+
+def training_inputs(
+    config: Config, backbone: Backbone, splits: Splits, layer: int, dtype: torch.dtype
+) -> TrainingInputs:
+    """Make them; the backbone gets its adapters and computes in `dtype` from here on.
+
+    Raises:
+        ConfigError: instructions or adapters cannot be made as configured.
+        DataError: a file cannot be read.
+    """
+    backbone.compute_dtype = dtype
+    retained = config.loss.retention_weight > 0 and config.trainer.retention_own_fraction > 0
+    # Before there are adapters: what it writes is what it was.
+    texts = own_texts(backbone, config.trainer.retention_max_length, config.seed) if retained else []
+    return TrainingInputs(
+        backbone,
+        Adapter(backbone, config.adapter, config.seed),
+        splits,
+        load_instructions(config.instructions, config.languages, splits.train, config.seed),
+        texts,
+        layer,
+        validation_setting(config, splits, layer),
+    )
