@@ -3,6 +3,10 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
+# Where copies of XCOPA and XNLI lie, the demo asks them too.
+DATA ?= ../shared/data
+IN_CONTEXT := $(if $(wildcard $(DATA)/xcopa),benchmark=demo benchmark.path=$(DATA))
+
 .PHONY: help demo test test-slow lint format bench docs clean
 
 help:  ## show the targets
@@ -16,7 +20,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready  ## align the default model, measure before and after, write outputs/demo/report.html
-	$(BIN)/python -m xalign.run experiment=demo run.rerun=true
+	$(BIN)/python -m xalign.run experiment=demo run.rerun=true $(IN_CONTEXT)
 
 test: $(VENV)/.ready  ## the test suite, under 15 minutes on two cores
 	$(BIN)/python -m pytest -q

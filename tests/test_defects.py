@@ -12,7 +12,8 @@ from tiny import tiny_backbone
 from torch.nn.functional import cross_entropy
 from training_helpers import batches_of, small_config, small_module
 
-from xalign.config import BenchmarkConfig, Centering, Pooling
+from xalign.choices import Centering, Pooling
+from xalign.config import BenchmarkConfig
 from xalign.data.collate import Tokens, tokenize
 from xalign.data.parallel import ParallelCorpus, split_corpus
 from xalign.data.rows import Row

@@ -6,11 +6,24 @@ config by string. `docs/config.md` is generated from the docstrings in this file
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field
+
+from xalign.choices import (
+    AdapterMethod,
+    Centering,
+    DataFormat,
+    Demonstrations,
+    GradientClipping,
+    InstructionSource,
+    LoggerName,
+    Pooling,
+    Precision,
+    StrategyName,
+    TaskProvider,
+)
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -18,96 +31,6 @@ Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
-
-
-class Pooling(StrEnum):
-    """How the hidden states of a sentence become one vector. Special tokens are always left out."""
-
-    mean = "mean"
-    weighted_mean = "weighted_mean"
-    last = "last"
-
-
-class Centering(StrEnum):
-    """What is subtracted from representations before the cosine."""
-
-    none = "none"
-    language = "language"
-
-
-class AdapterMethod(StrEnum):
-    """Which parameters are trained."""
-
-    full = "full"
-    full_frozen_embeddings = "full_frozen_embeddings"
-    lora = "lora"
-
-
-class Precision(StrEnum):
-    """Arithmetic of forward and backward passes; parameters that are trained stay in float32."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class GradientClipping(StrEnum):
-    """Whether each objective's gradient is clipped before the weighted sum, or only the sum."""
-
-    per_objective = "per_objective"
-    total = "total"
-
-
-class StrategyName(StrEnum):
-    """How training spreads over devices."""
-
-    single = "single"
-    ddp = "ddp"
-
-
-class DataFormat(StrEnum):
-    """Layout of a parallel corpus; `auto` looks at the files' names."""
-
-    auto = "auto"
-    gettext = "gettext"
-    lines = "lines"
-    table = "table"
-    jsonl = "jsonl"
-    hub = "hub"
-
-
-class InstructionSource(StrEnum):
-    """Where instruction samples come from."""
-
-    parallel = "parallel"
-    bactrian = "bactrian"
-    xquad = "xquad"
-
-
-class TaskProvider(StrEnum):
-    """Whose tasks are measured."""
-
-    xalign = "xalign"
-    lm_eval = "lm_eval"
-
-
-class Demonstrations(StrEnum):
-    """Which few-shot demonstrations stand before an item."""
-
-    same_language = "same_language"
-    pivot = "pivot"
-    mixed = "mixed"
-    code_switched = "code_switched"
-    first = "first"
-
-
-class LoggerName(StrEnum):
-    """Where metrics go besides `metrics.jsonl`."""
-
-    none = "none"
-    csv = "csv"
-    tensorboard = "tensorboard"
-    wandb = "wandb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,6 +311,8 @@ class BenchmarkConfig:
     """Wrong translations beside the right one in the translation choice."""
     choice_limit: Positive | None = None
     """Items a language in the translation choice; null: all that `limit` leaves."""
+    choice_shots: Natural = 2
+    """Demonstrations before each item of the translation choice."""
     max_length: Annotated[int, Field(ge=4)] = 64
     """Tokens kept of a sentence when it is represented."""
     batch_tokens: Positive = 2048

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from xalign.config import Config, StrategyName
+from xalign.choices import StrategyName
+from xalign.config import Config
 from xalign.data.parallel import Splits, load_corpus, split_corpus
 from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError

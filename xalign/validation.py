@@ -13,20 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from xalign.config import (
-    AdapterMethod,
-    BenchmarkConfig,
-    Centering,
-    Config,
-    DataConfig,
-    DataFormat,
-    EvaluateConfig,
-    InstructionSource,
-    LanguagesConfig,
-    ModelConfig,
-    StrategyName,
-    TaskProvider,
-)
+from xalign.choices import AdapterMethod, Centering, DataFormat, InstructionSource, StrategyName, TaskProvider
+from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig, ModelConfig
 from xalign.errors import ConfigError, XalignError, did_you_mean
 from xalign.evaluation import tasks
 from xalign.languages import canonical

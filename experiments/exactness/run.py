@@ -24,7 +24,8 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from sets import SETS, harness_task, write
 
-from xalign.config import BenchmarkConfig, Demonstrations, ModelConfig
+from xalign.choices import Demonstrations
+from xalign.config import BenchmarkConfig, ModelConfig
 from xalign.environment import keep_freed_memory, quiet_libraries
 from xalign.evaluation.results import Record
 from xalign.evaluation.scoring import Request, score

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
+from xalign.choices import Pooling, Precision
 from xalign.command_line import compose_config
-from xalign.config import BenchmarkConfig, Config, Pooling, Precision
+from xalign.config import BenchmarkConfig, Config
 from xalign.evaluation import tasks
 from xalign.evaluation.own_text import load_own_text
 from xalign.evaluation.task import Session, Setting

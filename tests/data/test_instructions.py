@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from xalign.config import InstructionsConfig, InstructionSource, LanguagesConfig
+from xalign.choices import InstructionSource
+from xalign.config import InstructionsConfig, LanguagesConfig
 from xalign.data.instructions import (
     CrossLingualInstructions,
     InstructionSample,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from xalign.config import DataConfig, DataFormat
+from xalign.choices import DataFormat
+from xalign.config import DataConfig
 from xalign.data.cleaning import normal_form
 from xalign.data.parallel import ParallelCorpus, load_corpus, load_test_set, split_corpus
 from xalign.data.rows import Row

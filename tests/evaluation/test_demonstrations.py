@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from xalign.config import Demonstrations
+from xalign.choices import Demonstrations
 from xalign.errors import DataError
 from xalign.evaluation.demonstrations import Pool, Wanted, draw
 from xalign.evaluation.multiple_choice import Item

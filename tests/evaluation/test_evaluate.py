@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.config import BenchmarkConfig, Pooling
+from xalign.choices import Pooling
+from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import DataError
@@ -42,7 +43,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(
     corpus: ParallelCorpus | None = CORPUS, languages: tuple[str, ...] = ("de", "fr", "sw"), **changes: Any
 ) -> Measurement:
-    options = {"name": "held", "tasks": TEXT_TASKS, "batch_tokens": 256, "shots": 2} | changes
+    options = {"name": "held", "tasks": TEXT_TASKS, "batch_tokens": 256} | changes
     setting = Setting(
         benchmark=BenchmarkConfig(**options),
         corpus=corpus,
@@ -138,7 +139,7 @@ def test_what_is_missing_is_said_before_anything_is_run(monkeypatch: pytest.Monk
     with pytest.raises(DataError, match="no pairs of 'en' with sw"):
         run(languages=("sw",))
     monkeypatch.setitem(globals(), "SHOWN", None)
-    with pytest.raises(DataError, match=r"benchmark\.shots=2: 'held' has no text for demonstrations"):
+    with pytest.raises(DataError, match=r"benchmark\.choice_shots=2: 'held' has no text for demonstrations"):
         run()
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from xalign.config import BenchmarkConfig, DataConfig, DataFormat
+from xalign.choices import DataFormat
+from xalign.config import BenchmarkConfig, DataConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import DataError

@@ -99,13 +99,17 @@ def test_the_position_before_each_prediction_is_run() -> None:
     assert [len(group.prefix) for group in groups] == [59]
 
 
-def test_unrelated_rows_stand_side_by_side_without_padding() -> None:
+def test_unrelated_rows_stand_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefix_tree, "PACKED", 20)
     lengths = [31, 11, 21, 6, 16, 26]
     rows = [row(chr(97 + n) * length, 1) for n, length in enumerate(lengths)]
     (group,) = plan(rows, largest=512)
     is_worked_out(rows, [group])
     # Inputs of 30, 25, 20, 15, 10 and 5: as wide as the longest.
     assert sorted(len(tree.tokens) for tree in group.trees) == [15, 30, 30, 30]
+    monkeypatch.setattr(prefix_tree, "PACKED", 128)
+    assert [len(tree.tokens) for tree in plan(rows, largest=512)[0].trees] == [105]
+    assert sorted(len(t.tokens) for t in plan(rows, largest=40)[0].trees) == [25, 40, 40]
 
 
 def test_common_length() -> None:

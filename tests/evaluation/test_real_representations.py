@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from xalign.cache import cache_dir
+from xalign.choices import Pooling
 from xalign.command_line import compose_config
-from xalign.config import BenchmarkConfig, Config, Pooling
+from xalign.config import BenchmarkConfig, Config
 from xalign.evaluation.own_text import load_own_text
 from xalign.evaluation.similarity import distinct_pairs
 from xalign.evaluation.task import Session, Setting

@@ -53,6 +53,7 @@ def agrees(backbone: Backbone, requests: list[Request]) -> None:
 def eager_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefixes are kept and trees are many although the texts are short."""
     monkeypatch.setattr(prefix_tree, "LEAST_SAVED", 8)
+    monkeypatch.setattr(prefix_tree, "PACKED", 1)
     monkeypatch.setattr(tree_engine, "LARGEST_TREE", 60)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from tiny import FAMILIES, tiny_backbone
 
-from xalign.config import Pooling
+from xalign.choices import Pooling
 from xalign.data.collate import Tokens, tokenize
 from xalign.errors import ModelError
 from xalign.models.backbone import Backbone, evaluating

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.config import AdapterConfig, AdapterMethod
+from xalign.choices import AdapterMethod
+from xalign.config import AdapterConfig
 from xalign.data.collate import tokenize
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import evaluating

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from xalign.config import Centering
+from xalign.choices import Centering
 from xalign.objectives.contrastive import centre, info_nce
 
 

@@ -6,7 +6,7 @@ import torch
 from tiny import tiny_backbone
 from training_helpers import small_config
 
-from xalign.config import Pooling
+from xalign.choices import Pooling
 from xalign.data.collate import tokenize
 from xalign.data.datamodule import StepBatches
 from xalign.data.instructions import load_instructions

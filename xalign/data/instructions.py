@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from xalign.config import InstructionsConfig, InstructionSource, LanguagesConfig
+from xalign.choices import InstructionSource
+from xalign.config import InstructionsConfig, LanguagesConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.readers import bactrian, xquad
 from xalign.data.rows import InstructionRow

@@ -12,7 +12,8 @@ import datasets
 import numpy as np
 
 from xalign.cache import cache_dir, cached_dir
-from xalign.config import DataConfig, DataFormat
+from xalign.choices import DataFormat
+from xalign.config import DataConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
 from xalign.data.readers import gettext, hub, jsonl, lines, table
 from xalign.data.readers.files import existing, stem_and_suffix

@@ -7,7 +7,8 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from xalign.config import BenchmarkConfig, Demonstrations
+from xalign.choices import Demonstrations
+from xalign.config import BenchmarkConfig
 from xalign.errors import DataError, did_you_mean
 from xalign.evaluation.benchmark_files import (
     SPLITS,

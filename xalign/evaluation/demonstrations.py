@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
-from xalign.config import Demonstrations
+from xalign.choices import Demonstrations
 from xalign.errors import DataError
 from xalign.evaluation.multiple_choice import Item
 

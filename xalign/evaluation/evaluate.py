@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from xalign.config import BenchmarkConfig, TaskProvider
+from xalign.choices import TaskProvider
+from xalign.config import BenchmarkConfig
 from xalign.errors import DataError
 from xalign.evaluation import tasks
 from xalign.evaluation.cache import cached_part, cached_picture

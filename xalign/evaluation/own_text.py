@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from xalign.config import BenchmarkConfig, DataConfig, DataFormat
+from xalign.choices import DataFormat
+from xalign.config import BenchmarkConfig, DataConfig
 from xalign.data.parallel import ParallelCorpus, load_test_set
 from xalign.errors import DataError, did_you_mean
 

@@ -19,6 +19,9 @@ LEAST_SAVED = 256
 LEAST_SHARED = 1 / 4
 """Part of a row that its tree must have already, for the row to be joined to it."""
 
+PACKED = 128
+"""Positions up to which small trees stand side by side: rows of a batch are then of nearly equal length."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -130,7 +133,7 @@ def _group(
             sizes.append(length)
         last = place
     prefix = rows[joined[0][0]].ids[:cut]
-    packed = _packed(sizes, min(max(sizes), room))
+    packed = _packed(sizes, min(max(PACKED, *sizes), room))
     return Group(prefix, [grow(rows, [i for k in own for i in joined[k]], cut) for own in packed])
 
 

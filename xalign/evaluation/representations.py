@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xalign.config import Pooling
+from xalign.choices import Pooling
 from xalign.data.collate import encode, pad
 from xalign.evaluation.progress import Advance
 from xalign.models.backbone import Backbone, evaluating

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xalign.config import Pooling
+from xalign.choices import Pooling
 from xalign.data.parallel import ParallelCorpus
 from xalign.errors import DataError, did_you_mean
 from xalign.evaluation.progress import Advance
@@ -77,9 +77,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
-def layered_task(
-    name: str, metric: str, version: str, score: Callable[[Tensor], dict[str, Tensor]]
-) -> Task:
+def layered_task(name: str, metric: str, version: str, score: Callable[[Tensor], dict[str, Tensor]]) -> Task:
     """A task on the similarities of sentences with their translations, at every layer, raw and centred.
 
     `score` takes similarities (N, N) to one or more (N,) booleans by name; an item's value is their mean.

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from xalign.config import BenchmarkConfig, Pooling
+from xalign.choices import Pooling
+from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.evaluation.progress import Advance
 from xalign.evaluation.representations import represent

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from xalign.config import AdapterConfig, AdapterMethod
+from xalign.choices import AdapterMethod
+from xalign.config import AdapterConfig
 from xalign.errors import ConfigError
 from xalign.models.backbone import Backbone
 

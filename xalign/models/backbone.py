@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from xalign.config import Pooling
+from xalign.choices import Pooling
 from xalign.data.collate import IGNORED, Buckets, Tokens
 from xalign.errors import ModelError, did_you_mean
 from xalign.models.pooling import pool

@@ -7,7 +7,7 @@ norm (an attention sink): averaged in, it hides the sentence.
 
 from torch import Tensor
 
-from xalign.config import Pooling
+from xalign.choices import Pooling
 
 
 def pool(hidden_BTD: Tensor, content_BT: Tensor, pooling: Pooling) -> Tensor:

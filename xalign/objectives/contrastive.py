@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xalign.config import Centering
+from xalign.choices import Centering
 
 
 def centre(vectors_ND: Tensor, groups_N: Tensor) -> Tensor:

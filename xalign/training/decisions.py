@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from xalign.config import Precision
+from xalign.choices import Precision
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ import warnings
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from xalign.config import Config, LoggerName, StrategyName
+from xalign.choices import LoggerName, StrategyName
+from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.errors import ConfigError
 from xalign.evaluation.task import Setting

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from xalign import collectives
-from xalign.config import Config, GradientClipping
+from xalign.choices import GradientClipping
+from xalign.config import Config
 from xalign.data.datamodule import StepBatch
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone

@@ -5,7 +5,8 @@ from typing import Any
 import datasets
 import pytest
 
-from xalign.config import DataConfig, DataFormat
+from xalign.choices import DataFormat
+from xalign.config import DataConfig
 from xalign.data.readers import hub
 from xalign.errors import ArtifactError, ConfigError, DataError
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from xalign.config import BenchmarkConfig, Demonstrations
+from xalign.choices import Demonstrations
+from xalign.config import BenchmarkConfig
 from xalign.evaluation.multiple_choice import Questions
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import load

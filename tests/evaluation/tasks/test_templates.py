@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from questions import parts, questions, write_jsonl
 
-from xalign.config import Demonstrations, TemplateConfig
+from xalign.choices import Demonstrations
+from xalign.config import TemplateConfig
 from xalign.errors import DataError
 from xalign.evaluation.benchmark import Benchmark, render
 from xalign.evaluation.benchmark_files import Row, Rows

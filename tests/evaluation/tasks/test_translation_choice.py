@@ -22,7 +22,7 @@ def corpus_of(pairs: list[tuple[str, str]]) -> ParallelCorpus:
 
 
 def ask(pairs: Any = PAIRS, shown: Any = SHOWN, seed: int = 0, **changes: Any) -> list[Questions]:
-    options = {"name": "held", "tasks": ["translation_choice"], "shots": 2, "choice_limit": None} | changes
+    options = {"name": "held", "tasks": ["translation_choice"], "choice_limit": None} | changes
     setting = Setting(
         benchmark=BenchmarkConfig(**options),
         corpus=corpus_of(pairs),
@@ -78,7 +78,7 @@ def test_demonstrations_never_come_from_what_is_measured(caplog: pytest.LogCaptu
     assert list(questions.demonstrations) == ["fresh = frisch\n"]
     assert questions.shots == 1
     assert "only 1 demonstrations" in caplog.text
-    assert not ask(shown=[], shots=0)[0].demonstrations
+    assert not ask(shown=[], choice_shots=0)[0].demonstrations
 
 
 def test_too_few_texts_are_logged_not_measured(caplog: pytest.LogCaptureFixture) -> None:

@@ -43,9 +43,7 @@ def _parts(setting: Setting) -> list[Part]:
 
 def _measure(language: str, texts: Sequence[str], session: Session, advance: Advance) -> Measured:
     name = session.benchmark.name
-    bits = text_bits(
-        session.backbone, texts, batch_tokens=session.benchmark.batch_tokens, advance=advance
-    )
+    bits = text_bits(session.backbone, texts, batch_tokens=session.benchmark.batch_tokens, advance=advance)
     sizes = np.array([len(text.encode()) for text in texts])
     value, stderr = ratio_of_sums(bits, sizes)
     row = Result(

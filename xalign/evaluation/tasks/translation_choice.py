@@ -23,18 +23,20 @@ NEAREST = 8
 
 def _parts(setting: Setting) -> list[Part]:
     config, text = setting.benchmark, setting.demonstrations
-    if text is None and config.shots > 0:
+    if text is None and config.choice_shots > 0:
         raise DataError(
-            f"benchmark.shots={config.shots}: '{config.name}' has no text for demonstrations "
-            "apart from what it measures; set benchmark.shots=0"
+            f"benchmark.choice_shots={config.choice_shots}: '{config.name}' has no text for demonstrations "
+            "apart from what it measures; set benchmark.choice_shots=0"
         )
     parts = []
     for language, pairs in sentence_pairs(setting, "translation_choice").items():
         # Everything random follows from the seed and the language.
         rng = np.random.default_rng([setting.seed, crc32(language.encode())])
         candidates = text.pairs(setting.pivot, language) if text is not None else []
-        shown = draw_demonstrations(candidates, [p for _, p in distinct_pairs(pairs)], config.shots, rng)
-        if len(shown) < config.shots:
+        shown = draw_demonstrations(
+            candidates, [p for _, p in distinct_pairs(pairs)], config.choice_shots, rng
+        )
+        if len(shown) < config.choice_shots:
             log.warning("translation choice: %s has only %d demonstrations", language, len(shown))
         items = choices(pairs, config.distractors, config.choice_limit, rng)
         if not items:

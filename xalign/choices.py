@@ -1,0 +1,93 @@
+"""What a config's keys can be set to, where that is one of a few names."""
+
+from enum import StrEnum
+
+
+class Pooling(StrEnum):
+    """How the hidden states of a sentence become one vector. Special tokens are always left out."""
+
+    mean = "mean"
+    weighted_mean = "weighted_mean"
+    last = "last"
+
+
+class Centering(StrEnum):
+    """What is subtracted from representations before the cosine."""
+
+    none = "none"
+    language = "language"
+
+
+class AdapterMethod(StrEnum):
+    """Which parameters are trained."""
+
+    full = "full"
+    full_frozen_embeddings = "full_frozen_embeddings"
+    lora = "lora"
+
+
+class Precision(StrEnum):
+    """Arithmetic of forward and backward passes; parameters that are trained stay in float32."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class GradientClipping(StrEnum):
+    """Whether each objective's gradient is clipped before the weighted sum, or only the sum."""
+
+    per_objective = "per_objective"
+    total = "total"
+
+
+class StrategyName(StrEnum):
+    """How training spreads over devices."""
+
+    single = "single"
+    ddp = "ddp"
+
+
+class DataFormat(StrEnum):
+    """Layout of a parallel corpus; `auto` looks at the files' names."""
+
+    auto = "auto"
+    gettext = "gettext"
+    lines = "lines"
+    table = "table"
+    jsonl = "jsonl"
+    hub = "hub"
+
+
+class InstructionSource(StrEnum):
+    """Where instruction samples come from."""
+
+    parallel = "parallel"
+    bactrian = "bactrian"
+    xquad = "xquad"
+
+
+class TaskProvider(StrEnum):
+    """Whose tasks are measured."""
+
+    xalign = "xalign"
+    lm_eval = "lm_eval"
+
+
+class Demonstrations(StrEnum):
+    """Which few-shot demonstrations stand before an item."""
+
+    same_language = "same_language"
+    pivot = "pivot"
+    mixed = "mixed"
+    code_switched = "code_switched"
+    first = "first"
+
+
+class LoggerName(StrEnum):
+    """Where metrics go besides `metrics.jsonl`."""
+
+    none = "none"
+    csv = "csv"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
