@@ -5,8 +5,12 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
+from xalign.config import BenchmarkConfig
+from xalign.data.parallel import ParallelCorpus
+from xalign.data.rows import Row
 from xalign.errors import ModelError
-from xalign.evaluation.tasks.bits_per_byte import measure, ratio_of_sums, text_bits
+from xalign.evaluation.task import Session, Setting
+from xalign.evaluation.tasks.bits_per_byte import TASK, ratio_of_sums, text_bits
 
 TEXTS = ["Save", "Öffnen Sie die Datei", "เปิด", "x"]
 
@@ -57,8 +61,14 @@ def test_a_text_beyond_the_context_loses_no_token() -> None:
 
 
 def test_rows_and_records() -> None:
-    backbone = tiny_backbone("llama")
-    rows, records = measure(backbone, {"en": ["Save", "Undo it"], "th": ["เปิด"]}, "held", batch_tokens=64)
+    texts = [{"en": "Save", "th": "เปิด"}, {"en": "Undo it"}]
+    corpus = ParallelCorpus.from_rows([Row("made", t) for t in texts], "made")
+    config = BenchmarkConfig(name="held", tasks=["bits_per_byte"], batch_tokens=64)
+    setting = Setting(config, corpus, None, "en", ["th"], aligned_layer=0, seed=0)
+    session = Session(tiny_backbone("llama"), config)
+    measured = [part.measure(session, lambda count: None) for part in TASK.parts(setting)]
+    rows = [row for m in measured for row in m.results]
+    records = [record for m in measured for record in m.items["held.bits_per_byte"]]
     assert [(r.language, r.metric, r.n) for r in rows] == [
         ("en", "bits_per_byte", 2),
         ("th", "bits_per_byte", 1),
