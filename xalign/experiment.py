@@ -19,9 +19,10 @@ from xalign.data.parallel import Splits, load_corpus, split_corpus
 from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
 from xalign.evaluation.contamination import contaminated, summary
+from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
-from xalign.measurement import load_backbone, measure, texts_to_measure
+from xalign.measurement import load_backbone, setting_of, texts_to_measure
 from xalign.models.backbone import Backbone
 from xalign.models.export import export
 from xalign.models.gguf import notices
@@ -29,6 +30,7 @@ from xalign.reporting.card import write_card
 from xalign.reporting.console import print_comparison
 from xalign.reporting.html import write_report
 from xalign.training.callbacks.checkpoint import restore_chosen
+from xalign.training.callbacks.evaluate import require_other_items
 from xalign.training.decisions import (
     Decisions,
     choose_device,
@@ -88,11 +90,20 @@ class _Run:
         )
         folder.update_environment(decisions=self.decisions.made, layer=layer, depth=backbone.depth)
 
+        self.setting = setting_of(
+            config.benchmark,
+            texts_to_measure(config, splits),
+            pivot=config.languages.pivot,
+            layer=layer,
+            seed=config.seed,
+        )
         with self._phase("measure before"):
-            before = self._measure("before", backbone, splits, layer, evaluation_dtype)
+            before = self._measure("before", backbone, splits, evaluation_dtype)
         if not folder.model.exists():
             with self._phase("train"):
                 inputs = training_inputs(config, backbone, splits, layer, training_dtype)
+                if inputs.validation is not None and config.trainer.select is not None:
+                    require_other_items(inputs.validation, self.setting)
                 if config.strategy.name is StrategyName.single:
                     fit(config, folder, inputs)
                 else:
@@ -107,7 +118,7 @@ class _Run:
                 config.seed,
             )
         with self._phase("measure after"):
-            after = self._measure("after", backbone, splits, layer, evaluation_dtype)
+            after = self._measure("after", backbone, splits, evaluation_dtype)
         with self._phase("report"):
             comparisons = compare(before, after, aligned_layer=layer, seed=config.seed)
             write_comparisons(comparisons, folder.evaluation / "comparison.json")
@@ -136,24 +147,14 @@ class _Run:
         )
         return splits
 
-    def _measure(
-        self, when: str, backbone: Backbone, splits: Splits, layer: int, dtype: torch.dtype
-    ) -> Evaluation:
+    def _measure(self, when: str, backbone: Backbone, splits: Splits, dtype: torch.dtype) -> Evaluation:
         config = self.config
         path = self.folder.evaluation / f"{when}.json"
         if path.exists():
             return Evaluation.read(path)
         log.info("measuring %s training: %s", when, ", ".join(config.benchmark.tasks))
-        measured = measure(
-            backbone,
-            config.benchmark,
-            texts_to_measure(config, splits),
-            model=config.model.name if when == "before" else str(self.folder.model),
-            pivot=config.languages.pivot,
-            layer=layer,
-            seed=config.seed,
-            dtype=dtype,
-        )
+        model = config.model.name if when == "before" else str(self.folder.model)
+        measured = evaluate(backbone, self.setting, model=model, dtype=dtype)
         if measured.picture is not None:
             measured.picture.write(self.folder.evaluation / f"{when}.representations.npz")
         if when == "before":

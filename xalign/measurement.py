@@ -10,8 +10,8 @@ from xalign.config import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
 from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus
 from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
-from xalign.evaluation.evaluate import Measurement, tasks_of
 from xalign.evaluation.evaluate import evaluate as run_tasks
+from xalign.evaluation.evaluate import tasks_of
 from xalign.evaluation.own_text import load_own_text
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.task import Setting
@@ -44,22 +44,12 @@ def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbo
     return Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
 
 
-def measure(
-    backbone: Backbone,
-    benchmark: BenchmarkConfig,
-    texts: Texts,
-    *,
-    model: str,
-    pivot: str,
-    layer: int,
-    seed: int,
-    dtype: torch.dtype,
-) -> Measurement:
-    """The benchmark's figures for a model, from the cache where the same was measured before."""
+def setting_of(benchmark: BenchmarkConfig, texts: Texts, *, pivot: str, layer: int, seed: int) -> Setting:
+    """What a benchmark measures: without languages of its own, all of the text's."""
     languages = [canonical(c) for c in benchmark.languages]
     if texts.test is not None and not languages:
         languages = [c for c in texts.test.languages if c != pivot]
-    setting = Setting(
+    return Setting(
         benchmark=benchmark,
         corpus=texts.test,
         demonstrations=texts.demonstrations,
@@ -68,7 +58,6 @@ def measure(
         aligned_layer=layer,
         seed=seed,
     )
-    return run_tasks(backbone, setting, model=model, dtype=dtype)
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -84,16 +73,14 @@ def evaluate(config: EvaluateConfig) -> None:
     evaluations: list[Evaluation] = []
     for model in _models(config):
         backbone = load_backbone(model, device, config.seed)
-        measured = measure(
-            backbone,
+        setting = setting_of(
             config.benchmark,
             texts,
-            model=model.path or model.name,
             pivot=config.languages.pivot,
             layer=choose_layer(None, backbone.depth, decisions),
             seed=config.seed,
-            dtype=dtype,
         )
+        measured = run_tasks(backbone, setting, model=model.path or model.name, dtype=dtype)
         evaluations.append(measured.evaluation)
         if config.output:
             path = _output(Path(config.output), model, several=bool(config.models))

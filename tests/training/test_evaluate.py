@@ -10,17 +10,17 @@ import torch
 from tiny import tiny_backbone
 from training_helpers import small_config, small_corpus
 
-from xalign.config import Config
+from xalign.config import BenchmarkConfig, Config
 from xalign.data.instructions import load_instructions
 from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.errors import ConfigError, DataError
 from xalign.evaluation.results import Result
-from xalign.evaluation.task import Session
+from xalign.evaluation.task import Session, Setting
 from xalign.evaluation.tasks import bits_per_byte, retrieval
 from xalign.models.adapters import Adapter
 from xalign.training.callbacks.checkpoint import BEST, restore_chosen
-from xalign.training.callbacks.evaluate import Evaluate, figures, validation_setting
+from xalign.training.callbacks.evaluate import Evaluate, figures, require_other_items, validation_setting
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
@@ -243,3 +243,22 @@ def test_settings_that_say_nothing_are_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
             small_config(*changes)
+
+
+def test_a_step_is_not_chosen_by_what_is_measured_at_the_end(tmp_path: Path) -> None:
+    """Defect 2 of the published code: its best checkpoint was the best on the test split."""
+    for split, premise in (("test", "He left."), ("val", "She left.")):
+        row = {"premise": premise, "choice1": split, "choice2": "Soon.", "question": "cause", "label": 0}
+        (tmp_path / f"{split}.et.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    test, validation = (
+        Setting(
+            BenchmarkConfig(name="xcopa", tasks=["xcopa"], path=str(tmp_path), split=split),
+            *(None, None, "en", []),
+            aligned_layer=2,
+            seed=0,
+        )
+        for split in ("test", "validation")
+    )
+    require_other_items(validation, test)
+    with pytest.raises(ConfigError, match="3 of 3 texts are also measured at the end"):
+        require_other_items(test, test)

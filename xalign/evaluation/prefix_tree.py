@@ -67,7 +67,8 @@ def plan(rows: Sequence[Row], *, largest: int, reach: int | None = None, share: 
     order = sorted(range(len(rows)), key=lambda i: list(rows[i].ids[:-1]))
     # common[k]: tokens that inputs number k - 1 and k of this order have in common.
     common = [0, *(common_length(rows[i].ids[:-1], rows[j].ids[:-1]) for i, j in pairwise(order))]
-    groups, rest = [], []
+    groups: list[Group] = []
+    rest: list[int] = []
     place = 0
     for left, right, cut in [
         *(_cuts(rows, order, common, min(largest, reach)) if share else []),

@@ -55,6 +55,27 @@ def validation_setting(config: Config, splits: Splits, layer: int) -> Setting | 
     return Setting(benchmark, corpus, demonstrations, pivot, languages, layer, config.seed)
 
 
+def require_other_items(validation: Setting, measured: Setting) -> None:
+    """A step is chosen on other items than the run is judged by.
+
+    Raises:
+        ConfigError: the two share most texts of a task and language.
+    """
+    judged = {(p.task, p.language): set(p.texts) for p in _parts(measured)}
+    for part in _parts(validation):
+        texts = set(part.texts)
+        shared = judged.get((part.task, part.language), set()) & texts
+        # Short answers occur in every split.
+        if len(shared) > len(texts) / 2:
+            raise ConfigError(
+                [
+                    f"trainer.select: chooses by {part.task} in '{part.language}', of which "
+                    f"{len(shared)} of {len(texts)} texts are also measured at the end; give benchmark.split and "
+                    f"validation.split different splits, or validation another set"
+                ]
+            )
+
+
 class Evaluate(pl.Callback):
     """Adds `eval/<benchmark>/<metric>/<language>`, and `/mean` over languages, to the step's metrics.
 
@@ -70,8 +91,7 @@ class Evaluate(pl.Callback):
         self.setting, self.folder, self.dtype = setting, folder, dtype
         self.every, self.last = config.trainer.evaluate_every, config.trainer.steps
         self.select = config.trainer.select
-        chosen = tasks_of(setting.benchmark).values()
-        self.parts = [part for task in chosen for part in task.parts(setting)]
+        self.parts = _parts(setting)
         self.best: float | None = None
 
     def on_train_batch_end(
@@ -131,6 +151,10 @@ def figures(results: Sequence[Result], setting: Setting) -> dict[str, float]:
         values |= {f"{name}/{code}": value for code, value in by_language.items()}
         values[f"{name}/mean"] = sum(counted) / len(counted)
     return values
+
+
+def _parts(setting: Setting) -> list[Part]:
+    return [part for task in tasks_of(setting.benchmark).values() for part in task.parts(setting)]
 
 
 def _rows(part: Part, session: Session) -> list[Result]:
