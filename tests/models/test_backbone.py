@@ -99,3 +99,19 @@ def test_bf16_arithmetic_stays_close_and_pools_in_float32() -> None:
         rough = backbone.represent(tokens, 2, Pooling.mean)
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).norm() / exact.norm() < 0.05
+
+
+def test_the_head_that_is_rounded_once_gives_the_same_and_is_put_back() -> None:
+    backbone = tiny_backbone("llama")
+    hidden = torch.randn(7, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), computing_in(backbone, torch.bfloat16):
+        with computing_in(backbone, torch.float32):
+            exact = backbone.head(hidden)
+        once = backbone.head(hidden)
+        kept, backbone._rounded_head = backbone._rounded_head, None
+        anew = backbone.head(hidden)
+        backbone._rounded_head = kept
+    assert torch.equal(once, anew)
+    assert not torch.equal(once, exact)
+    assert backbone._rounded_head is None
+    torch.testing.assert_close(exact, backbone.head(hidden))

@@ -53,3 +53,16 @@ def test_neither_the_model_nor_the_random_state_is_touched() -> None:
     own_texts(backbone, 5, 0)
     assert torch.equal(torch.get_rng_state(), state)
     assert {p.dtype for p in backbone.parameters()} == {torch.float32}
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
+    probabilities = torch.tensor([0.5, 0.3, 0.0, 0.2])
+    drawn = own_text._draw(probabilities.log().expand(20_000, 4), torch.Generator().manual_seed(0))
+    shares = drawn.flatten().bincount(minlength=4) / 20_000
+    torch.testing.assert_close(shares, probabilities, atol=0.015, rtol=0)
+
+
+def test_a_text_ends_with_the_end_of_sequence() -> None:
+    tokenizer = tiny_backbone("llama").tokenizer
+    ids = tokenizer("ab", add_special_tokens=False)["input_ids"]
+    assert own_text._text(tokenizer, [*ids, tokenizer.eos_token_id, *ids]) == "ab"

@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 import torch
-from torch import nn
-from transformers import GenerationConfig
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from xalign.cache import cache_dir, cached_dir
 from xalign.evaluation.progress import progress_bar
@@ -60,22 +60,31 @@ def _write(backbone: Backbone, length: int, seed: int) -> list[str]:
     model = copy.deepcopy(backbone.model).eval()
     nn.Module.to(model, dtype=backbone.compute_dtype)
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    options = GenerationConfig(
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        max_new_tokens=length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else first,
-    )
+    generator = torch.Generator(backbone.device).manual_seed(seed)
     texts: list[str] = []
-    with torch.random.fork_rng(), torch.no_grad(), progress_bar("the model's own text", COUNT) as advance:
-        torch.manual_seed(seed)
+    with torch.no_grad(), progress_bar("the model's own text", COUNT * length) as advance:
         while len(texts) < COUNT:
-            ids = torch.full((min(BATCH, COUNT - len(texts)), 1), first, device=backbone.device)
-            written = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=options)
-            texts += tokenizer.batch_decode(written, skip_special_tokens=True)
-            advance(len(ids))
+            ids_B1 = torch.full((min(BATCH, COUNT - len(texts)), 1), first, device=backbone.device)
+            written: list[Tensor] = []
+            past = None
+            for _ in range(length):
+                output = model(input_ids=ids_B1, past_key_values=past, use_cache=True, logits_to_keep=1)
+                past = output.past_key_values
+                ids_B1 = _draw(output.logits[:, -1].float(), generator)
+                written.append(ids_B1)
+                advance(len(ids_B1))
+            texts += [_text(tokenizer, row) for row in torch.cat(written, 1).tolist()]
     return [text for text in texts if text.strip()]
+
+
+def _draw(logits_BV: Tensor, generator: torch.Generator) -> Tensor:
+    """A token (B, 1) of each distribution. torch.multinomial takes forty times as long over 262,144 words."""
+    cumulative_BV = logits_BV.softmax(-1).cumsum(-1)
+    at_B1 = torch.rand(len(logits_BV), 1, generator=generator, device=logits_BV.device)
+    return torch.searchsorted(cumulative_BV, at_B1 * cumulative_BV[:, -1:]).clamp(max=logits_BV.shape[1] - 1)
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    """What stands before the end-of-sequence token."""
+    end = ids.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in ids else len(ids)
+    return str(tokenizer.decode(ids[:end], skip_special_tokens=True))

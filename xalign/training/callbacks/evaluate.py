@@ -70,8 +70,8 @@ def require_other_items(validation: Setting, measured: Setting) -> None:
             raise ConfigError(
                 [
                     f"trainer.select: chooses by {part.task} in '{part.language}', of which "
-                    f"{len(shared)} of {len(texts)} texts are also measured at the end; give benchmark.split and "
-                    f"validation.split different splits, or validation another set"
+                    f"{len(shared)} of {len(texts)} texts are also measured at the end; give "
+                    "benchmark.split and validation.split different splits, or validation another set"
                 ]
             )
 
