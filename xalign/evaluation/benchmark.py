@@ -76,7 +76,7 @@ def _parts(benchmark: Benchmark, setting: Setting) -> list[Part]:
     try:
         files = _files(benchmark.source, config)
         split = _split(benchmark, files, config)
-        languages = _languages(benchmark, files, split, config)
+        languages = _languages(benchmark, files, split, setting)
     except _NotThereError as error:
         if len(config.tasks) == 1:
             raise
@@ -155,8 +155,11 @@ def _known_split(name: str, key: str) -> str:
     return SPLITS[name]
 
 
-def _languages(benchmark: Benchmark, files: BenchmarkFiles, split: str, config: BenchmarkConfig) -> list[str]:
-    there = files.languages(split)
+def _languages(benchmark: Benchmark, files: BenchmarkFiles, split: str, setting: Setting) -> list[str]:
+    """As configured, or all there are; beside parallel text, those of that text."""
+    there, config = files.languages(split), setting.benchmark
+    if setting.corpus is not None and not config.languages:
+        return [code for code in there if code in (setting.pivot, *setting.languages)]
     wanted = list(dict.fromkeys(canonical(code) for code in config.languages))
     lacking = [language for language in wanted if language not in there]
     if lacking and (len(config.tasks) == 1 or len(lacking) == len(wanted)):

@@ -9,10 +9,14 @@ import pytest
 from questions import parts, questions, write_jsonl
 
 from xalign.choices import Demonstrations
-from xalign.config import TemplateConfig
+from xalign.config import BenchmarkConfig, TemplateConfig
+from xalign.data.parallel import ParallelCorpus
+from xalign.data.rows import Row as CorpusRow
 from xalign.errors import DataError
+from xalign.evaluation import tasks
 from xalign.evaluation.benchmark import Benchmark, render
 from xalign.evaluation.benchmark_files import Row, Rows
+from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import belebele, pawsx, xcopa, xnli, xstorycloze, xwinograd
 from xalign.evaluation.templates import Template
 from xalign.languages import script
@@ -231,3 +235,13 @@ def test_templates_of_one_text_serve_all_candidates() -> None:
     item = render(spec, template, Rows("here", [ROW]), 0, "de")
     assert item is not None
     assert item.candidates == ["p y", "h y", "x y"]
+
+
+def test_beside_parallel_text_a_set_is_asked_in_the_languages_of_that_text(tmp_path: Path) -> None:
+    row = {"premise": "A.", "choice1": "B.", "choice2": "C.", "question": "cause", "label": 0}
+    for code in ("et", "sw", "th"):
+        write_jsonl(tmp_path / f"test.{code}.jsonl", [row])
+    corpus = ParallelCorpus.from_rows([CorpusRow("made", {"en": "x", "th": "y", "fr": "z"})], "made")
+    config = BenchmarkConfig(name="b", tasks=["xcopa", "retrieval"], path=str(tmp_path))
+    setting = Setting(config, corpus, None, "en", ["fr", "th"], aligned_layer=1, seed=0)
+    assert [part.language for part in tasks.load("xcopa").parts(setting)] == ["th"]
