@@ -240,7 +240,7 @@ def test_templates_of_one_text_serve_all_candidates() -> None:
 def test_beside_parallel_text_a_set_is_asked_in_the_languages_of_that_text(tmp_path: Path) -> None:
     row = {"premise": "A.", "choice1": "B.", "choice2": "C.", "question": "cause", "label": 0}
     for code in ("et", "sw", "th"):
-        write_jsonl(tmp_path / f"test.{code}.jsonl", [row])
+        write_jsonl(tmp_path / "xcopa" / f"test.{code}.jsonl", [row])
     corpus = ParallelCorpus.from_rows([CorpusRow("made", {"en": "x", "th": "y", "fr": "z"})], "made")
     config = BenchmarkConfig(name="b", tasks=["xcopa", "retrieval"], path=str(tmp_path))
     setting = Setting(config, corpus, None, "en", ["fr", "th"], aligned_layer=1, seed=0)
