@@ -22,8 +22,8 @@ from xalign.models.backbone import Backbone, computing_in
 
 log = logging.getLogger(__name__)
 
-LOGITS_AT_ONCE = 2**26
-"""Logits held at a time: 256 positions of a vocabulary of 262,144, 0.25 GB in float32."""
+LOGITS_AT_ONCE = 2**25
+"""Logits held at a time: 128 positions of a vocabulary of 262,144, 0.13 GB in float32."""
 
 LARGEST_TREE = 512
 """Positions of a tree: attention over all of them must stay cheap beside the matrix products."""
