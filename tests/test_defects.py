@@ -5,6 +5,7 @@ Where the full test stands beside the code it guards, this file holds the short 
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from xalign.models.adapters import Adapter
 from xalign.models.backbone import evaluating
 from xalign.models.export import export
 from xalign.objectives.contrastive import info_nce
+from xalign.objectives.vocabulary import linear_cross_entropy
 
 
 def test_1_candidates_of_an_item_differ() -> None:
@@ -108,11 +110,11 @@ def test_6_the_loss_of_a_batch_is_that_of_each_sample_by_itself() -> None:
             logits = backbone.model(ids).logits[0, len(prompt) - 1 : -1]
         expected += float(cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))
         tokens += len(answer)
-    loss, _ = module.instruction_loss(step[0])
+    loss, _ = module.instruction(step[0])
     assert float(loss.detach()) == pytest.approx(expected / tokens, rel=1e-5)
 
 
-def test_7_only_needed_blocks_and_positions_are_computed() -> None:
+def test_7_only_needed_blocks_and_positions_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     config = small_config()
     module = small_module(config, layer=1)
     backbone = module.backbone
@@ -120,12 +122,17 @@ def test_7_only_needed_blocks_and_positions_are_computed() -> None:
     heads: list[int] = []
     for index, block in enumerate(backbone.model.get_decoder().layers):
         block.register_forward_hook(lambda *_, index=index: ran.append(index))
-    backbone.model.get_output_embeddings().register_forward_hook(lambda m, i, o: heads.append(o.shape[0]))
+
+    def head(hidden: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+        heads.append(len(hidden))
+        return linear_cross_entropy(hidden, *rest, **options)
+
+    monkeypatch.setattr("xalign.training.module.linear_cross_entropy", head)
     batch = batches_of(config, module)[0]
-    module.contrastive_loss(batch)
+    module.contrastive(batch)
     assert set(ran) == {0}
     assert not heads
-    module.instruction_loss(batch)
+    module.instruction(batch)
     assert batch.instructions is not None
     labelled = sum(
         int((b.labels[:, 1:] != -100).sum()) for b in batch.instructions.buckets if b.labels is not None

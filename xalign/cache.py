@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,6 +52,23 @@ def cached_dir(target: Path, build: Callable[[Path], None], what: str, needed: i
             folder.rename(target)
         fsync(target.parent)
     return target
+
+
+def cached_by_key(
+    kind: str, key: Mapping[str, object], build: Callable[[Path], None], what: str, needed: int
+) -> Path:
+    """`cached_dir` in the folder of a key: whatever JSON can write, naming all that the content depends on.
+
+    The key lies beside what was built, in `key.json`.
+    """
+    text = json.dumps(key, sort_keys=True, ensure_ascii=False)
+
+    def build_with_key(folder: Path) -> None:
+        build(folder)
+        (folder / "key.json").write_text(text, encoding="utf-8")
+
+    target = cache_dir() / kind / hashlib.sha256(text.encode()).hexdigest()
+    return cached_dir(target, build_with_key, what, needed)
 
 
 @contextmanager

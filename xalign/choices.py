@@ -41,6 +41,14 @@ class GradientClipping(StrEnum):
     total = "total"
 
 
+class OptimizerKind(StrEnum):
+    """What an optimizer step computes, and what it keeps in memory."""
+
+    adamw = "adamw"
+    adamw_8bit = "adamw_8bit"
+    adafactor = "adafactor"
+
+
 class StrategyName(StrEnum):
     """How training spreads over devices."""
 

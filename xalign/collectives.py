@@ -65,17 +65,60 @@ def gather_lists(own: list[T]) -> list[T]:
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Add up the gradients of all ranks in place; a parameter without one counts as zero."""
+    """Add up the gradients of all ranks; a parameter without one on some rank counts as zero there.
+
+    One without a gradient on any rank stays without, as on a single rank. Gradients that are sparse wherever
+    there are any stay sparse, with one entry a row; the others are summed in place.
+    """
     if not active():
         return
     parameters = list(parameters)
-    for p in parameters:
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
-    flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None])
+    if not parameters:
+        return
+    kinds = torch.tensor([_kind(p.grad) for p in parameters], device=parameters[0].device)
+    dist.all_reduce(kinds, op=dist.ReduceOp.MAX)
+    dense = []
+    for p, kind in zip(parameters, kinds.tolist(), strict=True):
+        if kind == _SPARSE:
+            p.grad = _summed_rows(p)
+        elif kind == _DENSE:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+            elif p.grad.is_sparse:
+                p.grad = p.grad.to_dense()
+            dense.append(p.grad)
+    if not dense:
+        return
+    flat = torch.cat([g.reshape(-1) for g in dense])
     dist.all_reduce(flat)
-    start = 0
-    for p in parameters:
-        assert p.grad is not None
-        p.grad.copy_(flat[start : start + p.numel()].view_as(p))
-        start += p.numel()
+    for gradient, part in zip(dense, flat.split([g.numel() for g in dense]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+_NONE, _SPARSE, _DENSE = range(3)
+
+
+def _kind(gradient: Tensor | None) -> int:
+    return _NONE if gradient is None else _SPARSE if gradient.is_sparse else _DENSE
+
+
+def _summed_rows(table_VD: nn.Parameter) -> Tensor:
+    """The sum over ranks of a table's sparse gradients, as a sparse tensor with one entry a row."""
+    if table_VD.grad is None:
+        rows, values = torch.empty(0, dtype=torch.long, device=table_VD.device), table_VD.detach()[:0]
+    else:
+        own = table_VD.grad.coalesce()
+        rows, values = own.indices()[0], own.values()
+    counts = torch.zeros(world_size(), dtype=torch.long, device=rows.device)
+    counts[rank()] = len(rows)
+    dist.all_reduce(counts)
+    # All ranks send equally many rows; what fills up is cut off again.
+    longest = int(counts.max())
+    missing = longest - len(rows)
+    all_rows = gather_rows(torch.cat([rows, rows.new_zeros(missing)]))
+    all_values = gather_rows(torch.cat([values, values.new_zeros(missing, values.shape[1])]))
+    real = (torch.arange(longest, device=rows.device) < counts[:, None]).flatten()
+    joined = torch.sparse_coo_tensor(
+        all_rows[real][None], all_values[real], table_VD.shape, check_invariants=False
+    )
+    return joined.coalesce()

@@ -19,6 +19,7 @@ from xalign.choices import (
     GradientClipping,
     InstructionSource,
     LoggerName,
+    OptimizerKind,
     Pooling,
     Precision,
     StrategyName,
@@ -151,6 +152,8 @@ class LossConfig:
     """Average both directions; false is pivot to target only, as published."""
     centering: Centering = Centering.language
     """Subtract each language's mean representation in the batch before the cosine."""
+    queue: Natural = 0
+    """Past translations kept as further negatives."""
     layer: Natural | None = None
     """Representations after this block (0: embeddings); null takes half of the model's depth."""
     pooling: Pooling = Pooling.mean
@@ -177,12 +180,15 @@ class AdapterConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW with linear warm-up and cosine decay."""
+    """The optimizer, with linear warm-up and cosine decay of its learning rate."""
 
     __pydantic_config__ = STRICT
 
     name: str = "adamw"
     """Short name, used in reports."""
+    kind: OptimizerKind = OptimizerKind.adamw
+    """Bytes kept beside each parameter: `adamw` 8 (of embeddings that no trained head shares: for the rows
+    seen so far), `adamw_8bit` 2 (bitsandbytes), `adafactor` nearly none (without `betas`, `eps`)."""
     lr: Annotated[float, Field(gt=0)] = 5e-4
     """Peak learning rate."""
     weight_decay: Weight = 0.0
@@ -225,6 +231,9 @@ class TrainerConfig:
     """Tokens kept of a sentence in the contrastive batch."""
     instruction_max_length: Annotated[int, Field(ge=8)] = 256
     """Tokens kept of an instruction sample; the prompt is cut, never the answer's end-of-sequence."""
+    # A string: Hydra cannot compose OmegaConf's unions.
+    micro_batch: str = "auto"
+    """Most tokens, padding included, of one forward and backward pass; `auto`: the most that fit."""
     precision: Precision = Precision.auto
     """`auto` takes bf16 where the hardware computes in it, and says why."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
@@ -295,8 +304,8 @@ class BenchmarkConfig:
     """Items a language; null: all."""
     poolings: list[Pooling] = field(default_factory=lambda: [Pooling.mean])
     """Poolings of retrieval and MEXA."""
-    shots: Natural = 0
-    """Few-shot demonstrations before each item."""
+    shots: Natural | None = None
+    """Few-shot demonstrations before each item; null: none, and as many as a guest task has of its own."""
     demonstrations: Demonstrations = Demonstrations.same_language
     """Language of the demonstrations, or their order (`first`: the first of the split, as they stand)."""
     demonstration_split: str | None = None
@@ -386,6 +395,8 @@ class Config:
     """Source of every random choice, together with step, rank and worker."""
     resume: bool = True
     """Go on from the newest checkpoint in `run.dir`, if there is one."""
+    plan: bool = False
+    """Print parameters, operations, memory, tokens and time of the run, and stop."""
 
 
 @dataclass(frozen=True, kw_only=True)

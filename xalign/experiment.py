@@ -18,7 +18,7 @@ from xalign.config import Config
 from xalign.data.parallel import Splits, load_corpus, split_corpus
 from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
-from xalign.evaluation.contamination import contaminated, summary
+from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
@@ -164,7 +164,12 @@ class _Run:
 
     def _check_contamination(self, texts: dict[str, dict[str, list[str]]], splits: Splits) -> None:
         training = {code: splits.train.texts(code) for code in splits.train.languages}
-        found = {task: contaminated(own, training) for task, own in texts.items() if own}
+        found: dict[str, dict[str, Overlap]] = {}
+        for task, own in texts.items():
+            # Retrieval and MEXA, for one, are on the same sentences.
+            same = next((other for other in found if texts[other] == own), None)
+            if own:
+                found[task] = contaminated(own, training) if same is None else found[same]
         for task, overlaps in found.items():
             if any(o.exact or o.partial for o in overlaps.values()):
                 log.warning(summary(task, overlaps))

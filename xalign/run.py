@@ -16,6 +16,11 @@ from xalign.validation import resolve
 @user_facing
 def _run(composed: DictConfig) -> None:
     config = resolve(composed, Config)
+    if config.plan:
+        from xalign.planner import show_plan
+
+        show_plan(config)
+        return
     from xalign.experiment import run
 
     run(config)

@@ -213,6 +213,9 @@ def _training_rules(config: Config) -> Iterator[str]:
             f"trainer.languages_per_batch={trainer.languages_per_batch}: "
             f"there are {len(languages.targets)} languages.targets"
         )
+    size = trainer.micro_batch
+    if size != "auto" and not (size.isdecimal() and int(size) >= 1):
+        yield f"trainer.micro_batch={size}: must be auto or a number of tokens, at least 1"
     if trainer.devices > 1 and config.strategy.name is StrategyName.single:
         yield f"trainer.devices={trainer.devices}: needs strategy=ddp"
     if config.data.validation_fraction + config.data.test_fraction >= 1:

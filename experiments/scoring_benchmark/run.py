@@ -59,6 +59,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=4, help="requests, the harness's")
     parser.add_argument("--batch-tokens", type=int, default=2048, help="tokens, xalign's")
     parser.add_argument("--model", help="folder or hub id (default: gemma3_270m from the package index)")
+    parser.add_argument("--random-blocks", type=int, help="a random Llama 2 7B of so many blocks (7B: 32)")
+    parser.add_argument("--device", default="cpu", help="memory is then the device's: cpu, cuda")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         parser.error(f"no folder {arguments.data}; give --data DIR")
@@ -138,24 +141,41 @@ def serve(name: str, arguments: argparse.Namespace, pipe: Connection) -> None:
     """Load the model, then time what comes through the pipe."""
     import torch
 
-    from xalign.config import ModelConfig
     from xalign.environment import keep_freed_memory
-    from xalign.models.backbone import Backbone
-    from xalign.models.loading import load_model_and_tokenizer
 
     torch.set_num_threads(arguments.threads)
     if name == "xalign":
         keep_freed_memory()  # as `python -m xalign.evaluate` does
+    backbone = load(arguments)
+    ask = harness(backbone, arguments.batch_size) if name == "harness" else own(backbone, arguments)
+    while (items := pipe.recv()) is not None:
+        reset_peak(arguments.device)
+        begin = time.perf_counter()
+        sums = ask([(item.context, f" {choice}") for item in items for choice in item.choices])
+        pipe.send(Timing(time.perf_counter() - begin, peak_mib(arguments.device), sums))
+
+
+def load(arguments):  # type: ignore[no-untyped-def]
+    """The model; random ones have the default model's tokenizer and its vocabulary."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    from xalign.config import ModelConfig
+    from xalign.models.backbone import Backbone
+    from xalign.models.loading import load_model_and_tokenizer
+
+    dtype = getattr(torch, arguments.dtype)
     config = ModelConfig(
         name="benchmark", path=arguments.model, artifact=None if arguments.model else "gemma3_270m"
     )
-    backbone = Backbone(*load_model_and_tokenizer(config)).eval()
-    ask = harness(backbone, arguments.batch_size) if name == "harness" else own(backbone, arguments)
-    while (items := pipe.recv()) is not None:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        begin = time.perf_counter()
-        sums = ask([(item.context, f" {choice}") for item in items for choice in item.choices])
-        pipe.send(Timing(time.perf_counter() - begin, peak_mib(), sums))
+    model, tokenizer = load_model_and_tokenizer(config)
+    if arguments.random_blocks is not None:
+        shape = LlamaConfig(num_hidden_layers=arguments.random_blocks, max_position_embeddings=4096)
+        shape.vocab_size = model.get_output_embeddings().weight.shape[0]
+        torch.manual_seed(0)
+        with torch.device(arguments.device):
+            model = AutoModelForCausalLM.from_config(shape, dtype=dtype)
+    return Backbone(model.to(arguments.device, dtype), tokenizer).eval()
 
 
 def harness(backbone, size):  # type: ignore[no-untyped-def]
@@ -186,8 +206,21 @@ def own(backbone, arguments):  # type: ignore[no-untyped-def]
     return ask
 
 
-def peak_mib() -> float:
-    """Highest resident memory of this process since it was last reset."""
+def reset_peak(device: str) -> None:
+    """The peak begins anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    if device != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_mib(device: str) -> float:
+    """Highest resident memory of this process since it was last reset; on a GPU, what it had there."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 

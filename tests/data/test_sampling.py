@@ -1,3 +1,4 @@
+import hashlib
 from collections import Counter
 
 import numpy as np
@@ -45,6 +46,20 @@ def test_no_sentence_twice_on_either_side(languages: int) -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("rank", "ranks", "languages", "expected"),
+    [(0, 1, 1, "fe99d8672629ce40"), (0, 2, 2, "de20b797b90d3fd7"), (1, 2, 2, "81b424496e8fe734")],
+)
+def test_a_seed_draws_what_it_always_drew(rank: int, ranks: int, languages: int, expected: str) -> None:
+    made = sampler(batch_size=16 // ranks, languages_per_batch=languages)
+    pairs = [pair for step in range(20) for pair in made.batch(step, rank, ranks)]
+    text = repr([(p.source, p.target, p.target_language, p.source_key, p.target_key) for p in pairs])
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == expected
+    texts = corpus()
+    assert all(p.source == texts.texts("en")[p.row] for p in pairs)
+    assert all(p.target == texts.texts(p.target_language)[p.row] for p in pairs)
+
+
 @pytest.mark.parametrize("languages", [1, 2])
 def test_ranks_share_one_global_batch(languages: int) -> None:
     whole = sampler(batch_size=16, languages_per_batch=languages).batch(3)
@@ -55,7 +70,8 @@ def test_ranks_share_one_global_batch(languages: int) -> None:
 
 
 def test_languages_are_drawn_by_temperature() -> None:
-    drawn = Counter(sampler().batch(step)[0].target_language for step in range(600))
+    of_a_run = sampler()
+    drawn = Counter(of_a_run.batch(step)[0].target_language for step in range(600))
     assert drawn["fr"] / 600 == pytest.approx(200**0.5 / (200**0.5 + 50**0.5), abs=0.06)
     assert language_probabilities([100, 1], 0.0) == pytest.approx([0.5, 0.5])
     assert language_probabilities([99, 1], 1.0) == pytest.approx([0.99, 0.01])

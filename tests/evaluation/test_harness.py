@@ -7,9 +7,12 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
+from xalign.choices import TaskProvider
+from xalign.config import BenchmarkConfig
 from xalign.errors import ConfigError, DataError
 from xalign.evaluation import harness
 from xalign.evaluation.results import Record, Result
+from xalign.evaluation.task import Session, Setting
 
 CHOICES = ["yes", "no, never", "perhaps\nnot"]
 QUESTIONS = ["Is it so", "Öffnen", "เปิด", "a b c", "x", "y z", "Datei speichern", "no"]
@@ -155,6 +158,48 @@ def test_other_tasks_have_their_figures_as_records(lm_eval: Any, tmp_path: Path)
         ("toy", "und", "exact_match", 0.0)
     ]
     assert records[0] == {"language": "und", "index": 0, "metrics": {"exact_match": 0.0}}
+
+
+def test_figures_of_several_filters_and_no_averages_of_what_is_not_averaged(
+    lm_eval: Any, tmp_path: Path
+) -> None:
+    take = "filter: [{function: take_first}]"
+    task = write_task(
+        tmp_path,
+        "output_type: generate_until\ndoc_to_text: '{{question}}'\ndoc_to_target: '{{choices[label]}}'\n"
+        "metric_list: [{metric: exact_match}, {metric: bleu}]\n"
+        "generation_kwargs: {until: ['x'], max_gen_toks: 2}\n"
+        f"filter_list: [{{name: strict, {take}}}, {{name: loose, {take}}}]\n",
+        name="toy",
+    )
+    rows, records = run_task(task)
+    assert {r.metric for r in rows} == {
+        f"{m}_{f}" for m in ("exact_match", "bleu") for f in ("strict", "loose")
+    }
+    assert len(records) == 6
+    assert records[0]["metrics"] == {"exact_match_strict": 0.0, "exact_match_loose": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "shown"), [(1, None, 1), (1, 2, 2), (1, 0, 0), (None, None, 0), (None, 2, 2), (0, 2, 0)]
+)
+def test_the_task_s_own_shots_hold_unless_others_are_asked_for(
+    own: int | None,
+    asked: int | None,
+    shown: int,
+    lm_eval: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    task = write_task(tmp_path, ANSWERS + (f"num_fewshot: {own}\n" if own is not None else ""))
+    options = {"shots": asked} if asked is not None else {}
+    benchmark = BenchmarkConfig(name="guests", tasks=[task], provider=TaskProvider.lm_eval, **options)
+    (part,) = harness.guest_task(task).parts(Setting(benchmark, None, None, "en", [], 1, 0))
+    with caplog.at_level("WARNING", logger="xalign"):
+        rows = part.measure(Session(tiny_backbone("llama"), benchmark), lambda count: None).results
+    assert {row.shots for row in rows} == {shown}
+    # A task whose own number is 0 keeps to it, as in the harness.
+    assert ("benchmark.shots=2: toy_sw keeps to 0" in caplog.text) == (asked not in (None, shown))
 
 
 def test_mistakes_are_one_message(lm_eval: Any, tmp_path: Path) -> None:

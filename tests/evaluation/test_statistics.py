@@ -170,10 +170,29 @@ def test_chrf_is_compared_by_its_mean_over_sentences_a_direction_at_a_time() -> 
     assert (back.difference, back.p_value) == (0, 1)
 
 
+def test_figures_of_guest_tasks_are_compared_item_by_item() -> None:
+    def answered(values: list[float]) -> Evaluation:
+        records = [
+            {"language": "und", "index": i, "metrics": {"exact_match": value, "f1_strict": 1 - value}}
+            for i, value in enumerate(values)
+        ]
+        # One with a gold among items that have several right answers.
+        single = {"language": "und", "index": len(values), "gold": 0, "prediction": 0}
+        return evaluation({"t.lm_eval": [*records, single]})
+
+    rows = compare(answered([0.0] * 10 + [1.0] * 2), answered([1.0] * 12), 0, 0)
+    own = {r.metric: r for r in rows if r.language == "und"}
+    match = own["exact_match"]
+    assert (match.before, match.after, match.n) == (pytest.approx(2 / 12), 1.0, 12)
+    assert match.p_value < 0.01
+    assert own["f1_strict"].difference == pytest.approx(-10 / 12)
+    assert (own["accuracy"].n, own["accuracy"].p_value) == (1, 1)
+
+
 def test_records_of_an_unknown_kind_are_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
     strange = evaluation({"t.new": [{"language": "de", "index": 0, "something": 1}]})
     assert compare(strange, strange, 0, 0) == []
-    assert "t.new: its records have none of" in caplog.text
+    assert "t.new: some of its records have none of" in caplog.text
 
 
 def test_models_of_other_depth_are_compared_at_their_own_best_layers() -> None:

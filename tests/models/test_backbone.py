@@ -63,7 +63,8 @@ def test_supervised_logits_equal_the_full_model(family: str) -> None:
     labels[:, :3] = -100
     supervised = Tokens(tokens.input_ids, tokens.attention_mask, tokens.content_mask, labels)
     with evaluating(backbone):
-        logits, targets = backbone.supervised_logits(supervised)
+        hidden, targets = backbone.supervised(supervised)
+        logits = backbone.head(hidden)
         full = backbone.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).logits
     chosen = labels[:, 1:] != -100
     torch.testing.assert_close(logits, full[:, :-1][chosen], atol=1e-4, rtol=1e-4)
@@ -101,17 +102,23 @@ def test_bf16_arithmetic_stays_close_and_pools_in_float32() -> None:
     assert 0 < (rough - exact).norm() / exact.norm() < 0.05
 
 
-def test_the_head_that_is_rounded_once_gives_the_same_and_is_put_back() -> None:
-    backbone = tiny_backbone("llama")
+def test_a_frozen_head_is_rounded_once_and_anew_when_it_changes() -> None:
+    backbone = tiny_backbone("llama").requires_grad_(False)
     hidden = torch.randn(7, 32, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), computing_in(backbone, torch.bfloat16):
-        with computing_in(backbone, torch.float32):
-            exact = backbone.head(hidden)
-        once = backbone.head(hidden)
-        kept, backbone._rounded_head = backbone._rounded_head, None
-        anew = backbone.head(hidden)
-        backbone._rounded_head = kept
-    assert torch.equal(once, anew)
-    assert not torch.equal(once, exact)
-    assert backbone._rounded_head is None
+    exact = backbone.head(hidden)
+    with computing_in(backbone, torch.bfloat16):
+        once, first = backbone.head(hidden), backbone.plain_head()
+        second = backbone.plain_head()
+        assert first is not None
+        assert second is not None
+        assert first[0].data_ptr() == second[0].data_ptr()
+        with torch.autocast("cpu", torch.bfloat16):
+            anew = backbone.model.get_output_embeddings()(hidden)
+        assert torch.equal(once, anew)
+        assert not torch.equal(once, exact)
+        with torch.no_grad():
+            backbone.model.get_output_embeddings().weight.mul_(2)
+        assert torch.equal(backbone.head(hidden), once * 2)
+    with torch.no_grad():
+        backbone.model.get_output_embeddings().weight.div_(2)
     torch.testing.assert_close(exact, backbone.head(hidden))

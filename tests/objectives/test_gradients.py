@@ -1,5 +1,10 @@
+import functools
+from collections.abc import Iterator
+
 import pytest
 import torch
+from tiny import FAMILIES, tiny_backbone
+from torch import Tensor
 
 from xalign.objectives import gradients
 
@@ -10,7 +15,7 @@ def test_norm_cosine_and_sum_by_hand() -> None:
     assert float(gradients.norm(a)) == 3
     assert float(gradients.cosine(a, b)) == 0
     assert float(gradients.cosine(a, a)) == pytest.approx(1)
-    total = gradients.add([a, b])
+    total = gradients.add_([a, b])
     assert total[0] is not None
     assert total[0].tolist() == [3, 4]
     assert total[1] is not None
@@ -28,12 +33,96 @@ def test_clipping_scales_down_but_never_up() -> None:
 def test_per_objective_clipping_keeps_the_small_gradient_visible() -> None:
     """Sixty times larger, as measured at the start on Gemma 3 270M: clipped apart, neither drowns."""
     contrastive, instruction = [torch.tensor([1.5, 0.0])], [torch.tensor([0.0, 90.0])]
-    together = gradients.add([contrastive, instruction])
+    together = gradients.add_([[g.clone() for g in part] for part in (contrastive, instruction)])
     gradients.clip_(together, 1.0)
     assert together[0] is not None
     assert float(together[0][0]) < 0.02
     gradients.clip_(contrastive, 1.0)
     gradients.clip_(instruction, 1.0)
-    apart = gradients.add([contrastive, instruction])
+    apart = gradients.add_([contrastive, instruction])
     assert apart[0] is not None
     assert apart[0].tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.fixture
+def _in_float64() -> Iterator[None]:
+    # XGLM makes the mask's smallest number in the default type.
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("_in_float64")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sparse_embedding_gradients_equal_dense_ones(family: str) -> None:
+    """Through the decoder alone (sparse) and with a trained head, tied or not, on top."""
+    tokens = torch.tensor([[5, 9, 9, 0], [5, 7, 30, 2]])
+    for tied in (False, True):
+        plain = tiny_backbone(family, tie_word_embeddings=tied).model
+        sparse = tiny_backbone(family, tie_word_embeddings=tied).model
+        assert gradients.use_sparse_embedding_gradients(sparse)
+        for with_head in (False, True):
+            for model in (plain, sparse):
+                model.zero_grad()
+                result = model(tokens).logits if with_head else model.get_decoder()(tokens).last_hidden_state
+                result.pow(2).mean().backward()
+            table = sparse.get_input_embeddings().weight
+            # gpt_neo, gpt_neox, ...: whether the head is tied is for each family to say.
+            shared = table is sparse.get_output_embeddings().weight
+            assert table.grad.is_sparse is not (with_head and shared)
+            found = {n: p.grad for n, p in sparse.named_parameters() if p.grad is not None}
+            expected = {n: p.grad for n, p in plain.named_parameters() if p.grad is not None}
+            assert found.keys() == expected.keys()
+            for name, gradient in expected.items():
+                torch.testing.assert_close(found[name].to_dense(), gradient, rtol=1e-12, atol=1e-14)
+
+
+def test_frozen_embeddings_have_no_sparse_gradients() -> None:
+    model = tiny_backbone("llama").model
+    model.get_input_embeddings().requires_grad_(False)
+    assert not gradients.use_sparse_embedding_gradients(model)
+
+
+def _table(seed: int, sparse: bool) -> Tensor:
+    """A gradient (50, 3) in float64 with some rows given twice, and the like for other seeds."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(0, 50, (40,), generator=generator)
+    values = torch.randn(40, 3, dtype=torch.float64, generator=generator)
+    found = torch.sparse_coo_tensor(rows[None], values, (50, 3), check_invariants=True)
+    assert len(rows.unique()) < 40
+    return found if sparse else found.to_dense()
+
+
+@pytest.mark.parametrize("kinds", [(True, True), (True, False), (False, True)])
+def test_norm_cosine_clip_and_sum_take_sparse_gradients(kinds: tuple[bool, bool]) -> None:
+    vector = torch.tensor([1.0, -2.0], dtype=torch.float64)
+
+    def parts(sparse: tuple[bool, bool]) -> tuple[gradients.Gradients, gradients.Gradients]:
+        return (
+            [_table(0, sparse[0]), vector.clone(), None],
+            [_table(1, sparse[1]), None, vector.clone()],
+        )
+
+    (a, b), (dense_a, dense_b) = parts(kinds), parts((False, False))
+    same = functools.partial(torch.testing.assert_close, rtol=1e-12, atol=1e-14)
+    same(gradients.norm(a), gradients.norm(dense_a))
+    same(gradients.cosine(a, b), gradients.cosine(dense_a, dense_b))
+    same(gradients.clip_(a, 0.5), gradients.clip_(dense_a, 0.5))
+    gradients.scale_(b, 3.0)
+    gradients.scale_(dense_b, 3.0)
+    for found, expected in zip(gradients.add_([a, b]), gradients.add_([dense_a, dense_b]), strict=True):
+        assert found is not None
+        assert expected is not None
+        assert not found.is_sparse or found.is_coalesced()
+        same(found.to_dense(), expected)
+
+
+def test_clipping_keeps_rows_unique() -> None:
+    """So that nothing after it has to join rows again."""
+    parameter = torch.nn.Parameter(torch.zeros(50, 3, dtype=torch.float64))
+    parameter.grad = _table(0, sparse=True)
+    found = gradients.of([parameter])
+    gradients.clip_(found, 0.1)
+    assert found[0] is not None
+    assert found[0].is_coalesced()
+    assert float(gradients.norm(found)) == pytest.approx(0.1)

@@ -142,6 +142,17 @@ def test_page_is_self_contained_and_its_pictures_are_not_blank(run_dir: Path) ->
         assert 0.01 < np.mean(pixels.min(axis=-1) < 0.9) < 0.6, name
 
 
+def test_validation_stands_beside_the_losses(tmp_path: Path, make_run: MakeRun) -> None:
+    trainer = {"steps": 100, "select": "eval/xnli/accuracy/mean"}
+    run_dir = make_run(tmp_path / "demo", overrides={"trainer": trainer})
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        for step, value in ((101, 0.4), (102, 0.45), (103, 0.41)):
+            file.write(json.dumps({"step": step, "eval/xnli/accuracy/mean": value}) + "\n")
+    assert "Step 102 was kept: the best eval/xnli/accuracy/mean." in Page(write_report(run_dir)).text
+    pixels = imread(run_dir / "plots" / "validation.png")[..., :3]
+    assert 0.005 < np.mean(pixels.min(axis=-1) < 0.9) < 0.6
+
+
 def test_data_cannot_inject_markup(tmp_path: Path, make_run: MakeRun) -> None:
     evil = "<script>alert(1)</script>"
     run_dir = make_run(tmp_path / "demo", overrides={"loss": {"name": evil, evil: evil, "layer": 9}})

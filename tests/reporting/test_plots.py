@@ -1,5 +1,6 @@
 """Projection, smoothing and drawing."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from xalign.reporting.measures import Measure
 from xalign.reporting.plots import in_context, languages, retrieval_by_layer
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.sentences import MAX_POINTS, group_texts, project
+from xalign.reporting.validation import chosen_step, validation
 
 
 def test_smooth_is_a_centred_mean_that_skips_nan() -> None:
@@ -98,3 +100,48 @@ def test_losses_with_few_series(tmp_path: Path, parts: list[str]) -> None:
     row = ", ".join(f'"{part}": 1.0' for part in parts)
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, {row}}}\n')
     assert losses(load_run(tmp_path)) is not None
+
+
+def write_validation(folder: Path, select: str | None) -> Path:
+    rows = {
+        10: {"retrieval@1/sw": 0.2, "retrieval@1/mean": 0.3, "bits_per_byte/mean": 2.0, "near_ties/mean": 1},
+        20: {"retrieval@1/sw": 0.5, "retrieval@1/mean": 0.6, "bits_per_byte/mean": 1.8, "near_ties/mean": 0},
+        30: {"retrieval@1/sw": 0.5, "retrieval@1/mean": 0.4, "bits_per_byte/mean": 1.9, "near_ties/mean": 0},
+    }
+    (folder / "config.yaml").write_text(f"trainer: {{select: {select or 'null'}}}\n")
+    lines = [
+        {"step": s, "loss": 1.0} | {f"eval/held/{k}": v for k, v in row.items()} for s, row in rows.items()
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_validation_curves(tmp_path: Path) -> None:
+    run = load_run(write_validation(tmp_path, None))
+    figure = validation(run)
+    assert figure is not None
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == ["Retrieval@1 · held", "Bits per byte · held"]
+    curves = [np.asarray(line.get_xydata()).tolist() for line in shown[0].lines]
+    assert curves == [[[10, 0.2], [20, 0.5], [30, 0.5]], [[10, 0.3], [20, 0.6], [30, 0.4]]]
+    assert chosen_step(run) is None
+
+
+@pytest.mark.parametrize(
+    ("select", "step", "named"),
+    [("retrieval@1/sw", 20, 0), ("bits_per_byte/mean", 20, 1), ("near_ties/mean", 10, 2)],
+)
+def test_the_chosen_step_is_marked(tmp_path: Path, select: str, step: int, named: int) -> None:
+    run = load_run(write_validation(tmp_path, f"eval/held/{select}"))
+    assert chosen_step(run) == step
+    figure = validation(run)
+    assert figure is not None
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [places(axes.lines[-1]) for axes in shown] == [step] * len(shown)
+    assert [[text.get_text() for text in axes.texts] for axes in shown] == [
+        [f"chosen: {step}"] if i == named else [] for i in range(len(shown))
+    ]
+
+
+def test_no_validation_no_picture(run_dir: Path) -> None:
+    assert validation(load_run(run_dir)) is None

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from tiny import tiny_backbone
 from training_helpers import small_config
 
@@ -16,6 +15,7 @@ from xalign.data.sampling import PairSampler
 from xalign.evaluation.similarity import retrieval_hits, similarities
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import evaluating
+from xalign.objectives import gradients
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import adamw
 
@@ -63,8 +63,8 @@ def retrieval_after_training(shuffled: bool, steps: int = 150) -> tuple[float, f
     module.train()
     for step in range(steps):
         optimizer.zero_grad()
-        module.contrastive_loss(batches[step])[0].backward()
-        torch.nn.utils.clip_grad_norm_(module.trained, 1.0)
+        module.contrastive(batches[step])
+        gradients.clip_([p.grad for p in module.trained], 1.0)
         optimizer.step()
     return before, score()
 

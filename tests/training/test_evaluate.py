@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import small_config, small_corpus
+from training_helpers import PACKED, small_config, small_corpus, timeless
 
 from xalign.config import BenchmarkConfig, Config
 from xalign.data.instructions import load_instructions
@@ -54,17 +54,16 @@ def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
     instructions = load_instructions(config.instructions, config.languages, parts.train, config.seed)
     path.mkdir(exist_ok=True)
     setting = validation_setting(config, parts, layer=2)
-    fit(config, RunFolder(path), TrainingInputs(backbone, adapter, parts, instructions, [], 2, setting))
+    fit(
+        config,
+        RunFolder(path),
+        TrainingInputs(backbone, adapter, parts, instructions, [], 2, PACKED, setting),
+    )
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    read = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if "second" not in k} for line in read]
-
-
 def training_lines(path: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in line.items() if not k.startswith("eval/")} for line in lines(path)]
+    return [{k: v for k, v in line.items() if not k.startswith("eval/")} for line in timeless(path)]
 
 
 @pytest.mark.parametrize("adapter", ["lora", "full"])
@@ -80,7 +79,7 @@ def test_training_does_not_notice(adapter: str, tmp_path: Path) -> None:
 def test_figures_are_those_of_the_tasks_on_the_validation_text(tmp_path: Path) -> None:
     config = small_config(*MEASURED, "trainer.steps=5", "trainer.evaluate_every=3")
     fitted(config, tmp_path / "run")
-    logged = lines(tmp_path / "run")
+    logged = timeless(tmp_path / "run")
     assert [line["step"] for line in logged if BITS in line] == [3, 5]
 
     # The last parameters again, measured by hand.
@@ -136,7 +135,7 @@ def test_a_resumed_run_measures_and_chooses_the_same(tmp_path: Path, monkeypatch
         fitted(config, tmp_path / "cut")
     monkeypatch.setattr(AlignedModel, "training_step", step)
     resumed = fitted(config, tmp_path / "cut")
-    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
+    assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
     for name, value in whole.items():
         assert torch.equal(resumed[name], value), name
 

@@ -1,6 +1,5 @@
 """Fitting: resuming, signals, non-finite losses, the files that are left."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import small_config, small_corpus
+from training_helpers import PACKED, small_config, small_corpus, timeless
 
 from xalign.config import Config
 from xalign.data.instructions import load_instructions
@@ -33,13 +32,8 @@ def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
     instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
     path.mkdir(exist_ok=True)
     splits = Splits(corpus, corpus, corpus)
-    fit(config, RunFolder(path), TrainingInputs(backbone, adapter, splits, instructions, [], 2, None))
+    fit(config, RunFolder(path), TrainingInputs(backbone, adapter, splits, instructions, [], 2, PACKED, None))
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
-
-
-def timeless(path: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if not k.endswith("_per_second")} for line in lines]
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
@@ -94,13 +88,13 @@ def test_non_finite_steps_are_skipped_and_a_few_in_a_row_stop_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config("trainer.max_bad_steps=2")
-    contrastive = AlignedModel.contrastive_loss
+    contrastive = AlignedModel.contrastive
 
     def poisoned(self: AlignedModel, batch: Any) -> Any:
         loss, extra = contrastive(self, batch)
         return (loss * float("nan") if batch.step in (1, 3, 4) else loss), extra
 
-    monkeypatch.setattr(AlignedModel, "contrastive_loss", poisoned)
+    monkeypatch.setattr(AlignedModel, "contrastive", poisoned)
     with pytest.raises(RunError, match=r"2 steps in a row had a non-finite loss .*step 5"):
         fitted(config, tmp_path / "run")
     assert [line["skipped"] for line in timeless(tmp_path / "run")] == [0, 1, 0, 1, 1]

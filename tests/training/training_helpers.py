@@ -1,9 +1,14 @@
 """A tiny aligned model with data of its own, ready to be stepped or fitted."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 from tiny import tiny_backbone
 
 from xalign.command_line import compose_config
 from xalign.config import Config
+from xalign.data.collate import Arrangement
 from xalign.data.datamodule import StepBatches
 from xalign.data.instructions import load_instructions
 from xalign.data.parallel import ParallelCorpus
@@ -12,6 +17,9 @@ from xalign.data.sampling import PairSampler
 from xalign.models.adapters import Adapter
 from xalign.training.module import AlignedModel
 from xalign.validation import resolve
+
+PADDED = Arrangement()
+PACKED = Arrangement(packed=True)
 
 SMALL = (
     "model=tiny",
@@ -31,6 +39,13 @@ SMALL = (
 )
 
 
+def timeless(run: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl` without what depends on the machine and the moment."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    machine = ("second", "mfu", "peak_memory_gb")
+    return [{k: v for k, v in line.items() if not any(part in k for part in machine)} for line in lines]
+
+
 def small_config(*overrides: str) -> Config:
     return resolve(compose_config("config", [*SMALL, *overrides]), Config)
 
@@ -46,7 +61,9 @@ def small_corpus(rows: int = 60) -> ParallelCorpus:
     )
 
 
-def batches_of(config: Config, module: AlignedModel, rank: int = 0, ranks: int = 1) -> StepBatches:
+def batches_of(
+    config: Config, module: AlignedModel, rank: int = 0, ranks: int = 1, arrangement: Arrangement = PADDED
+) -> StepBatches:
     corpus = small_corpus()
     languages, trainer = config.languages, config.trainer
     pairs = PairSampler(
@@ -59,7 +76,8 @@ def batches_of(config: Config, module: AlignedModel, rank: int = 0, ranks: int =
         seed=config.seed,
     )
     instructions = load_instructions(config.instructions, languages, corpus, config.seed)
-    return StepBatches(config, module.backbone.tokenizer, pairs, instructions, rank, ranks)
+    tokenizer = module.backbone.tokenizer
+    return StepBatches(config, tokenizer, pairs, instructions, rank, ranks, arrangement=arrangement)
 
 
 def small_module(config: Config, family: str = "llama", layer: int = 2) -> AlignedModel:

@@ -1,7 +1,8 @@
-"""From texts to padded tensors: right-padded, in buckets of similar length, with a content mask."""
+"""From texts to tensors: packed into rows, or right-padded in buckets of similar length."""
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -9,42 +10,81 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from xalign.data.packing import best_fit
+
 if TYPE_CHECKING:
     from xalign.data.instructions import InstructionSample
 
 IGNORED = -100
 
+PACKED = 64
+"""Least width of a packed row: narrow enough for attention to cost next to nothing beside the products."""
+
 
 @dataclass(frozen=True)
 class Tokens:
-    """A padded batch. All tensors are (B, T) and int64; labels, where given, are -100 off the answer."""
+    """Texts as rows of a batch; all tensors are (B, T) and int64, and labels are -100 off the answer.
+
+    Padded, each row is one text. Packed, a row holds several texts side by side, of which none sees
+    another: `texts` numbers them over the batch (-1: padding), `positions` counts tokens within each.
+    """
 
     input_ids: Tensor
     attention_mask: Tensor
     content_mask: Tensor
     labels: Tensor | None = None
+    texts: Tensor | None = None
+    positions: Tensor | None = None
 
     def to(self, device: torch.device) -> Self:
-        labels = None if self.labels is None else self.labels.to(device)
-        return type(self)(
-            self.input_ids.to(device), self.attention_mask.to(device), self.content_mask.to(device), labels
-        )
+        tensors = {part.name: getattr(self, part.name) for part in fields(self)}
+        return replace(self, **{name: part.to(device) for name, part in tensors.items() if part is not None})
 
     @property
     def count(self) -> int:
         """Tokens that are not padding."""
         return int(self.attention_mask.sum())
 
+    @property
+    def supervised_count(self) -> int:
+        """Tokens that are predicted in training."""
+        return 0 if self.labels is None else int((self.labels[:, 1:] != IGNORED).sum())
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How texts become tensors: decided once at the start, by what is exact for the model and fits."""
+
+    packed: bool = False
+    """Whether texts share rows; otherwise they are padded, in buckets of similar length."""
+    micro_batch: int | None = None
+    """Most tokens, padding included, of one pass through the model."""
+
 
 @dataclass(frozen=True)
 class Buckets:
-    """One batch as several `Tokens` of similar length; `order` (B,) restores the batch's own order."""
+    """One batch as several `Tokens`; `order` restores the texts' own order."""
 
     buckets: tuple[Tokens, ...]
     order: Tensor
+    micro_batch: int | None = None
+    """Most tokens whose activations are held at a time."""
 
     def to(self, device: torch.device) -> Self:
-        return type(self)(tuple(b.to(device) for b in self.buckets), self.order.to(device))
+        return type(self)(tuple(b.to(device) for b in self.buckets), self.order.to(device), self.micro_batch)
+
+    def chunks(self) -> list[list[Tokens]]:
+        """Neighbours that together are within the micro-batch."""
+        chunks: list[list[Tokens]] = [[]]
+        held = 0
+        for tokens in self.buckets:
+            size = tokens.input_ids.numel()
+            if chunks[-1] and self.micro_batch is not None and held + size > self.micro_batch:
+                chunks.append([])
+                held = 0
+            chunks[-1].append(tokens)
+            held += size
+        return chunks
 
     @property
     def count(self) -> int:
@@ -84,15 +124,77 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_lengt
     return pad(tokenizer, encode(tokenizer, texts, max_length))
 
 
-def tokenize_in_buckets(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Buckets:
-    """Texts as one batch in buckets of similar length."""
-    return _bucketed(tokenizer, encode(tokenizer, texts, max_length))
-
-
-def tokenize_instructions(
-    tokenizer: PreTrainedTokenizerBase, samples: "Sequence[InstructionSample]", max_length: int
+def arrange(
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Sequence[int]],
+    labels: Sequence[Sequence[int]] | None = None,
+    *,
+    arrangement: Arrangement,
 ) -> Buckets:
-    """Instruction samples with labels on the answer and the end-of-sequence token only.
+    """Texts, as token ids, in as many batches as their arrangement asks for; none is dropped."""
+    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    rows = [row or [filler] for row in rows]  # some tokenizers make nothing of an empty text
+    lengths = [len(row) for row in rows]
+    groups = _packed_groups(lengths, arrangement) if arrangement.packed else _groups(lengths, arrangement)
+    made = []
+    for group in groups:
+        texts = [number for row in group for number in row]
+        own_labels = None if labels is None else [labels[i] for i in texts]
+        tokens = pad(tokenizer, [rows[i] for i in texts], own_labels)
+        made.append(_pack(tokens, [len(row) for row in group]) if arrangement.packed else tokens)
+    order = np.argsort([number for group in groups for row in group for number in row], kind="stable")
+    return Buckets(tuple(made), torch.from_numpy(order), arrangement.micro_batch)
+
+
+def _packed_groups(lengths: Sequence[int], arrangement: Arrangement) -> list[list[list[int]]]:
+    """Groups of rows of texts (numbers): rows are of one width, groups within the micro-batch."""
+    width = max(PACKED, *lengths)
+    rows = best_fit(lengths, width)
+    most = max(1, (arrangement.micro_batch or sys.maxsize) // width)
+    return [rows[first : first + most] for first in range(0, len(rows), most)]
+
+
+def _groups(lengths: Sequence[int], arrangement: Arrangement) -> list[list[list[int]]]:
+    """The same for texts that have a row each."""
+    groups = []
+    for bucket in bucket_by_length(lengths):
+        most = max(1, (arrangement.micro_batch or sys.maxsize) // lengths[bucket[0]])
+        groups += [bucket[first : first + most] for first in range(0, len(bucket), most)]
+    return [[[int(number)] for number in group] for group in groups]
+
+
+def _pack(tokens: Tokens, row_sizes: Sequence[int]) -> Tokens:
+    """The rows of `tokens` joined: the first `row_sizes[0]` of them into one row, and so on."""
+    real_NT = tokens.attention_mask.bool()
+    lengths_N = real_NT.sum(1)
+    row_N = torch.arange(len(row_sizes)).repeat_interleave(torch.tensor(row_sizes))
+    numbers_NT = torch.arange(len(lengths_N))[:, None].expand_as(real_NT)
+    positions_NT = torch.arange(real_NT.shape[1]).expand_as(real_NT)
+    # Where a text begins in its row: after all texts before it, less those of earlier rows.
+    before_N = lengths_N.cumsum(0) - lengths_N
+    firsts = torch.tensor([0, *row_sizes[:-1]]).cumsum(0)
+    start_N = before_N - before_N[firsts][row_N]
+    places = (row_N[:, None].expand_as(real_NT)[real_NT], (start_N[:, None] + positions_NT)[real_NT])
+    shape = (len(row_sizes), int((start_N + lengths_N).max()))
+
+    def joined(values_NT: Tensor, empty: int) -> Tensor:
+        return torch.full(shape, empty, dtype=torch.long).index_put(places, values_NT[real_NT])
+
+    filler = int(tokens.input_ids[~real_NT][0]) if not bool(real_NT.all()) else 0
+    return Tokens(
+        joined(tokens.input_ids, filler),
+        joined(tokens.attention_mask, 0),
+        joined(tokens.content_mask, 0),
+        None if tokens.labels is None else joined(tokens.labels, IGNORED),
+        joined(numbers_NT, -1),
+        joined(positions_NT, 0),
+    )
+
+
+def instruction_rows(
+    tokenizer: PreTrainedTokenizerBase, samples: "Sequence[InstructionSample]", max_length: int
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of instruction samples, and labels on the answer and the end-of-sequence token only.
 
     A sample that is too long loses the start of its prompt, then the end of its answer; the
     end-of-sequence token always stays. No sample is dropped.
@@ -109,7 +211,7 @@ def tokenize_instructions(
         prompt = _cut_start(tokenizer, prompt, max_length - len(answer))
         rows.append([*prompt, *answer])
         labels.append([IGNORED] * len(prompt) + answer)
-    return _bucketed(tokenizer, rows, labels)
+    return rows, labels
 
 
 def _cut_start(tokenizer: PreTrainedTokenizerBase, prompt: list[int], room: int) -> list[int]:
@@ -118,20 +220,6 @@ def _cut_start(tokenizer: PreTrainedTokenizerBase, prompt: list[int], room: int)
     # The leading special token stays: without it some models fall apart.
     head = prompt[:1] if prompt[0] in tokenizer.all_special_ids else []
     return head + prompt[len(prompt) - (room - len(head)) :]
-
-
-def _bucketed(
-    tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], labels: list[list[int]] | None = None
-) -> Buckets:
-    groups = bucket_by_length([len(row) for row in rows])
-    order = np.argsort(np.concatenate(groups), kind="stable")
-    return Buckets(
-        tuple(
-            pad(tokenizer, [rows[i] for i in g], None if labels is None else [labels[i] for i in g])
-            for g in groups
-        ),
-        torch.from_numpy(order),
-    )
 
 
 def bucket_by_length(lengths: Sequence[int], waste: float = 0.25, smallest: int = 8) -> list[np.ndarray]:

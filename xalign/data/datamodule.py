@@ -1,6 +1,7 @@
 """The training batches, one a step, each a pure function of (seed, step, rank): resuming repeats them."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,15 +9,16 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerBase
 
 from xalign import collectives
 from xalign.config import Config
-from xalign.data.collate import Buckets, tokenize_in_buckets, tokenize_instructions
+from xalign.data.collate import Arrangement, Buckets, arrange, encode, instruction_rows
 from xalign.data.instructions import InstructionSampler
 from xalign.data.parallel import ParallelCorpus
+from xalign.data.prefetch import Prefetched
 from xalign.data.sampling import Pair, PairSampler
+from xalign.data.token_cache import TokenTable, token_table
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,13 @@ class StepBatch:
         return sum(p.count for p in (self.sentences, self.instructions, self.retention) if p is not None)
 
 
-class StepBatches(Dataset[StepBatch]):
-    """Item `step` is the batch of that step."""
+class StepBatches:
+    """Item `step` is the batch of that step.
+
+    Sentences come as the ids of `tokens`. Instructions and the texts of retention are tokenised as they are
+    drawn: they are made of parts whose ids side by side are not the ids of the whole, and of the same pair
+    there are too many to make them all beforehand.
+    """
 
     def __init__(
         self,
@@ -70,32 +77,34 @@ class StepBatches(Dataset[StepBatch]):
         rank: int,
         ranks: int,
         own_texts: Sequence[str] = (),
+        *,
+        arrangement: Arrangement | None = None,
+        tokens: TokenTable | None = None,
     ) -> None:
         self.loss, self.trainer, self.seed = config.loss, config.trainer, config.seed
-        self.own_texts = own_texts
         self.fixed = config.debug.fixed_batch
         self.group_of = {language: i for i, language in enumerate(sorted(pairs.targets))}
         self.tokenizer, self.pairs, self.instructions = tokenizer, pairs, instructions
         self.rank, self.ranks = rank, ranks
-
-    def __len__(self) -> int:
-        return self.trainer.steps
+        self.own_texts = own_texts
+        self.arrangement = arrangement or Arrangement()
+        self.tokens = tokens
 
     def __getitem__(self, step: int) -> StepBatch:
         drawn = 0 if self.fixed else step
         pairs = self.pairs.batch(drawn, self.rank, self.ranks)
         sentences = instructions = retention = None
         if self.loss.contrastive_weight > 0:
-            texts = [p.source for p in pairs] + [p.target for p in pairs]
-            sentences = tokenize_in_buckets(self.tokenizer, texts, self.trainer.max_length)
+            sentences = self._arranged(self._sentence_rows(pairs))
         if self.loss.instruction_weight > 0:
             samples = self.instructions.batch(
                 drawn, self.trainer.instruction_batch_size, self.rank, self.ranks
             )
-            instructions = tokenize_instructions(self.tokenizer, samples, self.trainer.instruction_max_length)
+            rows, labels = instruction_rows(self.tokenizer, samples, self.trainer.instruction_max_length)
+            instructions = self._arranged(rows, labels)
         if self.loss.retention_weight > 0:
             texts = self._retention_texts(pairs, drawn)
-            retention = tokenize_in_buckets(self.tokenizer, texts, self.trainer.retention_max_length)
+            retention = self._arranged(encode(self.tokenizer, texts, self.trainer.retention_max_length))
         return StepBatch(
             step=step,
             sentences=sentences,
@@ -105,6 +114,17 @@ class StepBatches(Dataset[StepBatch]):
             instructions=instructions,
             retention=retention,
         )
+
+    def _sentence_rows(self, pairs: list[Pair]) -> list[list[int]]:
+        """Token ids of the sources, then of the targets."""
+        if self.tokens is None:
+            texts = [p.source for p in pairs] + [p.target for p in pairs]
+            return encode(self.tokenizer, texts, self.trainer.max_length)
+        sources = self.tokens.ids(self.pairs.pivot, (p.row for p in pairs))
+        return sources + [self.tokens.ids(p.target_language, [p.row])[0] for p in pairs]
+
+    def _arranged(self, rows: list[list[int]], labels: list[list[int]] | None = None) -> Buckets:
+        return arrange(self.tokenizer, rows, labels, arrangement=self.arrangement)
 
     def _retention_texts(self, pairs: list[Pair], step: int) -> list[str]:
         size = self.trainer.retention_batch_size
@@ -127,18 +147,12 @@ def joined_sentences(pairs: list[Pair], size: int, sentences: int = 3) -> list[s
     return texts
 
 
-class StepSampler:
-    """Steps from the first not yet taken to the last. No length: Lightning would count to it from 0."""
-
-    def __init__(self, start: int, stop: int) -> None:
-        self.start, self.stop = start, stop
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start, self.stop))
-
-
 class AlignmentData(pl.LightningDataModule):
-    """Batches of pairs and instructions from the training split of a corpus."""
+    """Batches of pairs and instructions from the training split of a corpus.
+
+    Raises:
+        ArtifactError: the cache, where the tokens go, cannot be written.
+    """
 
     def __init__(
         self,
@@ -147,36 +161,65 @@ class AlignmentData(pl.LightningDataModule):
         corpus: ParallelCorpus,
         instructions: InstructionSampler,
         own_texts: Sequence[str] = (),
+        *,
+        arrangement: Arrangement | None = None,
     ) -> None:
         super().__init__()
-        self.config, self.tokenizer, self.instructions = config, tokenizer, instructions
-        self.own_texts = own_texts
+        languages, trainer = config.languages, config.trainer
+        self.config, self.instructions, self.own_texts = config, instructions, own_texts
+        self.arrangement = arrangement
+        # What measures meanwhile may set padding or truncation on the model's own tokenizer, as
+        # lm-evaluation-harness does: batches made at that moment would be cut, without a word.
+        self.tokenizer = tokenizer if config.validation is None else copy.deepcopy(tokenizer)
         self.pairs = PairSampler(
             corpus,
-            config.languages.pivot,
-            config.languages.targets,
-            batch_size=config.trainer.batch_size,
-            languages_per_batch=config.trainer.languages_per_batch,
-            temperature=config.languages.temperature,
+            languages.pivot,
+            languages.targets,
+            batch_size=trainer.batch_size,
+            languages_per_batch=trainer.languages_per_batch,
+            temperature=languages.temperature,
             seed=config.seed,
         )
+        self.tokens: TokenTable | None = None
+        if config.loss.contrastive_weight > 0:
+            every_language = [languages.pivot, *languages.targets]
+            self.tokens = token_table(tokenizer, corpus, every_language, trainer.max_length)
+        self.loader: Prefetched[StepBatch] | None = None
 
-    def train_dataloader(self) -> DataLoader[StepBatch]:
-        batches = StepBatches(
+    def batches(self, rank: int, ranks: int) -> StepBatches:
+        """The batches of one rank."""
+        return StepBatches(
             self.config,
             self.tokenizer,
             self.pairs,
             self.instructions,
-            collectives.rank(),
-            collectives.world_size(),
+            rank,
+            ranks,
             self.own_texts,
+            arrangement=self.arrangement,
+            tokens=self.tokens,
         )
-        # Called after a checkpoint, if any, has been restored.
+
+    @property
+    def waited(self) -> float:
+        """Seconds that training waited for the last batch."""
+        return 0.0 if self.loader is None else self.loader.waited
+
+    def train_dataloader(self) -> Prefetched[StepBatch]:
+        # Called after a checkpoint, if any, has been restored, and ranks know each other.
         assert self.trainer is not None
         start = self.trainer.lightning_module.next_step
         assert isinstance(start, int)
-        sampler = StepSampler(start, self.config.trainer.steps)
-        return DataLoader(batches, batch_size=None, sampler=sampler)
+        batches = self.batches(collectives.rank(), collectives.world_size())
+        self.loader = Prefetched(batches.__getitem__, range(start, self.config.trainer.steps))
+        return self.loader
+
+    def teardown(self, stage: str) -> None:
+        if self.loader is not None:
+            self.loader.close()
+
+    def on_exception(self, exception: BaseException) -> None:
+        self.teardown("fit")
 
     def transfer_batch_to_device(
         self, batch: StepBatch, device: torch.device, dataloader_idx: int

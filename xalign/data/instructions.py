@@ -16,7 +16,7 @@ from xalign.config import InstructionsConfig, LanguagesConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.readers import bactrian, xquad
 from xalign.data.rows import InstructionRow
-from xalign.data.sampling import language_probabilities
+from xalign.data.sampling import language_probabilities, text_of
 from xalign.errors import ConfigError
 from xalign.languages import english_name, has_spaces
 
@@ -73,8 +73,9 @@ class TranslationInstructions:
     ) -> None:
         self.pivot, self.targets = languages.pivot, list(languages.targets)
         self.config, self.seed = config, seed
-        self.pairs = {t: corpus.pairs(self.pivot, t) for t in self.targets}
-        counts = [len(self.pairs[t]) for t in self.targets]
+        self.corpus = corpus
+        self.rows = {t: corpus.rows_with(self.pivot, t) for t in self.targets}
+        counts = [len(self.rows[t]) for t in self.targets]
         self.probabilities = language_probabilities(counts, languages.temperature)
 
     def batch(self, step: int, size: int, rank: int = 0, ranks: int = 1) -> list[InstructionSample]:
@@ -82,12 +83,12 @@ class TranslationInstructions:
 
     def _draw(self, rng: np.random.Generator) -> InstructionSample:
         target = str(rng.choice(self.targets, p=self.probabilities))
-        pairs = self.pairs[target]
-        x, y = pairs[rng.integers(len(pairs))]
+        rows = self.rows[target]
+        row = int(rows[rng.integers(len(rows))])
         to_pivot, cross = rng.random() < self.config.p_swap, rng.random() < self.config.p_cross
         equals = rng.random() < self.config.equals_fraction
         source, answer = (target, self.pivot) if to_pivot else (self.pivot, target)
-        text = {self.pivot: x, target: y}
+        text = {language: text_of(self.corpus, language, row) for language in (self.pivot, target)}
         if not cross and len(text[answer]) > 1:  # one character leaves nothing to continue
             return _continuation(text[answer], answer)
         prompt = f"{text[source]} =" if equals else f"{text[source]} Translate into {english_name(answer)}:"

@@ -11,7 +11,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from xalign.cache import cache_dir, cached_dir
+from xalign.cache import cached_by_key
 from xalign.choices import DataFormat
 from xalign.config import DataConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
@@ -131,8 +131,7 @@ def load_corpus(
         "languages": list(languages),
         "files": _stamps(data),
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    folder = cached_dir(cache_dir() / "corpora" / digest, build, f"corpus {data.name}", 200_000_000)
+    folder = cached_by_key("corpora", key, build, f"corpus {data.name}", 200_000_000)
     corpus = ParallelCorpus(datasets.load_from_disk(folder / "table"), data.name)
     report = CleaningReport(**json.loads((folder / "cleaning.json").read_text()))
     _require_languages(corpus, pivot, languages, data)

@@ -15,6 +15,8 @@ from xalign.errors import ConfigError
 class Pair:
     """A sentence and its translation; equal keys mark texts that count as the same sentence."""
 
+    row: int
+    """Where in the corpus both are."""
     source: str
     target: str
     target_language: str
@@ -42,15 +44,15 @@ class PairSampler:
     ) -> None:
         self.targets = list(targets)
         self.batch_size, self.languages_per_batch, self.seed = batch_size, languages_per_batch, seed
-        self.pairs = {
-            target: [Pair(x, y, target, text_key(x), text_key(y)) for x, y in corpus.pairs(pivot, target)]
-            for target in self.targets
-        }
+        self.corpus, self.pivot = corpus, pivot
+        # Numbers, not `Pair`s, which would take hundreds of bytes each: a corpus may have millions.
+        self.rows = {target: corpus.rows_with(pivot, target) for target in self.targets}
+        self.keys = {language: _keys(corpus.texts(language)) for language in (pivot, *self.targets)}
         self.distinct = {
-            target: min(len({p.source_key for p in pairs}), len({p.target_key for p in pairs}))
-            for target, pairs in self.pairs.items()
+            target: min(len(np.unique(self.keys[language][rows])) for language in (pivot, target))
+            for target, rows in self.rows.items()
         }
-        self.probabilities = language_probabilities([len(self.pairs[t]) for t in self.targets], temperature)
+        self.probabilities = language_probabilities([len(self.rows[t]) for t in self.targets], temperature)
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> list[Pair]:
         """This rank's `batch_size` pairs of the step, one language after another.
@@ -78,14 +80,17 @@ class PairSampler:
         self, language: str, count: int, rng: np.random.Generator, used: set[tuple[str, int]]
     ) -> list[Pair]:
         """`count` pairs of a language, none of whose sides is in `used`, to which they are added."""
-        pairs = self.pairs[language]
+        rows = self.rows[language]
+        source_keys, target_keys = self.keys[self.pivot], self.keys[language]
         drawn: list[Pair] = []
-        for index in rng.permutation(len(pairs)):
-            pair = pairs[index]
-            sides = {("source", pair.source_key), ("target", pair.target_key)}
+        for index in rng.permutation(len(rows)):
+            row = int(rows[index])
+            source, target = int(source_keys[row]), int(target_keys[row])
+            sides = {("source", source), ("target", target)}
             if not sides & used:
                 used |= sides
-                drawn.append(pair)
+                x, y = (text_of(self.corpus, code, row) for code in (self.pivot, language))
+                drawn.append(Pair(row, x, y, language, source, target))
                 if len(drawn) == count:
                     return drawn
         raise ConfigError([self._too_few(language, count, len(drawn))])
@@ -97,10 +102,21 @@ class PairSampler:
         )
 
 
+def text_of(corpus: ParallelCorpus, language: str, row: int) -> str:
+    """The text of a row that has one in this language."""
+    text = corpus.texts(language)[row]
+    assert text is not None
+    return text
+
+
 def text_key(text: str) -> int:
     """A number (63 bits) that is equal for texts that count as the same sentence."""
     digest = hashlib.blake2b(normal_form(text).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def _keys(texts: Sequence[str | None]) -> np.ndarray:
+    return np.array([-1 if text is None else text_key(text) for text in texts], dtype=np.int64)
 
 
 def language_probabilities(counts: Sequence[int], temperature: float) -> np.ndarray:

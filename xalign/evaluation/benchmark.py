@@ -98,7 +98,7 @@ def _parts(benchmark: Benchmark, setting: Setting) -> list[Part]:
             shown = draw(pool, wanted, language, setting.pivot, {item.solved for item in items})
         columns = [column for group in benchmark.texts for column in group]
         texts = [rows.rows[item.index][column] for item in items for column in columns]
-        asked = Questions(row_name, name, benchmark.version, language, items, shown, config.shots, texts)
+        asked = Questions(row_name, name, benchmark.version, language, items, shown, config.shots or 0, texts)
         parts.append(question_part(asked))
     return parts
 

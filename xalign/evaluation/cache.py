@@ -1,14 +1,15 @@
 """Measurements kept in the cache: the one before training is the same for every run on the same model."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from xalign.cache import cache_dir, cached_dir
+from xalign.cache import cache_dir, cached_by_key
+from xalign.evaluation.journal import Journal
 from xalign.evaluation.representations import Picture
 from xalign.evaluation.results import Result
+from xalign.evaluation.sentences import digest
 from xalign.evaluation.task import Measured
 
 SPACE = 50_000_000
@@ -19,15 +20,22 @@ Key = Mapping[str, object]
 the settings, the task's version, the seed."""
 
 
-def cached_part(key: Key, compute: Callable[[], Measured]) -> Measured:
-    """`compute()`, or what it gave before for an equal key."""
+def cached_part(key: Key, compute: Callable[[Journal], Measured]) -> Measured:
+    """`compute(journal)`, or what it gave before for an equal key.
+
+    The journal is that of an earlier, interrupted try, if there was one; it goes once the part is whole.
+    """
+    file = cache_dir() / "evaluations" / f".{digest(key)}.journal"
 
     def build(folder: Path) -> None:
-        measured = compute()
+        measured = compute(Journal(file))
         rows = [asdict(row) for row in measured.results]
-        _write(folder / "measured.json", {"results": rows, "items": measured.items})
+        # NaN is no JSON: a figure that is not a number is a bug, to be seen here and not by a reader.
+        text = json.dumps({"results": rows, "items": measured.items}, ensure_ascii=False, allow_nan=False)
+        (folder / "measured.json").write_text(text, encoding="utf-8")
 
     folder = _cached(key, build)
+    file.unlink(missing_ok=True)
     whole = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
     return Measured([Result(**row) for row in whole["results"]], whole["items"])
 
@@ -38,16 +46,4 @@ def cached_picture(key: Key, compute: Callable[[], Picture]) -> Picture:
 
 
 def _cached(key: Key, build: Callable[[Path], None]) -> Path:
-    text = json.dumps(key, sort_keys=True, ensure_ascii=False)
-    folder = cache_dir() / "evaluations" / hashlib.sha256(text.encode()).hexdigest()
-
-    def build_with_key(scratch: Path) -> None:
-        build(scratch)
-        _write(scratch / "key.json", key)
-
-    return cached_dir(folder, build_with_key, "the evaluation", SPACE)
-
-
-def _write(path: Path, value: object) -> None:
-    # NaN is no JSON: a figure that is not a number is a bug, to be seen here and not by a reader.
-    path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    return cached_by_key("evaluations", key, build, "the evaluation", SPACE)

@@ -1,6 +1,6 @@
 """All parts of a benchmark on one model, each from the cache where the same was measured before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,13 +10,13 @@ from xalign.errors import DataError
 from xalign.evaluation import tasks
 from xalign.evaluation.cache import cached_part, cached_picture
 from xalign.evaluation.harness import guest_task
-from xalign.evaluation.progress import Advance, progress_bar
 from xalign.evaluation.representations import Picture
 from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sentences import digest, picture, picture_points
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.fingerprint import model_fingerprint
+from xalign.progress import Advance, progress_bar
 
 SPATIAL = {"retrieval", "mexa"}
 """Tasks whose sentences the report draws."""
@@ -47,7 +47,8 @@ def tasks_of(benchmark: BenchmarkConfig) -> dict[str, Task]:
 def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.dtype) -> Measurement:
     """Measure the benchmark's tasks; `model` is its name in the results.
 
-    Every part is kept as soon as it is done: an interrupted measurement goes on where it stopped.
+    Every part is kept as soon as it is done, and of the slow ones every batch: an interrupted measurement
+    goes on where it stopped.
 
     Raises:
         DataError: a task lacks its data, or all do; raised before anything is run.
@@ -106,6 +107,6 @@ def _measured(part: Part, common: dict[str, object], session: Session, advance: 
         counted += done
         advance(done)
 
-    measured = cached_part(key, lambda: part.measure(session, count))
+    measured = cached_part(key, lambda journal: part.measure(replace(session, journal=journal), count))
     advance(part.size - counted)  # what came from the cache
     return measured

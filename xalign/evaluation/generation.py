@@ -13,10 +13,12 @@ from torch import Tensor
 from transformers import Cache, GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from xalign.errors import DataError
-from xalign.evaluation.progress import Advance
+from xalign.evaluation.journal import NO_JOURNAL, Journal
+from xalign.evaluation.prefix_tree import common_length
 from xalign.evaluation.representations import batches
 from xalign.evaluation.scoring import context_length
 from xalign.models.backbone import Backbone, evaluating
+from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +34,13 @@ def continue_greedily(
     *,
     batch_tokens: int,
     reuse: bool = True,
+    journal: Journal = NO_JOURNAL,
     advance: Advance = lambda count: None,
 ) -> list[str]:
     """The most likely token after each prompt, and so on, up to a line break or the end of the text.
 
-    At most `limits[i]` tokens follow prompt i; `advance` counts prompts. White space around an answer is
+    At most `limits[i]` tokens follow prompt i; `advance` counts prompts. What is in the `journal` is not
+    written again. White space around an answer is
     taken off. Prompts are padded on the left; what all of them begin with is run once (`reuse`), except
     for models with an attention window that a batch would outgrow: padding would take its room.
 
@@ -47,24 +51,29 @@ def continue_greedily(
     limits = _within_context(backbone, rows, prompts, limits)
     cut = _shared_tokens(rows) if reuse and len(rows) > 1 else 0
     _warn_without_line_breaks(backbone)
-    answers = [""] * len(rows)
+    entries = journal.entries(reuse, batch_tokens, rows, limits)
+    answers: dict[int, str] = dict(entries.found)
+    advance(len(answers))
     cache: Cache | None = None
     with evaluating(backbone), _plain_greedy(backbone.model):
         lengths = [len(row) + limit for row, limit in zip(rows, limits, strict=True)]
         for batch in batches(lengths, batch_tokens * SHARE_OF_BUDGET):
+            if batch[0] in answers:
+                continue
             own = [rows[i] for i in batch]
             room = max(limits[i] for i in batch)
-            reused = cut if cut + max(map(len, own)) - cut + room <= _window(backbone) else 0
+            reused = cut if max(map(len, own)) + room <= _window(backbone) else 0
             if reused and cache is None:
                 cache = _prefix_cache(backbone, own[0][:cut])
             made = _generate(
                 backbone, [row[reused:] for row in own], [limits[i] for i in batch], reused, cache
             )
-            for i, ids in zip(batch, made, strict=True):
-                text = str(backbone.tokenizer.decode(ids, skip_special_tokens=True))
-                answers[i] = text.split("\n")[0].strip()
+            texts = [str(backbone.tokenizer.decode(ids, skip_special_tokens=True)) for ids in made]
+            found = {i: text.split("\n")[0].strip() for i, text in zip(batch, texts, strict=True)}
+            answers |= found
+            entries.add(found)
             advance(len(batch))
-    return answers
+    return [answers[i] for i in range(len(rows))]
 
 
 def _encode(backbone: Backbone, prompts: Sequence[str]) -> list[list[int]]:
@@ -92,9 +101,8 @@ def _within_context(
 
 def _shared_tokens(rows: Sequence[list[int]]) -> int:
     """Length of the longest common prefix that leaves a token of every row."""
-    shortest = min(map(len, rows)) - 1
-    first, last = min(rows), max(rows)  # of sorted sequences these differ earliest
-    return next((k for k in range(shortest) if first[k] != last[k]), shortest)
+    # Of sorted sequences the first and the last differ earliest.
+    return min(common_length(min(rows), max(rows)), min(map(len, rows)) - 1)
 
 
 def _window(backbone: Backbone) -> float:
@@ -122,14 +130,9 @@ def _plain_greedy(model: PreTrainedModel) -> Iterator[None]:
         model.generation_config = former
 
 
-def _arithmetic(backbone: Backbone) -> torch.autocast:
-    low = backbone.compute_dtype != torch.float32
-    return torch.autocast(backbone.device.type, torch.bfloat16, enabled=low)
-
-
 def _prefix_cache(backbone: Backbone, ids: Sequence[int]) -> Cache:
     ids_1T = torch.tensor([ids], device=backbone.device)
-    with _arithmetic(backbone):
+    with backbone.arithmetic():
         done = backbone.model.get_decoder()(
             input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), use_cache=True
         )
@@ -153,7 +156,7 @@ def _generate(
         assert past is not None
         past.batch_repeat_interleave(len(rows))
     stop = _Stop(backbone, width, torch.tensor(limits, device=backbone.device))
-    with _arithmetic(backbone):
+    with backbone.arithmetic():
         whole_BT = model.generate(  # type: ignore[operator]
             input_ids=ids_BT,
             attention_mask=mask_BT.to(backbone.device),

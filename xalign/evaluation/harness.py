@@ -1,5 +1,6 @@
 """Tasks of lm-evaluation-harness (extra `lm-eval`) answered by xalign's engine, in its rows and records."""
 
+import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -9,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from xalign.errors import ConfigError, DataError, did_you_mean
-from xalign.evaluation.progress import Advance
+from xalign.evaluation.journal import NO_JOURNAL, Journal
+from xalign.evaluation.multiple_choice import KINDS, judged
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.languages import canonical, is_language
 from xalign.models.backbone import Backbone, evaluating
+from xalign.progress import Advance
+
+log = logging.getLogger(__name__)
 
 UNKNOWN = "und"
 """Language of a task whose name does not end in a code (BCP 47: undetermined)."""
@@ -38,6 +43,7 @@ def guest_task(name: str) -> Task:
             shots=benchmark.shots,
             limit=benchmark.limit,
             batch_tokens=benchmark.batch_tokens,
+            journal=session.journal,
         )
         advance(1)
         return Measured(*found)
@@ -46,12 +52,19 @@ def guest_task(name: str) -> Task:
 
 
 def run(
-    backbone: Backbone, tasks: Sequence[str], *, shots: int | None, limit: int | None, batch_tokens: int
+    backbone: Backbone,
+    tasks: Sequence[str],
+    *,
+    shots: int | None,
+    limit: int | None,
+    batch_tokens: int,
+    journal: Journal = NO_JOURNAL,
 ) -> tuple[list[Result], dict[str, list[Record]]]:
     """Rows, and `<benchmark>.<task>` -> the records of the items behind them.
 
     `tasks` are names of the harness's tasks, groups or tags, or paths of task files (.yaml); `shots` and
-    `limit` (items a task) are the task's own, and all, where None. Figures and standard errors are the
+    `limit` (items a task) are the task's own, and all, where None; a task whose own `num_fewshot` is 0 keeps
+    it, as in the harness. Figures and standard errors are the
     harness's. A task `xnli_sw` whose set is the configuration `sw` is benchmark `xnli` in language `sw`;
     of any other task the language is `und`. Metrics `acc...` are called `accuracy...`.
 
@@ -73,7 +86,7 @@ def run(
     with evaluating(backbone):
         # The global seeds are left alone: a measurement within a training must not change it.
         found = simple_evaluate(
-            model=HarnessModel(backbone, batch_tokens),
+            model=HarnessModel(backbone, batch_tokens, journal),
             tasks=list(loaded.values()),
             num_fewshot=shots,
             limit=limit,
@@ -87,9 +100,14 @@ def run(
     for name, task in loaded.items():
         benchmark, language = _place(name, task.config.dataset_name)
         results += _rows(benchmark, language, name, found)
+        own = found["n-shot"][name]
+        if shots not in (None, own):
+            log.warning("benchmark.shots=%d: %s keeps to %d, which is its own", shots, name, own)
         # Where an answer is filtered in several ways, every item is there once for each.
-        samples = [s for s in found["samples"][name] if s["filter"] == found["samples"][name][0]["filter"]]
-        records = [_record(language, task, s) for s in sorted(samples, key=lambda s: s["doc_id"])]
+        samples: dict[int, list[Sample]] = {}
+        for sample in found["samples"][name]:
+            samples.setdefault(sample["doc_id"], []).append(sample)
+        records = [_record(language, task, samples[index]) for index in sorted(samples)]
         items.setdefault(f"{benchmark}.lm_eval", []).extend(records)
     return results, items
 
@@ -139,7 +157,7 @@ def _rows(benchmark: str, language: str, name: str, found: Mapping[str, Any]) ->
         yield Result(
             benchmark=benchmark,
             language=language,
-            metric=_metric(metric) if kind == "none" else f"{_metric(metric)}_{kind}",
+            metric=_metric(metric, kind),
             value=float(value),
             stderr=stderr if isinstance(stderr, float) else None,
             n=found["n-samples"][name]["effective"],
@@ -148,12 +166,18 @@ def _rows(benchmark: str, language: str, name: str, found: Mapping[str, Any]) ->
         )
 
 
-def _metric(name: str) -> str:
-    return re.sub(r"^acc(?=_|$)", "accuracy", name)
+def _metric(name: str, kind: str) -> str:
+    """Our name of a metric of answers that were filtered in some way."""
+    ours = re.sub(r"^acc(?=_|$)", "accuracy", name)
+    return ours if kind == "none" else f"{ours}_{kind}"
 
 
-def _record(language: str, task: Any, sample: Sample) -> Record:
-    """As of `multiple_choice.answer` where one choice is right, otherwise the item's figures by metric."""
+def _record(language: str, task: Any, samples: Sequence[Sample]) -> Record:
+    """As of `multiple_choice.answer` where one choice is right, otherwise the item's figures by metric.
+
+    Figures that the task does not simply average (perplexities, say) are left out.
+    """
+    sample = samples[0]
     record: Record = {"language": language, "index": sample["doc_id"]}
     if task.OUTPUT_TYPE == "multiple_choice":
         choices: list[str] = task.doc_to_choice(sample["doc"])
@@ -162,27 +186,11 @@ def _record(language: str, task: Any, sample: Sample) -> Record:
         if gold in choices:
             gold = choices.index(gold)
         if isinstance(gold, int):
-            return record | {"gold": gold} | _answer(choices, sample)
-    values = {_metric(metric): sample[metric] for metric in sample["metrics"]}
-    return record | {"metrics": {m: v for m, v in values.items() if isinstance(v, int | float)}}
-
-
-def _answer(choices: Sequence[str], sample: Sample) -> Record:
-    # Unconditional log-likelihoods, which some tasks ask for besides, come last.
-    sums = np.array([value for value, _ in sample["filtered_resps"][: len(choices)]])
-    characters = [len(choice) for choice in choices]
-    sizes = [len(choice.encode()) for choice in choices]
-    second, best = np.sort(sums)[-2:]
-    # Others than the task's own would be made up: where contexts are chosen from, they divide by those.
-    divisors = {"acc": np.ones(len(choices)), "acc_norm": characters, "acc_bytes": sizes}
-    return {
-        **{
-            f"prediction{metric.removeprefix('acc')}": int(np.argmax(sums / np.array(divisor)))
-            for metric, divisor in divisors.items()
-            if metric == "acc" or metric in sample["metrics"]
-        },
-        "log_likelihoods": sums.tolist(),
-        "margin": float(best - second),
-        "characters": characters,
-        "bytes": sizes,
-    }
+            # Unconditional log-likelihoods, which some tasks ask for besides, come last.
+            sums = np.array([value for value, _ in sample["filtered_resps"][: len(choices)]])
+            # Others than the task's would be made up: where contexts are chosen from, they divide by those.
+            kinds = [kind for kind in KINDS if not kind or f"acc{kind}" in sample["metrics"]]
+            return record | {"gold": gold} | judged(sums, choices, kinds)
+    averaged = {metric for metric, reduce in task.aggregation().items() if reduce.__name__ == "mean"}
+    values = {_metric(m, s["filter"]): s[m] for s in samples for m in s["metrics"] if m in averaged}
+    return record | {"metrics": {m: float(v) for m, v in values.items() if isinstance(v, int | float)}}

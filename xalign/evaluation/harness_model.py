@@ -7,10 +7,11 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from xalign.errors import DataError
+from xalign.evaluation.journal import NO_JOURNAL, Journal
 from xalign.evaluation.prefix_tree import Row
-from xalign.evaluation.progress import progress_bar
 from xalign.evaluation.scoring import score_rows
 from xalign.models.backbone import Backbone
+from xalign.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class HarnessModel(HFLM):
     stay the harness's.
     """
 
-    def __init__(self, backbone: Backbone, batch_tokens: int) -> None:
+    def __init__(self, backbone: Backbone, batch_tokens: int, journal: Journal = NO_JOURNAL) -> None:
         low = backbone.compute_dtype is not torch.float32
         super().__init__(
             pretrained=backbone.model,
@@ -38,6 +39,7 @@ class HarnessModel(HFLM):
         )
         self._backbone = backbone
         self._batch_tokens = batch_tokens
+        self._journal = journal
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Pair], disable_tqdm: bool = False, override_bs: int | None = None
@@ -64,4 +66,10 @@ class HarnessModel(HFLM):
                 *(cut, len(rows), self.max_length),
             )
         with progress_bar("lm-evaluation-harness", len(rows)) as advance:
-            return score_rows(self._backbone, rows, batch_tokens=self._batch_tokens, advance=advance)
+            return score_rows(
+                self._backbone,
+                rows,
+                batch_tokens=self._batch_tokens,
+                journal=self._journal,
+                advance=advance,
+            )

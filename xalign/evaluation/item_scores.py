@@ -35,12 +35,12 @@ def item_scores(evaluation: Evaluation) -> AllScores:
     gathered: dict[tuple[str, str, str], list[tuple[int, list[float], float]]] = {}
     for task, records in evaluation.items.items():
         benchmark = task.rsplit(".", 1)[0]
-        kind = next((key for key in VALUES if records and key in records[0]), None)
-        if kind is None:
-            log.warning("%s: its records have none of %s and are not compared", task, ", ".join(VALUES))
-            continue
-        for record in records:
-            for metric, values, size in VALUES[kind](record):
+        kinds = [next((key for key in VALUES if key in record), None) for record in records]
+        if None in kinds:
+            known = ", ".join(VALUES)
+            log.warning("%s: some of its records have none of %s and are not compared", task, known)
+        for record, kind in zip(records, kinds, strict=True):
+            for metric, values, size in VALUES[kind](record) if kind else []:
                 key = (benchmark, metric, record["language"])
                 gathered.setdefault(key, []).append((record["index"], values, size))
     return {
@@ -98,6 +98,7 @@ VALUES: dict[str, Callable[[Record], list[Value]]] = {
     "hits": lambda r: [(r["metric"], r["hits"], 1)],
     "chrf": lambda r: [(r["metric"], [r["chrf"]], 1)],
     "prediction": _answers,
+    "metrics": lambda r: [(metric, [value], 1) for metric, value in r["metrics"].items()],
 }
 """The key by which a kind of record is known -> the figures that the item counts towards.
 

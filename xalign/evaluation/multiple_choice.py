@@ -11,12 +11,12 @@ from functools import partial
 import numpy as np
 
 from xalign.errors import DataError
-from xalign.evaluation.progress import Advance
 from xalign.evaluation.results import Record, Result, standard_error
 from xalign.evaluation.scoring import Request, context_length, request_tokens, score
 from xalign.evaluation.sentences import digest
 from xalign.evaluation.task import Measured, Part, Session
 from xalign.models.backbone import Backbone
+from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ DELIMITER = " "
 
 NEAR_TIE = 1e-3
 """Margin in nats below which rounding may decide which candidate wins."""
+
+KINDS = ("", "_norm", "_bytes")
+"""What log-likelihoods are divided by before the likeliest is taken: nothing, characters, UTF-8 bytes."""
 
 BINS = 10
 """Bins of the calibration error."""
@@ -110,13 +113,22 @@ def answer(questions: Questions, session: Session, advance: Advance) -> Measured
     prefixes = _prefixes(session.backbone, questions)
     pairs = zip(prefixes, questions.items, strict=True)
     requests = [request for prefix, item in pairs for request in _requests(prefix, item)]
+    batch_tokens = session.benchmark.batch_tokens
     scores = iter(
-        score(session.backbone, requests, batch_tokens=session.benchmark.batch_tokens, advance=advance)
+        score(
+            session.backbone,
+            requests,
+            batch_tokens=batch_tokens,
+            journal=session.journal,
+            advance=advance,
+        )
     )
-    records = []
+    records: list[Record] = []
     for item in questions.items:
         sums = np.array([next(scores).log_likelihood for _ in item.contexts])
-        records.append(_record(questions.language, item, sums))
+        texts = [continuation.removeprefix(DELIMITER) for continuation in item.continuations]
+        place = {"language": questions.language, "index": item.index, "gold": item.gold}
+        records.append(place | judged(sums, texts))
     rows = _rows(questions, records)
     return Measured(rows, {f"{questions.name}.{questions.task}": records})
 
@@ -142,18 +154,15 @@ def _requests(prefix: str, item: Item) -> list[Request]:
     return [Request(prefix, a, b) for a, b in zip(item.contexts, item.continuations, strict=True)]
 
 
-def _record(language: str, item: Item, sums: np.ndarray) -> Record:
-    texts = [continuation.removeprefix(DELIMITER) for continuation in item.continuations]
-    characters = [len(text) for text in texts]
-    sizes = [len(text.encode()) for text in texts]
+def judged(sums: np.ndarray, texts: Sequence[str], kinds: Sequence[str] = KINDS) -> Record:
+    """What a record says of an item's candidates: their log-likelihoods, and the likeliest by each kind."""
+    characters, sizes = [len(text) for text in texts], [len(text.encode()) for text in texts]
+    divisors = dict(zip(KINDS, (np.ones(len(texts)), np.array(characters), np.array(sizes)), strict=True))
     second, best = np.sort(sums)[-2:]
+    with np.errstate(divide="ignore"):  # a candidate without text is never the likeliest
+        predictions = {f"prediction{kind}": int(np.argmax(sums / divisors[kind])) for kind in kinds}
     return {
-        "language": language,
-        "index": item.index,
-        "gold": item.gold,
-        "prediction": int(np.argmax(sums)),
-        "prediction_norm": int(np.argmax(sums / np.maximum(characters, 1))),
-        "prediction_bytes": int(np.argmax(sums / np.maximum(sizes, 1))),
+        **predictions,
         "log_likelihoods": sums.tolist(),
         "margin": float(best - second),
         "characters": characters,
@@ -175,9 +184,9 @@ def _rows(questions: Questions, records: Sequence[Record]) -> list[Result]:
         )
 
     rows = []
-    for suffix in ("", "_norm", "_bytes"):
-        right = [r[f"prediction{suffix}"] == r["gold"] for r in records]
-        rows.append(row(f"accuracy{suffix}", float(np.mean(right)), standard_error(right)))
+    for kind in KINDS:
+        right = [r[f"prediction{kind}"] == r["gold"] for r in records]
+        rows.append(row(f"accuracy{kind}", float(np.mean(right)), standard_error(right)))
     error = calibration_error([r["log_likelihoods"] for r in records], [r["gold"] for r in records])
     near_ties = sum(r["margin"] < NEAR_TIE for r in records)
     if near_ties:

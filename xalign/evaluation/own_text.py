@@ -52,7 +52,7 @@ def load_own_text(
             )
         if shown not in there:
             return load(split), None
-    needed = benchmark.shots > 0 and shown != split
+    needed = bool(benchmark.shots) and shown != split
     return load(split), load(shown) if needed else None
 
 

@@ -41,7 +41,7 @@ def shown_before(
     Raises:
         DataError: demonstrations are wanted, and there is no text for them.
     """
-    shots, text, name = setting.benchmark.shots, setting.demonstrations, setting.benchmark.name
+    shots, text, name = setting.benchmark.shots or 0, setting.demonstrations, setting.benchmark.name
     if shots == 0:
         return []
     if text is None:

@@ -5,10 +5,11 @@ its keys and values are kept. What is left becomes trees: every distinct token p
 """
 
 import sys
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+
+from xalign.data.packing import best_fit
 
 SHORTEST_PREFIX = 16
 """Common prefixes of fewer tokens are not worth keys and values of their own."""
@@ -134,24 +135,8 @@ def _group(
             sizes.append(length)
         last = place
     prefix = rows[joined[0][0]].ids[:cut]
-    packed = _packed(sizes, min(max(PACKED, *sizes), room))
+    packed = best_fit(sizes, min(max(PACKED, *sizes), room))  # side by side: less padding
     return Group(prefix, [grow(rows, [i for k in own for i in joined[k]], cut) for own in packed])
-
-
-def _packed(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Numbers of trees that stand side by side as one, up to `room` positions: less padding (best fit)."""
-    packed: list[list[int]] = []
-    left: list[tuple[int, int]] = []  # sorted (positions left, number in packed)
-    for number in sorted(range(len(sizes)), key=lambda k: -sizes[k]):
-        place = bisect_left(left, (sizes[number], 0))
-        if place < len(left):
-            free, at = left.pop(place)
-            packed[at].append(number)
-        else:
-            free, at = room, len(packed)
-            packed.append([number])
-        insort(left, (free - sizes[number], at))
-    return packed
 
 
 @dataclass

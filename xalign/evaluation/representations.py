@@ -14,8 +14,8 @@ from torch import Tensor
 
 from xalign.choices import Pooling
 from xalign.data.collate import encode, pad
-from xalign.evaluation.progress import Advance
 from xalign.models.backbone import Backbone, evaluating
+from xalign.progress import Advance
 
 
 def represent(

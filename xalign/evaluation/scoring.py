@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from xalign.errors import DataError, ModelError
+from xalign.evaluation.journal import NO_JOURNAL, Journal
 from xalign.evaluation.prefix_tree import Row
-from xalign.evaluation.progress import Advance
 from xalign.evaluation.tree_engine import Engine, Way, choose_way, log_probabilities, tree_reach
 from xalign.models.backbone import Backbone, evaluating
+from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def score(
     *,
     batch_tokens: int,
     way: Way = Way.tree,
+    journal: Journal = NO_JOURNAL,
     advance: Advance = lambda count: None,
 ) -> list[Score]:
     """Score requests, in their order; `advance` counts them.
@@ -63,7 +65,8 @@ def score(
     Text becomes tokens as in lm-evaluation-harness: prefix, context and continuation as one string, of
     which the continuation is what is left after the tokens of `prefix + context`; white space at the end
     of the context belongs to the continuation. What requests share is found in their tokens. `way` is the
-    most that may be shared; where that is not exact for a model, less is, with a log line.
+    most that may be shared; where that is not exact for a model, less is, with a log line. What is in the
+    `journal` is not run again.
 
     Raises:
         DataError: a request is longer than the model's context.
@@ -78,7 +81,7 @@ def score(
             )
         if not 0 < row.start < len(row.ids):
             raise DataError(f"context and continuation must each have a token of their own: '{text[-60:]}'")
-    results = score_rows(backbone, rows, batch_tokens=batch_tokens, way=way, advance=advance)
+    results = score_rows(backbone, rows, batch_tokens=batch_tokens, way=way, journal=journal, advance=advance)
     return [
         Score(
             value,
@@ -97,10 +100,13 @@ def score_rows(
     *,
     batch_tokens: int,
     way: Way = Way.tree,
+    journal: Journal = NO_JOURNAL,
     advance: Advance = lambda count: None,
 ) -> list[tuple[float, bool]]:
     """(log-likelihood, greedy) of each row's tokens from its `start`, in their order; see `score`."""
-    results: list[tuple[float, bool]] = [(0.0, True)] * len(rows)
+    entries = journal.entries(way, batch_tokens, [[row.start, *row.ids] for row in rows])
+    results: dict[int, tuple[float, bool]] = {i: (*found,) for i, found in entries.found.items()}
+    advance(len(results))
     reach = tree_reach(backbone, context_length(backbone))
     within = [i for i, row in enumerate(rows) if reach is None or len(row.ids) - 1 <= reach]
     beyond = sorted(set(range(len(rows))) - set(within))
@@ -111,12 +117,14 @@ def score_rows(
             own = [rows[i] for i in numbers]
             chosen, groups = choose_way(backbone, own, most, reach)
             engine = Engine(backbone, own, chosen, batch_tokens)
+            done = {k for k, i in enumerate(numbers) if i in entries.found}
             for group in groups:
-                for found in engine.score_group(group):
-                    for i, result in found.items():
-                        results[numbers[i]] = result
+                for batch in engine.score_group(group, done):
+                    found = {numbers[k]: result for k, result in batch.items()}
+                    results |= found
+                    entries.add(found)
                     advance(len(found))
-    return results
+    return [results[i] for i in range(len(rows))]
 
 
 def request_tokens(backbone: Backbone, requests: Sequence[Request]) -> list[int]:

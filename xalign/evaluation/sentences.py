@@ -16,11 +16,11 @@ from torch import Tensor
 from xalign.choices import Pooling
 from xalign.data.parallel import ParallelCorpus
 from xalign.errors import DataError, did_you_mean
-from xalign.evaluation.progress import Advance
 from xalign.evaluation.representations import Picture, choose_points, draw
 from xalign.evaluation.results import LAYER_SUMMARIES, Record, Result, standard_error, summary_name
 from xalign.evaluation.similarity import distinct_pairs, similarities
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
+from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from torch import Tensor
 from xalign.choices import Pooling
 from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
-from xalign.evaluation.progress import Advance
+from xalign.evaluation.journal import Journal
 from xalign.evaluation.representations import represent
 from xalign.evaluation.results import Record, Result
 from xalign.models.backbone import Backbone
+from xalign.progress import Advance
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Session:
 
     backbone: Backbone
     benchmark: BenchmarkConfig
+    journal: Journal = field(default_factory=Journal)
+    """Of the part that is being measured."""
     _vectors: dict[tuple[Pooling, str], Tensor] = field(default_factory=dict)
 
     def represent(

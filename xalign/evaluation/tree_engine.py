@@ -6,7 +6,7 @@ V vocabulary, P positions that predict, Q pairs of such a position and a next to
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from weakref import WeakKeyDictionary
@@ -19,6 +19,7 @@ from transformers import Cache, DynamicLayer
 from xalign.data.collate import pad
 from xalign.evaluation.prefix_tree import Group, Row, Tree, common_length, grow, plan
 from xalign.models.backbone import Backbone, computing_in
+from xalign.models.masks import Masks, additive_masks
 
 log = logging.getLogger(__name__)
 
@@ -147,11 +148,17 @@ class Engine:
         self.way = way
         self.budget = batch_tokens
 
-    def score_group(self, group: Group) -> Iterator[dict[int, tuple[float, bool]]]:
-        """(log-likelihood, greedy) of the rows of one batch after the other, by row number."""
+    def score_group(
+        self, group: Group, done: Collection[int] = ()
+    ) -> Iterator[dict[int, tuple[float, bool]]]:
+        """(log-likelihood, greedy) of the rows of one batch after the other, by row number.
+
+        Trees of which every row is `done` are left out.
+        """
         cut = len(group.prefix)
-        cache = self._keep(group.prefix) if cut else None
-        waiting = sorted(group.trees, key=lambda tree: len(tree.tokens), reverse=True)
+        waiting = [tree for tree in group.trees if any(number not in done for number in tree.members)]
+        waiting.sort(key=lambda tree: len(tree.tokens), reverse=True)
+        cache = self._keep(group.prefix) if cut and waiting else None
         while waiting:
             # Demonstrations count towards a batch although they are not run: their keys take its memory.
             widest = cut + len(waiting[0].tokens)
@@ -225,32 +232,21 @@ class Engine:
             use_cache=cache is not None,
         ).last_hidden_state
 
-    def _masks(self, depths_BT: Tensor, ends_BT: Tensor, cut: int) -> Tensor | dict[str, Tensor]:
+    def _masks(self, depths_BT: Tensor, ends_BT: Tensor, cut: int) -> Masks:
         """Additive masks (B, 1, T, C + T): a position sees the common prefix, its ancestors and itself."""
         place_T = torch.arange(depths_BT.shape[1], device=depths_BT.device)
         ends_BT = ends_BT.maximum(place_T + 1)  # padding sees itself: no row is without anything to see
         above_BTT = (place_T <= place_T[:, None]) & (place_T[:, None] < ends_BT[:, None, :])
         kept_BTC = above_BTT.new_ones(*depths_BT.shape, cut)
         seen_BTK = torch.cat([kept_BTC, above_BTT], 2)
-        config = self.backbone.model.config.get_text_config()
-        if not getattr(config, "layer_types", None):
-            return self._additive(seen_BTK)
-        masks = {"full_attention": self._additive(seen_BTK)}
-        if "sliding_attention" in config.layer_types:
-            depths_BC = torch.arange(cut, device=depths_BT.device).expand(len(depths_BT), cut)
-            depths_BK = torch.cat([depths_BC, depths_BT], 1)
-            near_BTK = depths_BT[:, :, None] - depths_BK[:, None, :] < config.sliding_window
-            masks["sliding_attention"] = self._additive(seen_BTK & near_BTK)
-        return masks
+        depths_BC = torch.arange(cut, device=depths_BT.device).expand(len(depths_BT), cut)
+        depths_BK = torch.cat([depths_BC, depths_BT], 1)
+        distance_BTK = depths_BT[:, :, None] - depths_BK[:, None, :]
+        model = self.backbone.model
+        return additive_masks(model.config, seen_BTK, distance_BTK, model.dtype)
 
-    def _additive(self, seen_BTK: Tensor) -> Tensor:
-        dtype = self.backbone.model.dtype
-        mask_BTK = torch.zeros(seen_BTK.shape, dtype=dtype, device=seen_BTK.device)
-        return mask_BTK.masked_fill_(~seen_BTK, torch.finfo(dtype).min)[:, None]
-
-    def _decode(self, ids_BT: Tensor, mask: Tensor | dict[str, Tensor], **options: object):  # type: ignore[no-untyped-def]
-        low = self.backbone.compute_dtype != torch.float32
-        with torch.autocast(self.backbone.device.type, torch.bfloat16, enabled=low):
+    def _decode(self, ids_BT: Tensor, mask: Masks, **options: object):  # type: ignore[no-untyped-def]
+        with self.backbone.arithmetic():
             return self.backbone.model.get_decoder()(input_ids=ids_BT, attention_mask=mask, **options)
 
 
@@ -263,8 +259,12 @@ def _predictions(
     for first, values_PV in log_probabilities(backbone, hidden_PD):
         inside_Q = (places_Q >= first) & (places_Q < first + len(values_PV))
         places, tokens = places_Q[inside_Q] - first, tokens_Q[inside_Q]
-        values_Q[inside_Q] = values_PV[places, tokens]
-        greedy_Q[inside_Q] = values_PV.argmax(-1)[places] == tokens
+        values = values_PV[places, tokens]
+        greedy = values == values_PV.amax(-1)[places]  # a fifth of argmax's time
+        # Only below a probability of a half can it be one of several maxima, of which argmax takes the first.
+        for q in (greedy & (values < -0.69)).nonzero()[:, 0].tolist():
+            greedy[q] = values_PV[places[q]].argmax() == tokens[q]
+        values_Q[inside_Q], greedy_Q[inside_Q] = values, greedy
     return values_Q.tolist(), greedy_Q.tolist()
 
 

@@ -5,11 +5,14 @@ from contextlib import contextmanager
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
 
 from xalign.choices import AdapterMethod
 from xalign.config import AdapterConfig
 from xalign.errors import ConfigError
 from xalign.models.backbone import Backbone
+from xalign.models.low_rank import LowRankLinear
+from xalign.objectives.gradients import use_sparse_embedding_gradients
 
 
 class Adapter:
@@ -27,6 +30,7 @@ class Adapter:
         match config.method:
             case AdapterMethod.full:
                 model.requires_grad_(True)
+                use_sparse_embedding_gradients(model)
             case AdapterMethod.full_frozen_embeddings:
                 model.requires_grad_(True)
                 # The head too, where it is the same matrix.
@@ -40,6 +44,8 @@ class Adapter:
                     lora_dropout=config.dropout,
                     target_modules=config.target_modules,
                 )
+                # peft calls this experimental; it is how a layer of one's own is told to it.
+                lora._register_custom_module({nn.Linear: LowRankLinear})
                 torch.manual_seed(seed)
                 try:
                     peft = get_peft_model(model, lora)

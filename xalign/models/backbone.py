@@ -14,9 +14,11 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from xalign.choices import Pooling
-from xalign.data.collate import IGNORED, Buckets, Tokens
+from xalign.data.collate import IGNORED, Tokens
 from xalign.errors import ModelError, did_you_mean
-from xalign.models.pooling import pool
+from xalign.models.masks import packed_masks
+from xalign.models.pooling import pool, pool_packed
+from xalign.models.rounding import Rounded
 
 FINAL_NORMS = ("norm", "ln_f", "layer_norm", "final_layer_norm", "final_layernorm")
 
@@ -41,7 +43,7 @@ class Backbone(nn.Module):
         self._blocks = _name_of_blocks(decoder, model.config.get_text_config().num_hidden_layers)
         self._norm = _name_of_norm(decoder)
         self.compute_dtype: torch.dtype = torch.float32
-        self._rounded_head: Tensor | None = None
+        self._rounded_head = Rounded()
         self._takes_positions = "position_ids" in inspect.signature(decoder.forward).parameters
 
     @property
@@ -63,11 +65,10 @@ class Backbone(nn.Module):
         Raises:
             ModelError: the layer is beyond the model's depth.
         """
-        return pool(self.hidden_states(tokens, layer), tokens.content_mask, pooling)
-
-    def represent_buckets(self, batch: Buckets, layer: int, pooling: Pooling) -> Tensor:
-        """`represent` for a bucketed batch, in the batch's own order: (B, D)."""
-        return torch.cat([self.represent(b, layer, pooling) for b in batch.buckets])[batch.order]
+        hidden_BTD = self.hidden_states(tokens, layer)
+        if tokens.texts is not None:
+            return pool_packed(hidden_BTD, tokens.content_mask, tokens.texts, pooling)
+        return pool(hidden_BTD, tokens.content_mask, pooling)
 
     def represent_all_layers(self, tokens: Tokens, *poolings: Pooling) -> Tensor:
         """Sentence vectors of every layer, (B, L + 1, D), float32, in one pass.
@@ -83,24 +84,46 @@ class Backbone(nn.Module):
         hidden_BTD = self.hidden_states(tokens, self.depth)
         return self.head(hidden_BTD[positions_BT])
 
-    def supervised_logits(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """Logits (S, V) that predict the labelled tokens, and those tokens (S,)."""
+    def supervised(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Final hidden states (S, D) that predict the labelled tokens, and those tokens (S,)."""
         assert tokens.labels is not None
         targets_BT = tokens.labels[:, 1:]
         predicts_BT = torch.zeros_like(tokens.labels, dtype=torch.bool)
         predicts_BT[:, :-1] = targets_BT != IGNORED
-        return self.logits_at(tokens, predicts_BT), targets_BT[targets_BT != IGNORED]
+        hidden_BTD = self.hidden_states(tokens, self.depth)
+        return hidden_BTD[predicts_BT], targets_BT[targets_BT != IGNORED]
 
     def head(self, hidden_SD: Tensor) -> Tensor:
         """The language-model head on chosen hidden states: (S, D) -> (S, V)."""
-        if self._rounded_head is not None:
-            logits_SV = linear(hidden_SD.to(self._rounded_head.dtype), self._rounded_head)
-        else:
-            with self._arithmetic():
+        plain, cap = self.plain_head(), self.softcap
+        with self.arithmetic():
+            if plain is None:
                 logits_SV = self.model.get_output_embeddings()(hidden_SD)
-        # Gemma 2 bounds its logits: cap * tanh(logits / cap).
-        cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+            else:
+                logits_SV = linear(hidden_SD, *plain)
         return cap * torch.tanh(logits_SV / cap) if cap else logits_SV
+
+    def rounded(self, hidden: Tensor) -> Tensor:
+        """In the arithmetic of the matrix products."""
+        return hidden.to(self.compute_dtype) if self.computes_low else hidden
+
+    @property
+    def softcap(self) -> float | None:
+        """What bounds the logits, cap * tanh(logits / cap), in Gemma 2."""
+        return getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+
+    def plain_head(self) -> tuple[Tensor, Tensor | None] | None:
+        """Weight (V, D) and bias (V,) of the head; None where it is more than that (an adapter on it, say).
+
+        A head that gets no gradient is in the arithmetic of the matrix products, rounded once and not in
+        every pass, which takes half as long as the product itself where the vocabulary is large.
+        """
+        head = self.model.get_output_embeddings()
+        if type(head) is not nn.Linear:
+            return None
+        if not self.computes_low or (head.weight.requires_grad and torch.is_grad_enabled()):
+            return head.weight, head.bias
+        return self._rounded_head(head.weight, self.compute_dtype), head.bias
 
     def _truncated(self, layer: int) -> nn.Module:
         if not 0 <= layer <= self.depth:
@@ -116,15 +139,32 @@ class Backbone(nn.Module):
 
     def _run(self, decoder: nn.Module, tokens: Tokens, **options: object):  # type: ignore[no-untyped-def]
         mask_BT = tokens.attention_mask
+        if tokens.texts is not None and tokens.positions is not None:
+            model = self.model
+            masks = packed_masks(model.config, tokens.texts, tokens.positions, model.dtype)
+            with self.arithmetic():
+                return decoder(
+                    input_ids=tokens.input_ids,
+                    attention_mask=masks,
+                    position_ids=tokens.positions,
+                    use_cache=False,
+                    **options,
+                )
         if self._takes_positions and not bool(mask_BT[:, 0].all()):
             # Left padding shifts learned and rotary positions unless they are counted from the text.
             options["position_ids"] = (mask_BT.cumsum(1) - 1).clamp(min=0)
-        with self._arithmetic():
+        with self.arithmetic():
             return decoder(input_ids=tokens.input_ids, attention_mask=mask_BT, use_cache=False, **options)
 
-    def _arithmetic(self) -> torch.autocast:
-        low = self.compute_dtype is not torch.float32
-        return torch.autocast(self.device.type, self.compute_dtype if low else torch.bfloat16, enabled=low)
+    def arithmetic(self) -> torch.autocast:
+        """In which the model's own parts run: matrix products in `compute_dtype`."""
+        dtype = self.compute_dtype if self.computes_low else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=self.computes_low)
+
+    @property
+    def computes_low(self) -> bool:
+        """Whether matrix products are in fewer bits than the parameters."""
+        return self.compute_dtype is not torch.float32
 
 
 @contextmanager
@@ -141,20 +181,14 @@ def evaluating(backbone: Backbone) -> Iterator[None]:
 
 @contextmanager
 def computing_in(backbone: Backbone, dtype: torch.dtype) -> Iterator[None]:
-    """For measuring: the model's matrix products in `dtype` inside; the former arithmetic afterwards.
-
-    The head is rounded once, not anew for every batch, which takes half as long as the product itself
-    where the vocabulary is large.
-    """
-    former = backbone.compute_dtype, backbone._rounded_head
-    head = backbone.model.get_output_embeddings()
-    rounded = dtype is not torch.float32 and type(head) is nn.Linear and head.bias is None
-    backbone.compute_dtype = dtype
-    backbone._rounded_head = head.weight.detach().to(dtype) if rounded else None
+    """For measuring: the model's matrix products in `dtype` inside; the former arithmetic afterwards."""
+    former, backbone.compute_dtype = backbone.compute_dtype, dtype
     try:
         yield
     finally:
-        backbone.compute_dtype, backbone._rounded_head = former
+        backbone.compute_dtype = former
+        if not backbone.computes_low:
+            backbone._rounded_head.forget()
 
 
 def _name_of_blocks(decoder: nn.Module, depth: int) -> str:

@@ -6,7 +6,6 @@ alignment trains on (experiments/recipe: less forgetting and more alignment at t
 """
 
 import copy
-import hashlib
 import json
 from pathlib import Path
 
@@ -14,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from xalign.cache import cache_dir, cached_dir
-from xalign.evaluation.progress import progress_bar
+from xalign.cache import cached_by_key
 from xalign.models.backbone import Backbone
 from xalign.models.fingerprint import model_fingerprint
+from xalign.progress import progress_bar
 
 COUNT = 128
 """Texts written. A run draws from them again and again, but looks at other positions each time."""
@@ -42,13 +41,12 @@ def own_texts(backbone: Backbone, length: int, seed: int) -> list[str]:
         "seed": seed,
         "dtype": str(backbone.compute_dtype),
     }
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
     def build(folder: Path) -> None:
         texts = _write(backbone, length, seed)
         (folder / "texts.json").write_text(json.dumps(texts, ensure_ascii=False, indent=0), encoding="utf-8")
 
-    folder = cached_dir(cache_dir() / "own_texts" / name, build, "text by the model itself", SPACE)
+    folder = cached_by_key("own_texts", key, build, "text by the model itself", SPACE)
     texts: list[str] = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
     return texts
 

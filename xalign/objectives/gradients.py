@@ -1,22 +1,51 @@
-"""Joining the gradients of several objectives so that none swamps another."""
+"""Gradients of several objectives, joined so that none swamps another.
 
-from collections.abc import Sequence
+A gradient is dense or, for an embedding table, sparse (COO, one entry a row): rows that no token touched
+cost nothing. Every function takes both, also mixed, and gives what the dense tensors would.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 Gradients = list[Tensor | None]
 
 
+def use_sparse_embedding_gradients(model: PreTrainedModel) -> bool:
+    """Let the table of input embeddings, where it is trained, have sparse gradients; whether it now does.
+
+    Scaled embeddings (Gemma, XGLM) subclass `nn.Embedding` and keep the option. A tied head that is trained
+    adds a dense gradient, and autograd then gives the dense sum: the same values either way. Tables of
+    positions stay dense: they are small and mostly touched.
+    """
+    table = model.get_input_embeddings()
+    if not isinstance(table, nn.Embedding) or not table.weight.requires_grad:
+        return False
+    table.sparse = True
+    # A family whose own forward ignores the option is found by asking.
+    with torch.enable_grad():
+        first = table(torch.zeros(1, 1, dtype=torch.long, device=table.weight.device))
+        table.sparse = torch.autograd.grad(first.sum(), table.weight)[0].is_sparse
+    return table.sparse
+
+
+def of(parameters: Iterable[nn.Parameter]) -> Gradients:
+    """The parameters' gradients as backward passes left them, sparse ones with one entry a row."""
+    return [_coalesced(p.grad) for p in parameters]
+
+
 def norm(gradients: Gradients) -> Tensor:
-    """Euclidean norm over all parameters (scalar, float32); missing gradients count as zero."""
-    norms = [g.norm().float() for g in gradients if g is not None]
+    """Euclidean norm over all parameters (scalar, at least float32); missing gradients count as zero."""
+    norms = [_single(_entries(g).norm()) for g in gradients if g is not None]
     return torch.stack(norms).norm() if norms else torch.zeros(())
 
 
 def cosine(a: Gradients, b: Gradients) -> Tensor:
     """Cosine of two gradients over all parameters (scalar); 0 where one of them is zero."""
-    dots = [(x * y).sum().float() for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    dots = [_single(_dot(x, y)) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
     if not dots:
         return torch.zeros(())
     return torch.stack(dots).sum() / (norm(a) * norm(b)).clamp(min=1e-12)
@@ -26,7 +55,8 @@ def scale_(gradients: Gradients, factor: float | Tensor) -> None:
     """Multiply in place."""
     for g in gradients:
         if g is not None:
-            g.mul_(factor)
+            # Of a sparse tensor the values: `mul_` on itself would forget that its rows are unique.
+            (g._values() if g.is_sparse else g).mul_(factor)
 
 
 def clip_(gradients: Gradients, max_norm: float) -> Tensor:
@@ -36,10 +66,41 @@ def clip_(gradients: Gradients, max_norm: float) -> Tensor:
     return before
 
 
-def add(parts: Sequence[Gradients]) -> Gradients:
-    """Sum of gradients, parameter by parameter."""
+def add_(parts: Sequence[Gradients]) -> Gradients:
+    """Sum of gradients, parameter by parameter; dense where one of a parameter's gradients is.
+
+    The parts are used up: dense gradients are summed into the first of them.
+    """
     total: Gradients = []
     for column in zip(*parts, strict=True):
-        present = [g for g in column if g is not None]
-        total.append(sum(present[1:], start=present[0]) if present else None)
+        # torch adds sparse to dense, but not dense to sparse.
+        present = sorted((g for g in column if g is not None), key=lambda g: g.is_sparse)
+        total.append(_coalesced(functools.reduce(torch.Tensor.add_, present)) if present else None)
     return total
+
+
+add = add_  # until the training module calls it by its name
+
+
+def _coalesced(gradient: Tensor | None) -> Tensor | None:
+    return gradient.coalesce() if gradient is not None and gradient.is_sparse else gradient
+
+
+def _entries(gradient: Tensor) -> Tensor:
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    if x.is_sparse and y.is_sparse:
+        return (x.coalesce() * y.coalesce()).coalesce().values().sum()
+    if y.is_sparse:
+        x, y = y, x
+    if x.is_sparse:
+        x = x.coalesce()
+        return (x.values() * y.index_select(0, x.indices()[0])).sum()
+    return (x * y).sum()
+
+
+def _single(scalar: Tensor) -> Tensor:
+    """In float32 at least: sums over parameters are not rounded to bf16."""
+    return scalar.to(torch.promote_types(scalar.dtype, torch.float32))

@@ -37,6 +37,7 @@ from xalign.reporting.summary import (
     means_by_verdict,
     tables_of,
 )
+from xalign.reporting.validation import chosen_step
 
 FILTERS: dict[str, Callable[..., object]] = {
     "number": number,
@@ -79,6 +80,7 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
             translated=any(measure.generated for measure in measures_of(run)),
             contamination=_contamination(run),
             speeds=_speeds(run),
+            chosen_step=chosen_step(run),
             total_seconds=sum(run.environment.seconds.values()),
         )
     )

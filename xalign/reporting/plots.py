@@ -27,6 +27,7 @@ from xalign.reporting.measures import (
 from xalign.reporting.records import Run
 from xalign.reporting.sentences import sentences
 from xalign.reporting.style import AFTER, BEFORE, INK, PALETTE, LineStyle, applied, new_figure, write_clearly
+from xalign.reporting.validation import validation
 
 METRICS = ("retrieval@1", "retrieval@1_centred")
 Z95 = 1.96
@@ -41,6 +42,7 @@ def write_plots(run: Run) -> dict[str, Path]:
         "languages": languages,
         "sentences": sentences,
         "losses": losses,
+        "validation": validation,
     }
     for measure in measures_of(run):
         if measure.in_context:

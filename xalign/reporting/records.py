@@ -122,6 +122,12 @@ class Run:
         return str(self._get("benchmark", "name") or "")
 
     @property
+    def select(self) -> str | None:
+        """The logged metric by which the step that is kept was chosen."""
+        select = self._get("trainer", "select")
+        return None if select is None else str(select)
+
+    @property
     def steps(self) -> int:
         """Training steps done."""
         return int(max((series.steps[-1] for series in self.metrics.values()), default=0))

@@ -71,3 +71,33 @@ def choose_threads(configured: int | None, ranks: int, decisions: Decisions) -> 
         decisions.add("trainer.threads", threads, f"{cores} cores shared by {ranks} rank{'s' * (ranks > 1)}")
     torch.set_num_threads(threads)
     return threads
+
+
+def choose_micro_batch(
+    configured: str, largest: int, decisions: Decisions, *, room: float, token: float, reserve: float
+) -> int:
+    """Tokens, padding included, of one pass: the largest power of two that fits, unless configured.
+
+    Args:
+        configured: `auto`, or the number.
+        largest: tokens of the largest part of a step; more has no meaning.
+        decisions: where the reason is told.
+        room: bytes free for activations, all else that training needs being there.
+        token: bytes of activations a token.
+        reserve: share of `room` that is left free.
+    """
+    if configured != "auto":
+        decisions.add("trainer.micro_batch", configured, "set in the config")
+        return int(configured)
+    needed, fitting = _power_of_two(largest - 1) * 2, _power_of_two(int(room * (1 - reserve) / token))
+    told = f"{token / 1e3:.0f} kB of activations a token, {room / 1e9:.1f} GB free for them"
+    if fitting >= needed:
+        decisions.add("trainer.micro_batch", needed, f"a step's largest part fits: {told}")
+    else:
+        decisions.add("trainer.micro_batch", fitting, f"the most that fits, {reserve:.0%} in reserve: {told}")
+    return min(fitting, needed)
+
+
+def _power_of_two(number: int) -> int:
+    """The largest power of two that is not larger; 1 at least."""
+    return 1 << max(0, number.bit_length() - 1) if number > 0 else 1

@@ -39,7 +39,12 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
     backbone = inputs.backbone
     module = AlignedModel(backbone, inputs.adapter, config, inputs.layer)
     data = AlignmentData(
-        config, backbone.tokenizer, inputs.splits.train, inputs.instructions, inputs.own_texts
+        config,
+        backbone.tokenizer,
+        inputs.splits.train,
+        inputs.instructions,
+        inputs.own_texts,
+        arrangement=inputs.arrangement,
     )
     callbacks = [
         # Measurements first: they are part of the step's metrics. The guard before the checkpoints: a step

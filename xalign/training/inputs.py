@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import torch
 
 from xalign.config import Config
+from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
 from xalign.evaluation.task import Setting
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.own_text import own_texts
+from xalign.models.packing import packs_exactly
 from xalign.training.callbacks.evaluate import validation_setting
 
 
@@ -26,6 +28,7 @@ class TrainingInputs:
     own_texts: Sequence[str]
     """Texts that the model wrote before training, for retention."""
     layer: int
+    arrangement: Arrangement
     validation: Setting | None
 
 
@@ -49,5 +52,6 @@ def training_inputs(
         load_instructions(config.instructions, config.languages, splits.train, config.seed),
         texts,
         layer,
+        Arrangement(packed=packs_exactly(backbone)),
         validation_setting(config, splits, layer),
     )

@@ -17,14 +17,19 @@ from torch import Tensor, nn
 from xalign import collectives
 from xalign.choices import GradientClipping
 from xalign.config import Config
+from xalign.data.collate import Tokens
 from xalign.data.datamodule import StepBatch
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
 from xalign.objectives import gradients
-from xalign.objectives.contrastive import info_nce
+from xalign.objectives.cached import cached_backward
+from xalign.objectives.contrastive import Negatives, info_nce, unit_vectors
 from xalign.objectives.instruction import answer_cross_entropy
+from xalign.objectives.queue import NegativeQueue
 from xalign.objectives.retention import retention_kl
-from xalign.training.optimizer import adamw, cosine_with_warmup
+from xalign.objectives.vocabulary import linear_cross_entropy, linear_kl
+from xalign.phases import phases
+from xalign.training.optimizer import build_optimizer, cosine_with_warmup
 
 
 class AlignedModel(pl.LightningModule):
@@ -41,10 +46,11 @@ class AlignedModel(pl.LightningModule):
         self.next_step = 0
         self.last_metrics: dict[str, float] = {}
         weights = config.loss
+        self.queue = NegativeQueue(weights.queue) if weights.queue else None
         objectives: dict[str, tuple[float, Callable[[StepBatch], tuple[Tensor, dict[str, float]]]]] = {
-            "contrastive": (weights.contrastive_weight, self.contrastive_loss),
-            "instruction": (weights.instruction_weight, self.instruction_loss),
-            "retention": (weights.retention_weight, self.retention_loss),
+            "contrastive": (weights.contrastive_weight, self.contrastive),
+            "instruction": (weights.instruction_weight, self.instruction),
+            "retention": (weights.retention_weight, self.retention),
         }
         self.objectives = {name: pair for name, pair in objectives.items() if pair[0] > 0}
 
@@ -53,54 +59,101 @@ class AlignedModel(pl.LightningModule):
         """Parameters that are trained, in a fixed order."""
         return [p for p in self.backbone.parameters() if p.requires_grad]
 
-    # The losses: sums over this rank's rows, divided by global counts.
+    # The objectives: each leaves the gradient of this rank's share of its mean over the global batch.
 
-    def contrastive_loss(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
-        """Mean InfoNCE over the global batch: this rank's share, with the share of nearest translations."""
+    def contrastive(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
+        """InfoNCE over the global batch, however small the micro-batches; with the share of hits."""
         assert batch.sentences is not None
-        loss = self.config.loss
-        vectors = self.backbone.represent_buckets(batch.sentences, self.layer, loss.pooling)
-        source, target = vectors.chunk(2)
+        sentences, loss = batch.sentences, self.config.loss
         start = collectives.rank() * batch.pairs
-        summed, hits = info_nce(
-            collectives.gather_rows(source),
-            collectives.gather_rows(target),
-            groups_N=collectives.gather_rows(batch.groups),
-            source_keys_N=collectives.gather_rows(batch.source_keys),
-            target_keys_N=collectives.gather_rows(batch.target_keys),
-            tau=loss.tau,
-            symmetric=loss.symmetric,
-            centering=loss.centering,
-            rows=slice(start, start + batch.pairs),
-        )
         count = batch.pairs * collectives.world_size()
-        return summed / count, {"contrastive_accuracy": collectives.global_sum(float(hits)) / count}
+        groups, source_keys, target_keys = map(
+            collectives.gather_rows, (batch.groups, batch.source_keys, batch.target_keys)
+        )
 
-    def instruction_loss(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
-        """Mean cross-entropy of answer tokens over the global batch: this rank's share."""
+        def represent(chunk: list[Tokens]) -> Tensor:
+            with phases("forward"):
+                return torch.cat([self.backbone.represent(t, self.layer, loss.pooling) for t in chunk])
+
+        def loss_of(vectors: Tensor) -> tuple[Tensor, Tensor]:
+            source, target = map(collectives.gather_rows, vectors[sentences.order].chunk(2))
+            past = None if self.queue is None else self.queue.negatives(vectors.device)
+            summed, hits = info_nce(
+                source,
+                target,
+                groups_N=groups,
+                source_keys_N=source_keys,
+                target_keys_N=target_keys,
+                tau=loss.tau,
+                symmetric=loss.symmetric,
+                centering=loss.centering,
+                rows=slice(start, start + batch.pairs),
+                past=past,
+            )
+            if self.queue is not None:
+                source, target = (
+                    unit_vectors(side.detach(), groups, loss.centering) for side in (source, target)
+                )
+                self.queue.push(Negatives(source, target, source_keys, target_keys))
+            return summed / count, hits
+
+        value, hits = cached_backward(sentences.chunks(), represent, loss_of)
+        return value, {"contrastive_accuracy": collectives.global_sum(float(hits)) / count}
+
+    def instruction(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy of answer tokens."""
         assert batch.instructions is not None
-        pairs = [self.backbone.supervised_logits(bucket) for bucket in batch.instructions.buckets]
-        count = collectives.global_sum(sum(len(targets) for _, targets in pairs))
-        summed = torch.stack([answer_cross_entropy(logits, targets) for logits, targets in pairs]).sum()
-        return summed / max(count, 1), {}
+        buckets = batch.instructions.buckets
+        count = collectives.global_sum(sum(b.supervised_count for b in buckets))
+        parts = []
+        for tokens in buckets:
+            with phases("forward"):
+                hidden_SD, targets_S = self.backbone.supervised(tokens)
+                summed = self._cross_entropy(hidden_SD, targets_S)
+            parts.append(self._backward(summed / max(count, 1)))
+        return torch.stack(parts).sum(), {}
 
-    def retention_loss(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
-        """Mean KL to the model before training at sampled positions: this rank's share."""
+    def retention(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
+        """KL to the model before training, at sampled positions."""
         assert batch.retention is not None
         buckets = batch.retention.buckets
         chosen = self._sampled_positions([b.content_mask for b in buckets], batch.step)
         count = collectives.global_sum(sum(int(c.sum()) for c in chosen))
         parts = []
         depth = self.backbone.depth
-        for bucket, positions in zip(buckets, chosen, strict=True):
+        for tokens, positions in zip(buckets, chosen, strict=True):
+            with phases("forward"):
+                with torch.no_grad(), self.adapter.disabled():
+                    before_SD = self.backbone.hidden_states(tokens, depth)[positions]
+                now_SD = self.backbone.hidden_states(tokens, depth)[positions]
+                summed = self._kl(before_SD, now_SD)
+            parts.append(self._backward(summed / max(count, 1)))
+        return torch.stack(parts).sum(), {}
+
+    def _cross_entropy(self, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
+        backbone = self.backbone
+        plain = backbone.plain_head()
+        if plain is None:
+            return answer_cross_entropy(backbone.head(hidden_SD), targets_S)
+        weight_VD, bias_V = plain
+        hidden_SD = backbone.rounded(hidden_SD)
+        return linear_cross_entropy(hidden_SD, weight_VD, targets_S, bias_V=bias_V, softcap=backbone.softcap)
+
+    def _kl(self, before_SD: Tensor, now_SD: Tensor) -> Tensor:
+        backbone = self.backbone
+        plain = backbone.plain_head()
+        if plain is None:
             with torch.no_grad(), self.adapter.disabled():
-                before_SD = self.backbone.hidden_states(bucket, depth)[positions]
-            now_SD = self.backbone.hidden_states(bucket, depth)[positions]
-            # One pass of the head for both: rounding a large vocabulary's weights to bf16 takes as
-            # long as the product itself.
-            before, now = self.backbone.head(torch.cat([before_SD, now_SD])).chunk(2)
-            parts.append(retention_kl(before.detach(), now))
-        return torch.stack(parts).sum() / max(count, 1), {}
+                before_SV = backbone.head(before_SD)
+            return retention_kl(before_SV, backbone.head(now_SD))
+        weight_VD, bias_V = plain
+        before_SD, now_SD = backbone.rounded(before_SD), backbone.rounded(now_SD)
+        return linear_kl(before_SD, now_SD, weight_VD, bias_V=bias_V, softcap=backbone.softcap)
+
+    def _backward(self, loss: Tensor) -> Tensor:
+        with phases("backward"):
+            loss.backward()
+        return loss.detach()
 
     def _sampled_positions(self, masks: list[Tensor], step: int) -> list[Tensor]:
         """As many of the masks' positions as `trainer.retention_tokens`, as masks of the same shapes."""
@@ -127,19 +180,20 @@ class AlignedModel(pl.LightningModule):
         for name, (weight, objective) in self.objectives.items():
             optimizer.zero_grad(set_to_none=True)
             loss, extra = objective(batch)
-            self.manual_backward(loss)
-            collectives.sum_gradients(self.trained)
-            per_objective[name] = [p.grad for p in self.trained]
-            value = collectives.global_sum(float(loss.detach()))
+            with phases("backward"):
+                collectives.sum_gradients(self.trained)
+            per_objective[name] = gradients.of(self.trained)
+            value = collectives.global_sum(float(loss))
             metrics |= {f"loss/{name}": value, **extra}
             total += weight * value
         metrics["loss"] = total
-        joined = self._join(per_objective, metrics, batch.step)
-        for parameter, gradient in zip(self.trained, joined, strict=True):
-            parameter.grad = gradient
-        finite = math.isfinite(total) and math.isfinite(metrics["gradient_norm"])
-        if finite:
-            optimizer.step()
+        with phases("optimizer"):
+            joined = self._join(per_objective, metrics, batch.step)
+            for parameter, gradient in zip(self.trained, joined, strict=True):
+                parameter.grad = gradient
+            finite = math.isfinite(total) and math.isfinite(metrics["gradient_norm"])
+            if finite:
+                optimizer.step()
         metrics["skipped"] = float(not finite)
         scheduler.step()
         self.next_step = batch.step + 1
@@ -167,7 +221,7 @@ class AlignedModel(pl.LightningModule):
         return joined
 
     def configure_optimizers(self) -> Any:
-        optimizer = adamw(self.backbone, self.config.optimizer)
+        optimizer = build_optimizer(self.backbone, self.config.optimizer)
         scheduler = cosine_with_warmup(optimizer, self.config.optimizer, self.config.trainer.steps)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
@@ -177,9 +231,13 @@ class AlignedModel(pl.LightningModule):
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
         checkpoint["next_step"] = self.next_step
+        if self.queue is not None:
+            checkpoint["queue"] = self.queue.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.next_step = int(checkpoint["next_step"])
+        if self.queue is not None:
+            self.queue.load_state_dict(checkpoint["queue"])
 
 
 def _mixed(*numbers: int) -> int:

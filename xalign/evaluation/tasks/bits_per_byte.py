@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from xalign.data.collate import pad
 from xalign.errors import ModelError
-from xalign.evaluation.progress import Advance
 from xalign.evaluation.representations import batches
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.scoring import context_length, token_log_likelihoods
 from xalign.evaluation.sentences import digest, require_corpus
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.models.backbone import Backbone, evaluating
+from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 

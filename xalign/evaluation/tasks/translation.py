@@ -16,13 +16,13 @@ from sacrebleu.metrics.chrf import CHRF
 
 from xalign.evaluation.generation import continue_greedily
 from xalign.evaluation.parallel_prompts import answer, demonstration_lines, question, shown_before
-from xalign.evaluation.progress import Advance
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.scoring import Request, score
 from xalign.evaluation.sentences import Pairs, digest, sentence_pairs
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.evaluation.tasks.bits_per_byte import ratio_of_sums
 from xalign.languages import has_spaces
+from xalign.progress import Advance
 
 VERSION = "1"
 
@@ -71,10 +71,17 @@ def _measure(
         [prefix + question(source) for source, _ in pairs],
         [_limit(session, source) for source, _ in pairs],
         batch_tokens=benchmark.batch_tokens,
+        journal=session.journal,
         advance=advance,
     )
     requests = [Request(prefix, question(source), answer(target)) for source, target in pairs]
-    scores = score(session.backbone, requests, batch_tokens=benchmark.batch_tokens, advance=advance)
+    scores = score(
+        session.backbone,
+        requests,
+        batch_tokens=benchmark.batch_tokens,
+        journal=session.journal,
+        advance=advance,
+    )
     bits = np.array([-s.log_likelihood for s in scores]) / np.log(2)
     sizes = np.array([s.bytes for s in scores])
 

@@ -16,13 +16,14 @@ import torch
 
 from xalign import collectives
 from xalign.config import Config
-from xalign.data.parallel import ParallelCorpus, Splits
+from xalign.data.parallel import Splits
 from xalign.errors import ConfigError, did_you_mean
 from xalign.evaluation.evaluate import tasks_of
 from xalign.evaluation.own_text import load_own_text
 from xalign.evaluation.results import Result
 from xalign.evaluation.task import Part, Session, Setting
 from xalign.languages import canonical
+from xalign.measurement import Texts, setting_of
 from xalign.models.backbone import computing_in
 from xalign.reporting.measures import lower_is_better
 from xalign.training.callbacks.checkpoint import BEST, save
@@ -40,19 +41,16 @@ def validation_setting(config: Config, splits: Splits, layer: int) -> Setting | 
     benchmark, pivot = config.validation, config.languages.pivot
     if benchmark is None:
         return None
-    corpus: ParallelCorpus | None = None
-    demonstrations: ParallelCorpus | None = None
-    languages = [canonical(code) for code in benchmark.languages]
+    texts = Texts(None)
     parallel = [task.parallel_text for task in tasks_of(benchmark).values()]
     if not all(parallel):
         benchmark = replace(benchmark, split=benchmark.split or "validation")
     if any(parallel):
         if benchmark.own_text:
-            corpus, demonstrations = load_own_text(benchmark, pivot, languages)
+            texts = Texts(*load_own_text(benchmark, pivot, [canonical(c) for c in benchmark.languages]))
         else:
-            corpus, demonstrations = splits.validation, splits.train
-        languages = languages or [code for code in corpus.languages if code != pivot]
-    return Setting(benchmark, corpus, demonstrations, pivot, languages, layer, config.seed)
+            texts = Texts(splits.validation, splits.train)
+    return setting_of(benchmark, texts, pivot=pivot, layer=layer, seed=config.seed)
 
 
 def require_other_items(validation: Setting, measured: Setting) -> None:

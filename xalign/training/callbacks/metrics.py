@@ -1,4 +1,12 @@
-"""`metrics.jsonl`: one line a step, with speed; and the same to the logger the user chose."""
+"""`metrics.jsonl`: one line a step, with speed, memory and where the time went; and the same to the logger.
+
+Model FLOP utilisation (Chowdhery et al. 2022, PaLM, appendix B) is
+
+    mfu = operations that the step needs (xalign/flops.py) / (seconds of the step x peak)
+
+summed over ranks, the peak being what a large matrix product in the training's arithmetic reaches on the
+machine at the start (`hardware.peak_flops`), not what its data sheet says.
+"""
 
 import json
 import time
@@ -8,8 +16,13 @@ from typing import Any
 import pytorch_lightning as pl
 
 from xalign import collectives
-from xalign.data.datamodule import StepBatch
+from xalign.data.datamodule import AlignmentData, StepBatch
+from xalign.flops import costs_of, step_operations
+from xalign.hardware import peak_flops, peak_memory
+from xalign.phases import phases
 from xalign.training.module import AlignedModel
+
+PHASES = ("data", "forward", "backward", "optimizer", "evaluation")
 
 
 class MetricsWriter(pl.Callback):
@@ -25,6 +38,10 @@ class MetricsWriter(pl.Callback):
             lines = self.path.read_text().splitlines() if self.path.exists() else []
             kept = [line for line in lines if _step_of(line) <= keep]
             self.path.write_text("".join(line + "\n" for line in kept))
+        backbone = pl_module.backbone
+        self.costs = costs_of(backbone)
+        self.peak = collectives.global_sum(peak_flops(backbone.device, backbone.compute_dtype))
+        phases.take()
         self.started = time.perf_counter()
 
     def on_train_batch_end(
@@ -36,22 +53,34 @@ class MetricsWriter(pl.Callback):
         batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, AlignedModel)
+        metrics = pl_module.last_metrics
+        phases.add("evaluation", metrics.pop("seconds_evaluating", 0.0))
+        data = getattr(trainer, "datamodule", None)
+        phases.add("data", data.waited if isinstance(data, AlignmentData) else 0.0)
+        spent = phases.take()
         now = time.perf_counter()
         # Measuring is no training.
-        seconds = now - self.started - pl_module.last_metrics.get("seconds_evaluating", 0.0)
+        seconds = now - self.started - spent["evaluation"]
         self.started = now
         pairs = collectives.global_sum(batch.pairs)
         tokens = collectives.global_sum(batch.tokens)
-        metrics = pl_module.last_metrics | {
+        metrics |= {
             "pairs_per_second": round(pairs / seconds, 2),
             "tokens_per_second": round(tokens / seconds, 1),
+            "mfu": round(self._operations(pl_module, batch) / (seconds * self.peak), 4),
+            "peak_memory_gb": round(peak_memory(pl_module.backbone.device) / 1e9, 3),
+            **{f"seconds/{name}": round(spent.get(name, 0.0), 4) for name in PHASES},
         }
-        pl_module.last_metrics = metrics
         if trainer.is_global_zero:
             with self.path.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=batch.step + 1)
+
+    def _operations(self, module: AlignedModel, batch: StepBatch) -> float:
+        """What all ranks together had to compute."""
+        parts = step_operations(self.costs, module.config, module.layer, batch)
+        return collectives.global_sum(sum(part.total for part in parts.values()))
 
 
 def _step_of(line: str) -> float:

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from xalign.evaluation import progress
-from xalign.evaluation.progress import progress_bar
+from xalign.progress import progress_bar
 
 
 def test_without_a_terminal_there_is_a_plain_line_now_and_then(

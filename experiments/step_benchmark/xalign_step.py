@@ -1,0 +1,40 @@
+"""(c) xalign: a run's own training, from its inputs on; only the gate is put around each step."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from system import Gate, Setup
+
+from xalign.data.parallel import Splits
+from xalign.environment import keep_freed_memory, quiet_libraries
+from xalign.models.backbone import Backbone
+from xalign.training.fit import fit
+from xalign.training.folder import RunFolder
+from xalign.training.inputs import training_inputs
+from xalign.training.module import AlignedModel
+
+_STEP = AlignedModel.training_step
+
+
+def drive(setup: Setup, gate: Gate) -> None:
+    """`fit` as a run calls it."""
+    quiet_libraries()
+    keep_freed_memory()  # as runs do
+
+    def gated(module: AlignedModel, batch: Any, batch_idx: int) -> None:
+        gate.open()
+        _STEP(module, batch, batch_idx)
+        metrics = module.last_metrics
+        gate.close(
+            {name.removeprefix("loss/"): metrics[name] for name in metrics if name.startswith("loss/")}
+        )
+
+    AlignedModel.training_step = gated  # type: ignore[method-assign]
+    corpus = setup.texts.corpus
+    backbone = Backbone(setup.model, setup.tokenizer)
+    splits = Splits(corpus, corpus, corpus)
+    inputs = training_inputs(setup.config, backbone, splits, setup.layer, setup.dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        fit(setup.config, RunFolder(Path(folder)), replace(inputs, instructions=setup.texts.instructions))

@@ -1,0 +1,156 @@
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from training_helpers import small_config, small_corpus
+
+from xalign.data.collate import Buckets
+from xalign.data.datamodule import AlignmentData, StepBatch, StepBatches
+from xalign.data.instructions import load_instructions
+from xalign.models.byte_tokenizer import byte_tokenizer
+
+OWN_TEXTS = [f"own text {i}" for i in range(9)]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "cache"))
+
+
+def data(*overrides: str) -> AlignmentData:
+    config, corpus = small_config(*overrides), small_corpus()
+    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
+    return AlignmentData(config, byte_tokenizer(), corpus, instructions, OWN_TEXTS)
+
+
+def rows(part: Buckets | None) -> list[tuple[list[int], list[int] | None]]:
+    """Ids and labels of each text, in the batch's order."""
+    assert part is not None
+    found = []
+    for bucket in part.buckets:
+        for i, length in enumerate(bucket.attention_mask.sum(1).tolist()):
+            labels = None if bucket.labels is None else bucket.labels[i, :length].tolist()
+            found.append((bucket.input_ids[i, :length].tolist(), labels))
+    return [found[i] for i in part.order.tolist()]
+
+
+def digest(batches: StepBatches) -> str:
+    hashed = hashlib.sha256()
+    for step in range(6):
+        b = batches[step]
+        keys = [b.groups.tolist(), b.source_keys.tolist(), b.target_keys.tolist()]
+        text = repr([step, rows(b.sentences), rows(b.instructions), rows(b.retention), *keys])
+        hashed.update(text.encode())
+    return hashed.hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("rank", "ranks", "expected"),
+    [(0, 1, "99ece09c9466a7a2"), (0, 2, "414950a3bf62bad7"), (1, 2, "bec077c1905ecec3")],
+)
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_batches_of_a_seed_are_what_they_were_in_the_first_release(
+    rank: int, ranks: int, expected: str, cached: bool
+) -> None:
+    """Whether ids come from the cache or are made on the fly."""
+    batches = data().batches(rank, ranks)
+    if not cached:
+        batches.tokens = None
+    assert digest(batches) == expected
+
+
+class Probe(pl.LightningModule):
+    """Notes the steps it is given; may stop in one of them."""
+
+    def __init__(self, next_step: int = 0, stop_at: int | None = None) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.next_step, self.stop_at = next_step, stop_at
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[int] = []
+        self.waited: list[float] = []
+        self.threads: set[str] = set()
+
+    def training_step(self, batch: StepBatch, batch_idx: int) -> None:
+        self.seen.append(batch.step)
+        self.threads |= {thread.name for thread in threading.enumerate()}
+        self.waited.append(self.trainer.datamodule.waited)  # type: ignore[attr-defined]
+        if batch.step == self.stop_at:
+            raise KeyboardInterrupt
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD([self.weight], 0.1)
+
+
+def trainer(path: Path) -> pl.Trainer:
+    return pl.Trainer(
+        default_root_dir=path,
+        max_epochs=1,
+        logger=False,
+        accelerator="cpu",
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def makers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+@pytest.mark.parametrize("start", [0, 3, 6])
+def test_training_takes_every_step_from_the_next_one_on(start: int, tmp_path: Path) -> None:
+    probe = Probe(next_step=start)
+    runner = trainer(tmp_path)
+    runner.fit(probe, data())
+    assert probe.seen == list(range(start, 6))
+    assert start == 6 or any(name.startswith("batches") for name in probe.threads)
+    assert all(0 <= seconds < 5 for seconds in probe.waited)
+    assert not makers()
+
+
+def test_an_interrupted_run_leaves_no_thread(tmp_path: Path) -> None:
+    probe = Probe(stop_at=1)
+    with pytest.raises(SystemExit):
+        trainer(tmp_path).fit(probe, data())
+    assert probe.seen == [0, 1]
+    assert not makers()
+
+
+def test_a_batch_that_cannot_be_made_stops_the_run_with_its_own_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = StepBatches.__getitem__
+
+    def broken(self: StepBatches, step: int) -> StepBatch:
+        if step == 3:
+            raise ValueError("no such row")
+        return whole(self, step)
+
+    monkeypatch.setattr(StepBatches, "__getitem__", broken)
+    probe = Probe()
+    with pytest.raises(ValueError, match="no such row"):
+        trainer(tmp_path).fit(probe, data())
+    assert probe.seen == [0, 1]  # Lightning asks for one batch more than it gives
+    assert not makers()
+
+
+def test_no_tokens_are_kept_that_no_loss_needs() -> None:
+    assert data("loss.contrastive_weight=0").tokens is None
+
+
+def test_where_something_measures_meanwhile_batches_have_a_tokenizer_of_their_own() -> None:
+    """Padding and truncation are kept in the tokenizer: set by one thread, they cut the other's texts."""
+    config, corpus = small_config("benchmark@validation=heldout", "trainer.evaluate_every=3"), small_corpus()
+    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
+    shared = byte_tokenizer()
+    made = AlignmentData(config, shared, corpus, instructions, OWN_TEXTS)
+    assert made.tokenizer.backend_tokenizer is not shared.backend_tokenizer
+    alone = AlignmentData(small_config(), shared, corpus, instructions, OWN_TEXTS)
+    assert alone.tokenizer is shared
+    assert digest(made.batches(0, 1)) == digest(alone.batches(0, 1))

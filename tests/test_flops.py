@@ -1,0 +1,87 @@
+"""Operations by arithmetic against torch's own count of what runs.
+
+What is left out is the one operation an element that masks and group means cost in the contrastive loss.
+Attention is the eager one here: sdpa's own backward computes the scores again, 10 t^2 d instead of 8.
+"""
+
+import pytest
+import torch
+from tiny import FAMILIES, tiny_backbone
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+from training_helpers import small_config
+
+from xalign.choices import Pooling
+from xalign.data.collate import IGNORED, Buckets, Tokens
+from xalign.data.datamodule import StepBatch
+from xalign.flops import Operations, costs_of, step_operations
+from xalign.models.adapters import Adapter
+from xalign.objectives.contrastive import info_nce
+from xalign.objectives.retention import retention_kl
+
+LAYER, LENGTH, PAIRS, POSITIONS = 2, 24, 8, 16
+# torch counts a product that is added to something, but not one that is added in place.
+IN_PLACE = {torch.ops.aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1]}
+
+
+def tokens(rows: int, answers: bool = False) -> Buckets:
+    """Texts of one length: no padding, which would run without being needed."""
+    ids = torch.randint(5, 250, (rows, LENGTH), generator=torch.Generator().manual_seed(0))
+    labels = ids.clone() if answers else None
+    if labels is not None:
+        labels[:, :-6] = IGNORED
+    made = Tokens(ids, torch.ones_like(ids), torch.ones_like(ids), labels)
+    return Buckets((made,), torch.arange(rows))
+
+
+def counted(forward, backward=Tensor.backward) -> Operations:  # type: ignore[no-untyped-def]
+    """What torch counts while a loss is made and gone back from."""
+    with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as before:
+        loss = forward()
+    with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as after:
+        backward(loss)
+    return Operations(before.get_total_flops(), after.get_total_flops())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", ["lora", "full", "full_frozen_embeddings"])
+def test_operations_are_those_that_run(family: str, method: str) -> None:
+    config = small_config(f"adapter={method}", *([] if method == "lora" else ["loss.retention_weight=0"]))
+    backbone = tiny_backbone(family, attn_implementation="eager")
+    adapter = Adapter(backbone, config.adapter)
+    sentences, samples, texts = tokens(2 * PAIRS), tokens(4, answers=True), tokens(3)
+    keys = torch.arange(PAIRS)
+    batch = StepBatch(0, sentences, keys % 2, keys, keys, samples, texts if method == "lora" else None)
+
+    def contrastive() -> Tensor:
+        source, target = backbone.represent(sentences.buckets[0], LAYER, Pooling.mean).chunk(2)
+        loss, _ = info_nce(
+            source, target, groups_N=keys % 2, source_keys_N=keys, target_keys_N=keys, tau=0.05,
+            symmetric=True, centering=config.loss.centering,
+        )  # fmt: skip
+        return loss
+
+    def instruction() -> Tensor:
+        (own,) = samples.buckets
+        assert own.labels is not None
+        at = torch.zeros_like(own.labels, dtype=torch.bool)
+        at[:, :-1] = own.labels[:, 1:] != IGNORED
+        return cross_entropy(backbone.logits_at(own, at), own.labels[own.labels != IGNORED])
+
+    def retention() -> Tensor:
+        (own,) = texts.buckets
+        at = torch.zeros(own.input_ids.shape, dtype=torch.bool)
+        at.view(-1)[:POSITIONS] = True
+        with torch.no_grad(), adapter.disabled():
+            before = backbone.logits_at(own, at)
+        return retention_kl(before, backbone.logits_at(own, at))
+
+    run = {"contrastive": contrastive, "instruction": instruction, "retention": retention}
+    expected = step_operations(costs_of(backbone), config, LAYER, batch)
+    assert set(expected) == set(run) - (set() if method == "lora" else {"retention"})
+    for name, operations in expected.items():
+        found = counted(run[name])
+        print(family, method, name, operations.forward / found.forward, operations.backward / found.backward)
+        assert operations.forward == pytest.approx(found.forward, rel=0.02), name
+        assert operations.backward == pytest.approx(found.backward, rel=0.02), name

@@ -1,0 +1,240 @@
+"""Floating-point operations of a step, by arithmetic: what the model needs, however it is carried out.
+
+A matrix product of n tokens with m weights takes 2 n m operations forward (Kaplan et al. 2020, section 2.1).
+Backward takes 2 n m for the gradient of its inputs, where something that is trained lies before it, and
+2 n m for the gradient of its weights, where they are trained; low-rank adapters are two such products. In
+full fine-tuning that makes Kaplan's 6 n m. Attention takes 4 t^2 d a block forward for a sequence of t
+tokens, d the width of all heads together, and twice that backward (Chowdhery et al. 2022, PaLM, appendix B:
+12 L H Q T a token; like there the causal half is not taken off). Norms, activations, softmax, embeddings
+and the optimizer are left out: they are bound by memory.
+
+Only what is needed counts: no padding, the blocks below the aligned layer, the head at positions that are
+supervised. Padding and work done twice (activation checkpointing, cached negatives) lower the utilisation.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from xalign.choices import Centering
+from xalign.config import Config
+from xalign.data.collate import IGNORED, Buckets, Tokens
+from xalign.data.datamodule import StepBatch
+from xalign.models.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Operations of a part of the model: a token, and (`pair_`) two positions that attend to each other."""
+
+    forward: int = 0
+    backward: int = 0
+    before: int = 0
+    """Forward without adapters: the model before training."""
+    pair_forward: int = 0
+    pair_backward: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Operations of a model with its adapters, block by block. `outside`: projections around the blocks."""
+
+    blocks: tuple[Cost, ...]
+    outside: Cost
+    head: Cost
+    width: int
+    """Size of a hidden state, D."""
+
+    def up_to(self, layer: int) -> Cost:
+        """All that runs for the hidden states after block `layer`."""
+        return sum(self.blocks[:layer], start=self.outside)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What goes through the blocks: tokens, and pairs of positions in the same sequence (t^2 each)."""
+
+    tokens: int = 0
+    pairs: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.tokens + other.tokens, self.pairs + other.pairs)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations of one objective in one step."""
+
+    forward: int
+    backward: int
+
+    @property
+    def total(self) -> int:
+        return self.forward + self.backward
+
+
+def costs_of(backbone: Backbone) -> Costs:
+    """The products that a model consists of, found by letting two tokens through it.
+
+    Adapters must be in place, and what is trained be marked so: where a gradient has to go is seen, not
+    guessed. Products of three-dimensional weights (mixtures of experts) are not seen.
+    """
+    decoder = backbone.model.get_decoder()
+    head = backbone.model.get_output_embeddings()
+    assert isinstance(head, nn.Module)
+    two_12 = torch.ones(1, 2, dtype=torch.long, device=backbone.device)
+    training = backbone.training
+    backbone.eval()  # dropout would draw random numbers
+    try:
+        with torch.enable_grad():
+            with _recorded(decoder) as within:
+                hidden_12D = backbone.hidden_states(Tokens(two_12, two_12, two_12), backbone.depth)
+            with _recorded(head) as of_head, backbone.arithmetic():
+                head(hidden_12D)
+    finally:
+        backbone.train(training)
+    parts: dict[str, list[_Product]] = {}
+    for product in within:
+        # "layers.3.mlp.up_proj" -> "layers.3"; what is outside the list of blocks -> "".
+        name = ".".join(product.path.split(".")[:2])
+        parts.setdefault(name if name.startswith(f"{backbone._blocks}.") else "", []).append(product)
+    return Costs(
+        blocks=tuple(_block(parts.get(f"{backbone._blocks}.{i}", [])) for i in range(backbone.depth)),
+        outside=_cost(parts.get("", [])),
+        head=_cost(of_head),
+        width=hidden_12D.shape[-1],
+    )
+
+
+def step_operations(costs: Costs, config: Config, layer: int, batch: StepBatch) -> dict[str, Operations]:
+    """Operations of a rank's step by objective; without padding, see the module's docstring."""
+    depth, loss = len(costs.blocks), config.loss
+    found: dict[str, Operations] = {}
+    if batch.sentences is not None:
+        # Similarities, once a direction, and group means: 2 N^2 D each; see info_nce.
+        product = 2 * batch.pairs**2 * costs.width
+        similarities, means = 1 + loss.symmetric, 2 * (loss.centering is Centering.language)
+        run = _run(costs.up_to(layer), work_of(batch.sentences))
+        found["contrastive"] = Operations(
+            run.forward + (similarities + means) * product,
+            run.backward + (2 * similarities + means) * product,
+        )
+    if batch.instructions is not None:
+        positions = supervised(batch.instructions)
+        run = _run(costs.up_to(depth), work_of(batch.instructions))
+        found["instruction"] = Operations(
+            run.forward + costs.head.forward * positions, run.backward + costs.head.backward * positions
+        )
+    if batch.retention is not None:
+        work, all_blocks = work_of(batch.retention), costs.up_to(depth)
+        content = sum(int(b.content_mask.sum()) for b in batch.retention.buckets)
+        positions = min(config.trainer.retention_tokens, content)
+        run = _run(all_blocks, work)
+        before = all_blocks.before * work.tokens + all_blocks.pair_forward * work.pairs
+        found["retention"] = Operations(
+            before + run.forward + (costs.head.before + costs.head.forward) * positions,
+            run.backward + costs.head.backward * positions,
+        )
+    return found
+
+
+def work_of(batch: Buckets) -> Work:
+    """Tokens and pairs of positions in a batch, without padding."""
+    lengths = [length for bucket in batch.buckets for length in lengths_of(bucket).tolist()]
+    return Work(sum(lengths), sum(length**2 for length in lengths))
+
+
+def lengths_of(tokens: Tokens) -> Tensor:
+    """Tokens of every text in a batch (texts,)."""
+    if tokens.texts is not None:
+        return tokens.texts[tokens.texts >= 0].bincount()
+    return tokens.attention_mask.sum(1)
+
+
+def supervised(batch: Buckets) -> int:
+    """Positions whose next token is supervised."""
+    return sum(int((b.labels[:, 1:] != IGNORED).sum()) for b in batch.buckets if b.labels is not None)
+
+
+def _run(cost: Cost, work: Work) -> Operations:
+    return Operations(
+        cost.forward * work.tokens + cost.pair_forward * work.pairs,
+        cost.backward * work.tokens + cost.pair_backward * work.pairs,
+    )
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A matrix product as it ran."""
+
+    path: str
+    weights: int
+    inputs: int
+    trained: bool
+    reached: bool
+    """Whether a gradient goes on to its inputs."""
+    adapter: bool = False
+
+
+@contextmanager
+def _recorded(module: nn.Module) -> Iterator[list[_Product]]:
+    """The products of a module that run inside, in order."""
+    found: list[_Product] = []
+
+    def record(path: str, layer: nn.Module, given: Tensor) -> None:
+        def add(part: Any, reached: bool, adapter: bool = False) -> None:
+            weight, inputs = part.weight, given.shape[-1]
+            found.append(_Product(path, weight.numel(), inputs, weight.requires_grad, reached, adapter))
+
+        if not isinstance(layer, LoraLayer):
+            add(layer, given.requires_grad)
+            return
+        # Asked of the layer, not of the modules in it: one function may do the work of them all.
+        add(layer.get_base_layer(), given.requires_grad)
+        for name in layer.active_adapters:
+            down, up = layer.lora_A[name], layer.lora_B[name]
+            add(down, given.requires_grad, adapter=True)
+            add(up, reached=True, adapter=True)
+
+    hooks = []
+    within = "\n"  # path of the adapted layer whose parts are passed over
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.Linear | Conv1D | LoraLayer) and not path.startswith(within):
+            if isinstance(layer, LoraLayer):
+                within = f"{path}." if path else ""
+            assert isinstance(layer, nn.Module)
+            hooks.append(
+                layer.register_forward_hook(lambda own, args, _, path=path: record(path, own, args[0]))
+            )
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _cost(products: list[_Product]) -> Cost:
+    return Cost(
+        forward=sum(2 * p.weights for p in products),
+        backward=sum(2 * p.weights * (p.trained + p.reached) for p in products),
+        before=sum(2 * p.weights for p in products if not p.adapter),
+    )
+
+
+def _block(products: list[_Product]) -> Cost:
+    # What the attention puts out is what its last product takes in.
+    output = next((p for p in reversed(products) if "att" in p.path and not p.adapter), None)
+    if output is None:
+        return _cost(products)
+    return _cost(products) + Cost(
+        pair_forward=4 * output.inputs, pair_backward=8 * output.inputs * output.reached
+    )

@@ -1,0 +1,353 @@
+"""`python -m xalign.run plan=true`: what a run will need; and the largest micro-batch that fits.
+
+Activations are measured, in a pass over a few texts; the rest of the memory is counted. Time is that of real
+steps, where these fit into memory. Nothing is written but caches that the run itself will read.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from xalign.choices import OptimizerKind
+from xalign.config import Config
+from xalign.data.collate import PACKED, Arrangement, Buckets, arrange
+from xalign.data.datamodule import AlignmentData, StepBatch
+from xalign.data.parallel import load_corpus, split_corpus
+from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
+from xalign.errors import ConfigError
+from xalign.flops import Costs, Operations, costs_of, step_operations
+from xalign.hardware import free_memory, peak_flops
+from xalign.measurement import load_backbone
+from xalign.models.backbone import Backbone
+from xalign.objectives import gradients
+from xalign.objectives.vocabulary import LOGITS_AT_ONCE
+from xalign.phases import phases
+from xalign.training.decisions import (
+    Decisions,
+    choose_device,
+    choose_layer,
+    choose_micro_batch,
+    choose_precision,
+    choose_threads,
+)
+from xalign.training.inputs import training_inputs
+from xalign.training.module import AlignedModel
+from xalign.training.optimizer import build_optimizer
+
+SAMPLE = 8
+"""Batches that the figures of a step are the mean of."""
+
+TIMED = 2
+"""Steps that are timed, after one to warm up."""
+
+RESERVE = 0.25
+"""Share of the free memory left alone: gradients of activations, buffers, other programs."""
+
+STATE = {OptimizerKind.adamw: 8.0, OptimizerKind.adamw_8bit: 2.1, OptimizerKind.adafactor: 0.1}
+"""Bytes of state a trained parameter: moments in float32, in 8 bits with scales, by rows and columns."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that training holds, by part; `token`: of activations a token of the micro-batch."""
+
+    weights: int
+    rounded: int
+    gradients: int
+    optimizer: int
+    logits: int
+    token: float
+
+    @property
+    def to_come(self) -> int:
+        """What is not there yet when the model is loaded, without activations."""
+        return self.rounded + self.gradients + self.optimizer + self.logits
+
+    def total(self, micro_batch: int) -> int:
+        return self.weights + self.to_come + round(self.token * micro_batch)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run needs. Tokens and operations are means of a rank's step, by objective."""
+
+    parameters: int
+    trained: int
+    tokens: dict[str, float]
+    padded: dict[str, float]
+    operations: dict[str, Operations]
+    memory: Memory
+    micro_batch: int
+    free: int
+    peak: float
+    steps: int
+    seconds: float | None
+    """A step's; None where a step would not fit into memory, and was not tried."""
+    phases: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def step_operations(self) -> float:
+        return float(sum(o.total for o in self.operations.values()))
+
+
+def make_plan(config: Config) -> Plan:
+    """Load what the run would load and measure it.
+
+    Raises:
+        XalignError: as the run itself would.
+    """
+    quiet_libraries()
+    keep_freed_memory()
+    decisions = Decisions()
+    choose_threads(config.trainer.threads, config.trainer.devices, decisions)
+    device = choose_device(decisions)
+    languages = config.languages
+    corpus, _ = load_corpus(config.data, languages.pivot, [*languages.targets, *languages.unseen])
+    splits = split_corpus(corpus, languages.pivot, config.data.validation_fraction, config.data.test_fraction)
+    backbone = load_backbone(config.model, device, config.seed)
+    layer = choose_layer(config.loss.layer, backbone.depth, decisions)
+    if layer > backbone.depth:
+        raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])
+    dtype = choose_precision(config.trainer.precision, device, decisions)
+    # The model's own texts take long to write, and are of the length of the others.
+    without = replace(config, validation=None, trainer=replace(config.trainer, retention_own_fraction=0.0))
+    inputs = training_inputs(without, backbone, splits, layer, dtype)
+    backbone.train()
+    costs = costs_of(backbone)
+    memory = memory_of(config, backbone, costs, layer)
+    free = free_memory(device)
+    micro_batch = fitting_micro_batch(config, memory, free, decisions)
+    data = AlignmentData(
+        without,
+        backbone.tokenizer,
+        splits.train,
+        inputs.instructions,
+        arrangement=replace(inputs.arrangement, micro_batch=micro_batch),
+    )
+    batches = data.batches(0, config.trainer.devices)
+    sample = [batches[step] for step in range(min(SAMPLE, config.trainer.steps))]
+    operations = [step_operations(costs, config, layer, batch) for batch in sample]
+    names = list(operations[0])
+    seconds: float | None = None
+    spent: dict[str, float] = {}
+    if memory.total(micro_batch) - memory.weights < free:
+        module = AlignedModel(backbone, inputs.adapter, config, layer).train()
+        seconds, spent = _timed(module, [batch.to(device) for batch in sample])
+    return Plan(
+        parameters=sum(p.numel() for p in backbone.parameters()),
+        trained=sum(p.numel() for p in backbone.parameters() if p.requires_grad),
+        tokens={name: _mean([_parts(b)[name].count for b in sample]) for name in names},
+        padded={name: _mean([_padded(_parts(b)[name]) for b in sample]) for name in names},
+        operations={
+            name: Operations(
+                round(_mean([o[name].forward for o in operations])),
+                round(_mean([o[name].backward for o in operations])),
+            )
+            for name in names
+        },
+        memory=memory,
+        micro_batch=micro_batch,
+        free=free,
+        peak=peak_flops(device, dtype),
+        steps=config.trainer.steps,
+        seconds=seconds,
+        phases=spent,
+    )
+
+
+def memory_of(config: Config, backbone: Backbone, costs: Costs, layer: int) -> Memory:
+    """Memory by part, for a model with its adapters; activations by a pass over a few texts."""
+    trained = [p for p in backbone.parameters() if p.requires_grad]
+    loss = config.loss
+    objectives = [loss.contrastive_weight, loss.instruction_weight, loss.retention_weight]
+    deep = loss.instruction_weight > 0 or loss.retention_weight > 0
+    # A product takes two operations a weight.
+    products = (costs.up_to(backbone.depth) + costs.head).forward // 2
+    held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in backbone.parameters()}
+    return Memory(
+        weights=sum(held.values()),
+        rounded=products * backbone.compute_dtype.itemsize if backbone.computes_low else 0,
+        # Each objective's is kept until they are clipped and joined.
+        gradients=sum(p.nbytes for p in trained) * sum(weight > 0 for weight in objectives),
+        optimizer=round(sum(p.numel() for p in trained) * STATE[config.optimizer.kind]),
+        logits=4 * LOGITS_AT_ONCE[backbone.device.type] if deep else 0,
+        token=activation_bytes(backbone, backbone.depth if deep else layer),
+    )
+
+
+def activation_bytes(backbone: Backbone, layer: int) -> float:
+    """Bytes a token that blocks [:layer] keep for the backward pass.
+
+    The difference between four texts and two, so that what does not grow with them, such as rounded
+    weights, does not count.
+    """
+    return max(1.0, (_saved(backbone, layer, 4) - _saved(backbone, layer, 2)) / (2 * PACKED))
+
+
+def _saved(backbone: Backbone, layer: int, rows: int) -> int:
+    ids_BT = torch.randint(5, 250, (rows, PACKED), generator=torch.Generator().manual_seed(0))
+    tokens = arrange(backbone.tokenizer, ids_BT.tolist(), arrangement=Arrangement()).to(backbone.device)
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if not tensor.is_leaf or not tensor.requires_grad:
+            storage = tensor.untyped_storage()
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        kept = [backbone.hidden_states(bucket, layer) for bucket in tokens.buckets]
+    del kept
+    return sum(saved.values())
+
+
+def fitting_micro_batch(config: Config, memory: Memory, free: int, decisions: Decisions) -> int:
+    """`trainer.micro_batch`, or the most tokens that fit into `free` bytes beside all else."""
+    trainer, loss = config.trainer, config.loss
+    largest = max(
+        2 * trainer.batch_size * trainer.max_length * (loss.contrastive_weight > 0),
+        trainer.instruction_batch_size * trainer.instruction_max_length * (loss.instruction_weight > 0),
+        trainer.retention_batch_size * trainer.retention_max_length * (loss.retention_weight > 0),
+    )
+    return choose_micro_batch(
+        trainer.micro_batch,
+        largest,
+        decisions,
+        room=max(0, free - memory.to_come),
+        token=memory.token,
+        reserve=RESERVE,
+    )
+
+
+def _timed(module: AlignedModel, batches: Sequence[StepBatch]) -> tuple[float, dict[str, float]]:
+    """Seconds of a step, and by phase: as in training, without clipping and logging."""
+    optimizer = build_optimizer(module.backbone, module.config.optimizer)
+    for number in range(1 + TIMED):
+        if number == 1:
+            phases.take()
+            started = time.perf_counter()
+        parts = []
+        for _, objective in module.objectives.values():
+            optimizer.zero_grad(set_to_none=True)
+            objective(batches[number % len(batches)])
+            parts.append(gradients.of(module.trained))
+        with phases("optimizer"):
+            for parameter, gradient in zip(module.trained, gradients.add(parts), strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+    spent = {name: seconds / TIMED for name, seconds in phases.take().items()}
+    return (time.perf_counter() - started) / TIMED, spent
+
+
+def _parts(batch: StepBatch) -> dict[str, Buckets]:
+    parts = {
+        "contrastive": batch.sentences,
+        "instruction": batch.instructions,
+        "retention": batch.retention,
+    }
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _padded(part: Buckets) -> int:
+    return sum(tokens.input_ids.numel() for tokens in part.buckets)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def show_plan(config: Config) -> None:
+    """Make the plan of a run and print it."""
+    set_up_logging(None)
+    print_plan(make_plan(config), config)
+
+
+def print_plan(plan: Plan, config: Config, console: Console | None = None) -> None:
+    """One table: parameters, a step's tokens and operations, memory, time."""
+    console = console or Console(highlight=False)
+    table = Table(
+        box=SIMPLE_HEAD, title=f"Plan: {config.model.name}, {plan.steps} steps", title_justify="left"
+    )
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_column("", style="dim")
+    for section in (_parameters(plan), _a_step(plan), _memory(plan), _time(plan)):
+        for row in section:
+            table.add_row(*row)
+        table.add_section()
+    console.print(table)
+
+
+Row = tuple[str, str, str]
+
+
+def _parameters(plan: Plan) -> Iterator[Row]:
+    yield "parameters", _short(plan.parameters), ""
+    yield "  trained", _short(plan.trained), f"{plan.trained / plan.parameters:.1%}"
+
+
+def _a_step(plan: Plan) -> Iterator[Row]:
+    total, padded = sum(plan.tokens.values()), sum(plan.padded.values())
+    yield "tokens a step and rank", f"{total:.0f}", f"and {1 - total / padded:.0%} padding"
+    for name, tokens in plan.tokens.items():
+        yield f"  {name}", f"{tokens:.0f}", f"and {1 - tokens / plan.padded[name]:.0%} padding"
+    yield "operations a step", _short(plan.step_operations), "as few as the step needs"
+    for name, operations in plan.operations.items():
+        shown = f"forward {_short(operations.forward)}, backward {_short(operations.backward)}"
+        yield f"  {name}", _short(operations.total), shown
+
+
+def _memory(plan: Plan) -> Iterator[Row]:
+    memory = plan.memory
+    yield "memory", _bytes(memory.total(plan.micro_batch)), f"{_bytes(plan.free)} free beside the weights"
+    yield "  weights", _bytes(memory.weights), ""
+    yield "  rounded copies", _bytes(memory.rounded), ""
+    yield "  gradients", _bytes(memory.gradients), "one an objective, at most"
+    yield "  optimizer state", _bytes(memory.optimizer), ""
+    yield "  logits", _bytes(memory.logits), "at most"
+    shown = f"{plan.micro_batch} tokens at a time, {memory.token / 1e3:.1f} kB each (measured)"
+    yield "  activations", _bytes(memory.token * plan.micro_batch), shown
+
+
+def _time(plan: Plan) -> Iterator[Row]:
+    peak = f"{_short(plan.peak)} operations/s in a large matrix product"
+    if plan.seconds is None:
+        least = plan.step_operations / plan.peak
+        yield (
+            "seconds a step",
+            f"> {least:.2g}",
+            f"at the machine's {peak}: a step does not fit, none was timed",
+        )
+        yield "training", f"> {_duration(least * plan.steps)}", "without measuring before and after"
+        return
+    yield "seconds a step", f"{plan.seconds:.2f}", f"timed: mean of {TIMED} real steps, after one"
+    for name, seconds in plan.phases.items():
+        yield f"  {name}", f"{seconds:.2f}", f"{seconds / plan.seconds:.0%}"
+    utilisation = plan.step_operations / plan.seconds / plan.peak
+    yield "utilisation", f"{utilisation:.0%}", f"of {peak}"
+    yield "training", _duration(plan.seconds * plan.steps), "without measuring before and after"
+
+
+def _short(number: float) -> str:
+    """Three digits and a power of a thousand: 268 M."""
+    for power, letter in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g} {letter}"
+    return f"{number:.3g}"
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.2f} GB"
+
+
+def _duration(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if seconds >= 90 else f"{seconds:.0f} s"
