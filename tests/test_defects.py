@@ -110,7 +110,7 @@ def test_6_the_loss_of_a_batch_is_that_of_each_sample_by_itself() -> None:
             logits = backbone.model(ids).logits[0, len(prompt) - 1 : -1]
         expected += float(cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))
         tokens += len(answer)
-    loss, _ = module.instruction(step[0])
+    loss, _ = module.losses.instruction(step[0])
     assert float(loss.detach()) == pytest.approx(expected / tokens, rel=1e-5)
 
 
@@ -127,12 +127,12 @@ def test_7_only_needed_blocks_and_positions_are_computed(monkeypatch: pytest.Mon
         heads.append(len(hidden))
         return linear_cross_entropy(hidden, *rest, **options)
 
-    monkeypatch.setattr("xalign.training.module.linear_cross_entropy", head)
+    monkeypatch.setattr("xalign.training.losses.linear_cross_entropy", head)
     batch = batches_of(config, module)[0]
-    module.contrastive(batch)
+    module.losses.contrastive(batch)
     assert set(ran) == {0}
     assert not heads
-    module.instruction(batch)
+    module.losses.instruction(batch)
     assert batch.instructions is not None
     labelled = sum(
         int((b.labels[:, 1:] != -100).sum()) for b in batch.instructions.buckets if b.labels is not None

@@ -234,6 +234,10 @@ class TrainerConfig:
     # A string: Hydra cannot compose OmegaConf's unions.
     micro_batch: str = "auto"
     """Most tokens, padding included, of one forward and backward pass; `auto`: the most that fit."""
+    activation_checkpointing: bool = False
+    """Keep only each block's input for the backward pass and run the block again: less memory, more time."""
+    compile: bool = False
+    """torch.compile for each block: a minute at the start, then some percent a step (needs a compiler)."""
     precision: Precision = Precision.auto
     """`auto` takes bf16 where the hardware computes in it, and says why."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0

@@ -1,7 +1,7 @@
-"""`python -m xalign.run plan=true`: what a run will need; and the largest micro-batch that fits.
+"""`python -m xalign.run plan=true`: what a run will need.
 
-Activations are measured, in a pass over a few texts; the rest of the memory is counted. Time is that of real
-steps, where these fit into memory. Nothing is written but caches that the run itself will read.
+Tokens and operations are those of the first batches, time is that of real steps, where these fit into memory.
+Nothing is trained, and nothing written but caches that the run itself will read.
 """
 
 import math
@@ -9,31 +9,26 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
-from xalign.choices import OptimizerKind
 from xalign.config import Config
-from xalign.data.collate import PACKED, Arrangement, Buckets, arrange
+from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData, StepBatch
 from xalign.data.parallel import load_corpus, split_corpus
 from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
-from xalign.flops import Costs, Operations, costs_of, step_operations
-from xalign.hardware import free_memory, peak_flops
+from xalign.flops import Operations, costs_of, step_operations
+from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone
-from xalign.models.backbone import Backbone
+from xalign.memory import Memory, fitting_micro_batch, memory_of, room_of
 from xalign.objectives import gradients
-from xalign.objectives.vocabulary import LOGITS_AT_ONCE
 from xalign.phases import phases
 from xalign.training.decisions import (
     Decisions,
     choose_device,
     choose_layer,
-    choose_micro_batch,
     choose_precision,
     choose_threads,
 )
@@ -46,32 +41,6 @@ SAMPLE = 8
 
 TIMED = 2
 """Steps that are timed, after one to warm up."""
-
-RESERVE = 0.25
-"""Share of the free memory left alone: gradients of activations, buffers, other programs."""
-
-STATE = {OptimizerKind.adamw: 8.0, OptimizerKind.adamw_8bit: 2.1, OptimizerKind.adafactor: 0.1}
-"""Bytes of state a trained parameter: moments in float32, in 8 bits with scales, by rows and columns."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that training holds, by part; `token`: of activations a token of the micro-batch."""
-
-    weights: int
-    rounded: int
-    gradients: int
-    optimizer: int
-    logits: int
-    token: float
-
-    @property
-    def to_come(self) -> int:
-        """What is not there yet when the model is loaded, without activations."""
-        return self.rounded + self.gradients + self.optimizer + self.logits
-
-    def total(self, micro_batch: int) -> int:
-        return self.weights + self.to_come + round(self.token * micro_batch)
 
 
 @dataclass(frozen=True)
@@ -88,13 +57,22 @@ class Plan:
     free: int
     peak: float
     steps: int
-    seconds: float | None
+    seconds: float | None = None
     """A step's; None where a step would not fit into memory, and was not tried."""
     phases: dict[str, float] = field(default_factory=dict)
 
     @property
-    def step_operations(self) -> float:
-        return float(sum(o.total for o in self.operations.values()))
+    def step_operations(self) -> int:
+        return sum(o.total for o in self.operations.values())
+
+    @property
+    def activations(self) -> int:
+        """Bytes, of passes as large as the micro-batch and the step's parts allow."""
+        return self.memory.activations({n: min(self.micro_batch, t) for n, t in self.padded.items()})
+
+    @property
+    def fits(self) -> bool:
+        return self.memory.to_come + self.activations < self.free
 
 
 def make_plan(config: Config) -> Plan:
@@ -122,7 +100,7 @@ def make_plan(config: Config) -> Plan:
     backbone.train()
     costs = costs_of(backbone)
     memory = memory_of(config, backbone, costs, layer)
-    free = free_memory(device)
+    free = room_of(config, backbone)
     micro_batch = fitting_micro_batch(config, memory, free, decisions)
     data = AlignmentData(
         without,
@@ -135,12 +113,7 @@ def make_plan(config: Config) -> Plan:
     sample = [batches[step] for step in range(min(SAMPLE, config.trainer.steps))]
     operations = [step_operations(costs, config, layer, batch) for batch in sample]
     names = list(operations[0])
-    seconds: float | None = None
-    spent: dict[str, float] = {}
-    if memory.total(micro_batch) - memory.weights < free:
-        module = AlignedModel(backbone, inputs.adapter, config, layer).train()
-        seconds, spent = _timed(module, [batch.to(device) for batch in sample])
-    return Plan(
+    plan = Plan(
         parameters=sum(p.numel() for p in backbone.parameters()),
         trained=sum(p.numel() for p in backbone.parameters() if p.requires_grad),
         tokens={name: _mean([_parts(b)[name].count for b in sample]) for name in names},
@@ -157,73 +130,12 @@ def make_plan(config: Config) -> Plan:
         free=free,
         peak=peak_flops(device, dtype),
         steps=config.trainer.steps,
-        seconds=seconds,
-        phases=spent,
     )
-
-
-def memory_of(config: Config, backbone: Backbone, costs: Costs, layer: int) -> Memory:
-    """Memory by part, for a model with its adapters; activations by a pass over a few texts."""
-    trained = [p for p in backbone.parameters() if p.requires_grad]
-    loss = config.loss
-    objectives = [loss.contrastive_weight, loss.instruction_weight, loss.retention_weight]
-    deep = loss.instruction_weight > 0 or loss.retention_weight > 0
-    # A product takes two operations a weight.
-    products = (costs.up_to(backbone.depth) + costs.head).forward // 2
-    held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in backbone.parameters()}
-    return Memory(
-        weights=sum(held.values()),
-        rounded=products * backbone.compute_dtype.itemsize if backbone.computes_low else 0,
-        # Each objective's is kept until they are clipped and joined.
-        gradients=sum(p.nbytes for p in trained) * sum(weight > 0 for weight in objectives),
-        optimizer=round(sum(p.numel() for p in trained) * STATE[config.optimizer.kind]),
-        logits=4 * LOGITS_AT_ONCE[backbone.device.type] if deep else 0,
-        token=activation_bytes(backbone, backbone.depth if deep else layer),
-    )
-
-
-def activation_bytes(backbone: Backbone, layer: int) -> float:
-    """Bytes a token that blocks [:layer] keep for the backward pass.
-
-    The difference between four texts and two, so that what does not grow with them, such as rounded
-    weights, does not count.
-    """
-    return max(1.0, (_saved(backbone, layer, 4) - _saved(backbone, layer, 2)) / (2 * PACKED))
-
-
-def _saved(backbone: Backbone, layer: int, rows: int) -> int:
-    ids_BT = torch.randint(5, 250, (rows, PACKED), generator=torch.Generator().manual_seed(0))
-    tokens = arrange(backbone.tokenizer, ids_BT.tolist(), arrangement=Arrangement()).to(backbone.device)
-    saved: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        if not tensor.is_leaf or not tensor.requires_grad:
-            storage = tensor.untyped_storage()
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        kept = [backbone.hidden_states(bucket, layer) for bucket in tokens.buckets]
-    del kept
-    return sum(saved.values())
-
-
-def fitting_micro_batch(config: Config, memory: Memory, free: int, decisions: Decisions) -> int:
-    """`trainer.micro_batch`, or the most tokens that fit into `free` bytes beside all else."""
-    trainer, loss = config.trainer, config.loss
-    largest = max(
-        2 * trainer.batch_size * trainer.max_length * (loss.contrastive_weight > 0),
-        trainer.instruction_batch_size * trainer.instruction_max_length * (loss.instruction_weight > 0),
-        trainer.retention_batch_size * trainer.retention_max_length * (loss.retention_weight > 0),
-    )
-    return choose_micro_batch(
-        trainer.micro_batch,
-        largest,
-        decisions,
-        room=max(0, free - memory.to_come),
-        token=memory.token,
-        reserve=RESERVE,
-    )
+    if not plan.fits:
+        return plan
+    module = AlignedModel(backbone, inputs.adapter, config, layer).train()
+    seconds, spent = _timed(module, [batch.to(device) for batch in sample])
+    return replace(plan, seconds=seconds, phases=spent)
 
 
 def _timed(module: AlignedModel, batches: Sequence[StepBatch]) -> tuple[float, dict[str, float]]:
@@ -306,14 +218,17 @@ def _a_step(plan: Plan) -> Iterator[Row]:
 
 def _memory(plan: Plan) -> Iterator[Row]:
     memory = plan.memory
-    yield "memory", _bytes(memory.total(plan.micro_batch)), f"{_bytes(plan.free)} free beside the weights"
+    total = memory.weights + memory.to_come + plan.activations
+    fits = "" if plan.fits else ": does not fit"
+    yield "memory", _bytes(total), f"{_bytes(plan.free)} free beside the weights{fits}"
     yield "  weights", _bytes(memory.weights), ""
     yield "  rounded copies", _bytes(memory.rounded), ""
     yield "  gradients", _bytes(memory.gradients), "one an objective, at most"
-    yield "  optimizer state", _bytes(memory.optimizer), ""
+    yield "  optimizer state", _bytes(memory.optimizer), "at most"
     yield "  logits", _bytes(memory.logits), "at most"
-    shown = f"{plan.micro_batch} tokens at a time, {memory.token / 1e3:.1f} kB each (measured)"
-    yield "  activations", _bytes(memory.token * plan.micro_batch), shown
+    each = ", ".join(f"{name} {size / 1e3:.0f}" for name, size in memory.token.items())
+    yield "  activations", _bytes(plan.activations), f"kB a token (measured): {each}"
+    yield "micro-batch", f"{plan.micro_batch}", "most tokens of one pass, padding included"
 
 
 def _time(plan: Plan) -> Iterator[Row]:

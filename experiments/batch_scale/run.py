@@ -3,8 +3,8 @@
     python experiments/batch_scale/run.py [--models tiny gemma3_270m] [--pairs 32 512 ...] [--repeats 5] ...
 
 Real captions (Multi30k: English with German, French and Czech), loss and gradient of InfoNCE as in training,
-without the optimizer. Every size runs in a process of its own, one after the other, with and without
-cached negatives.
+without the optimizer. Every size runs in processes of its own, one after the other: one for the time,
+one for the memory, one for the memory without cached negatives.
 """
 
 import argparse
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["tiny"], help="names in conf/model")
     parser.add_argument("--pairs", nargs="+", type=int, default=[32, 512, 4096, 16384])
     parser.add_argument("--micro-batch", type=int, default=1024, help="tokens, padding included")
+    parser.add_argument("--adapter", default="lora", help="name in conf/adapter")
     parser.add_argument("--layer", type=int, help="default: half of the model's depth")
     parser.add_argument("--max-length", type=int, default=64, help="tokens kept of a sentence")
     parser.add_argument("--one-graph", type=int, default=512, help="most pairs also tried without caching")
@@ -56,23 +57,34 @@ def main() -> None:
     for model in arguments.models:
         first = 0.0
         for pairs in arguments.pairs:
-            found = measured(model, pairs, arguments.micro_batch, arguments)
-            whole = measured(model, pairs, None, arguments) if pairs <= arguments.one_graph else None
-            each = found.seconds / pairs * 1000
+            timed = measured(model, pairs, arguments.micro_batch, arguments, for_memory=False)
+            weighed = measured(model, pairs, arguments.micro_batch, arguments, for_memory=True)
+            whole = None
+            if pairs <= arguments.one_graph:
+                whole = measured(model, pairs, None, arguments, for_memory=True)
+            each = timed.seconds / pairs * 1000
             first = first or each
             one_graph = f"{whole.peak_mib:.0f}" if whole else "-"
             print(
-                f"| {model} | {pairs} | {found.chunks} | {found.seconds:.2f} | {each:.2f} "
-                f"| {each / first:.2f} | {found.peak_mib:.0f} | {one_graph} |",
+                f"| {model} | {pairs} | {timed.chunks} | {timed.seconds:.2f} | {each:.2f} "
+                f"| {each / first:.2f} | {weighed.peak_mib:.0f} | {one_graph} |",
                 flush=True,
             )
 
 
-def measured(model: str, pairs: int, micro_batch: int | None, arguments: argparse.Namespace) -> Measured:
+def measured(
+    model: str, pairs: int, micro_batch: int | None, arguments: argparse.Namespace, *, for_memory: bool
+) -> Measured:
     """One size, in a process of its own."""
+    if for_memory:
+        # glibc hands large tensors back at once, so that what is resident is what is held: slower.
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**17)
+    else:
+        os.environ.pop("MALLOC_MMAP_THRESHOLD_", None)
+    repeats = 1 if for_memory else arguments.repeats
     ours, theirs = get_context("spawn").Pipe()
     process = get_context("spawn").Process(
-        target=measure, args=(model, pairs, micro_batch, arguments, theirs), daemon=True
+        target=measure, args=(model, pairs, micro_batch, repeats, arguments, theirs), daemon=True
     )
     process.start()
     theirs.close()
@@ -87,21 +99,31 @@ def measured(model: str, pairs: int, micro_batch: int | None, arguments: argpars
 
 
 def measure(
-    model: str, pairs: int, micro_batch: int | None, arguments: argparse.Namespace, pipe: Connection
+    model: str,
+    pairs: int,
+    micro_batch: int | None,
+    repeats: int,
+    arguments: argparse.Namespace,
+    pipe: Connection,
 ) -> None:
     """Load the model, take a small step to warm up, then time `repeats` steps."""
     import torch
 
     from xalign.command_line import compose_config
     from xalign.config import Config
+    from xalign.models.adapters import Adapter
     from xalign.models.backbone import Backbone
     from xalign.models.loading import load_model_and_tokenizer
     from xalign.validation import resolve
 
     torch.set_num_threads(arguments.threads)
-    config = resolve(compose_config("config", [f"model={model}", "loss=contrastive"]), Config)
+    config = resolve(
+        compose_config("config", [f"model={model}", "loss=contrastive", f"adapter={arguments.adapter}"]),
+        Config,
+    )
     device = torch.device(arguments.device)
     backbone = Backbone(*load_model_and_tokenizer(config.model)).to(device).train()
+    Adapter(backbone, config.adapter)
     if arguments.precision == "bf16":
         backbone.compute_dtype = torch.bfloat16
     warm_up = step_of(backbone, config, WARM_UP, micro_batch or arguments.micro_batch, arguments)[0]
@@ -111,7 +133,7 @@ def measure(
     before = reset_peak(device)
     warm_up()
     seconds = []
-    for _ in range(arguments.repeats):
+    for _ in range(repeats):
         backbone.zero_grad()
         begin = time.perf_counter()
         step()

@@ -313,7 +313,7 @@ def test_too_long_and_empty_requests_are_named() -> None:
 def test_of_equally_likely_tokens_the_first_is_greedy() -> None:
     backbone = tiny_backbone("llama")
     with torch.no_grad():
-        backbone.head = lambda hidden_SD: torch.tensor([0.0, 3.0, 3.0, 1.0]).expand(len(hidden_SD), 4)
+        backbone.head = lambda hidden_SD: torch.tensor([[0.0, 3.0, 3.0, 1.0]]).repeat(len(hidden_SD), 1)
         places, tokens = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([1, 2, 3, 2, 1])
         values, greedy = tree_engine._predictions(backbone, torch.zeros(2, 32), places, tokens)
         assert greedy == [True, False, False, False, True]

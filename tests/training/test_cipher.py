@@ -63,7 +63,7 @@ def retrieval_after_training(shuffled: bool, steps: int = 150) -> tuple[float, f
     module.train()
     for step in range(steps):
         optimizer.zero_grad()
-        module.contrastive(batches[step])
+        module.losses.contrastive(batches[step])
         gradients.clip_([p.grad for p in module.trained], 1.0)
         optimizer.step()
     return before, score()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft.tuners import lora
 from tiny import FAMILIES, tiny_backbone
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from training_helpers import batches_of, small_config, small_module
 
@@ -130,6 +130,43 @@ def test_objectives_equal_the_plain_formulas(
             for micro_batch in (None, 100):
                 batch = batches_of(config, fast, arrangement=Arrangement(packed, micro_batch))[0]
                 assert_same(of_objective(fast, batch, name), wanted, tolerance)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+@pytest.mark.parametrize("family", ["xglm", "bloom", "llama", "gemma3_text"])
+def test_checkpointed_activations_give_the_same_gradients(family: str, adapter: str) -> None:
+    config = small_config(f"adapter={adapter}", "loss.retention_weight=0")
+    plainly, again = (module_of(config, family, torch.float32) for _ in range(2))
+    again.backbone.checkpoint_activations()
+    ran: list[int] = []
+    block = getattr(again.backbone.model.get_decoder(), again.backbone._blocks)[0]
+    next(block.children()).register_forward_pre_hook(lambda *_: ran.append(1))
+    for module in (plainly, again):
+        module.train()
+        for part in module.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0
+            for name in ("dropout", "attention_dropout", "activation_dropout"):
+                if isinstance(getattr(part, name, None), float):
+                    setattr(part, name, 0.0)
+    for name in ("contrastive", "instruction"):
+        passes = len(ran)
+        batch = batches_of(config, again)[0]
+        assert_same(of_objective(again, batch, name), of_objective(plainly, batch, name), 1e-6)
+        assert batch.sentences is not None
+        assert batch.instructions is not None
+        buckets = batch.sentences if name == "contrastive" else batch.instructions
+        assert len(ran) - passes == 2 * len(buckets.buckets)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_give_the_same_gradients() -> None:
+    config = small_config("loss.retention_weight=0")
+    plainly, compiled = (module_of(config, "llama", torch.float32) for _ in range(2))
+    compiled.backbone.compile_blocks()
+    for name in ("contrastive", "instruction"):
+        batch = batches_of(config, compiled, arrangement=PACKED)[0]
+        assert_same(of_objective(compiled, batch, name), of_objective(plainly, batch, name), 1e-5)
 
 
 @pytest.mark.parametrize("pooling", Pooling)

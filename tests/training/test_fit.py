@@ -19,6 +19,7 @@ from xalign.training.callbacks.checkpoint import Interrupted, newest
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
+from xalign.training.losses import Losses
 from xalign.training.module import AlignedModel
 
 STEP = AlignedModel.training_step
@@ -88,13 +89,13 @@ def test_non_finite_steps_are_skipped_and_a_few_in_a_row_stop_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config("trainer.max_bad_steps=2")
-    contrastive = AlignedModel.contrastive
+    contrastive = Losses.contrastive
 
-    def poisoned(self: AlignedModel, batch: Any) -> Any:
+    def poisoned(self: Losses, batch: Any) -> Any:
         loss, extra = contrastive(self, batch)
         return (loss * float("nan") if batch.step in (1, 3, 4) else loss), extra
 
-    monkeypatch.setattr(AlignedModel, "contrastive", poisoned)
+    monkeypatch.setattr(Losses, "contrastive", poisoned)
     with pytest.raises(RunError, match=r"2 steps in a row had a non-finite loss .*step 5"):
         fitted(config, tmp_path / "run")
     assert [line["skipped"] for line in timeless(tmp_path / "run")] == [0, 1, 0, 1, 1]

@@ -51,11 +51,11 @@ def test_retention_is_zero_at_the_start_and_only_then() -> None:
     config = small_config()
     module = small_module(config)
     batch = batches_of(config, module)[0]
-    assert float(module.retention(batch)[0]) == pytest.approx(0, abs=1e-5)
+    assert float(module.losses.retention(batch)[0]) == pytest.approx(0, abs=1e-5)
     with torch.no_grad():
         for parameter in module.trained:
             parameter.add_(0.05)
-    assert float(module.retention(batch)[0]) > 1e-4
+    assert float(module.losses.retention(batch)[0]) > 1e-4
 
 
 def test_instruction_samples_do_not_see_each_other_and_none_is_dropped() -> None:
@@ -64,7 +64,7 @@ def test_instruction_samples_do_not_see_each_other_and_none_is_dropped() -> None
     module = small_module(config).eval()
     batches = batches_of(config, module)
     samples = batches.instructions.batch(0, config.trainer.instruction_batch_size)
-    together, _ = module.instruction(batches[0])
+    together, _ = module.losses.instruction(batches[0])
     total = count = 0.0
     tokenizer = module.backbone.tokenizer
     for sample in samples:

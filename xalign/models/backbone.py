@@ -125,6 +125,15 @@ class Backbone(nn.Module):
             return head.weight, head.bias
         return self._rounded_head(head.weight, self.compute_dtype), head.bias
 
+    def checkpoint_activations(self) -> None:
+        """In training, keep only each block's input for the backward pass, which runs the block again."""
+        self.model.activation_checkpointing_enable({"use_reentrant": False})
+
+    def compile_blocks(self) -> None:
+        """torch.compile, block by block: what is compiled serves every layer that is asked for."""
+        for block in getattr(self.model.get_decoder(), self._blocks):
+            block.compile(dynamic=True)
+
     def _truncated(self, layer: int) -> nn.Module:
         if not 0 <= layer <= self.depth:
             raise ModelError(f"loss.layer={layer}: the model has layers 0 to {self.depth}")

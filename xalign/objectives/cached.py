@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from xalign.errors import ModelError
+from xalign.phases import phases
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -50,16 +51,21 @@ def cached_backward(
     sizes = [len(part) for part in (*parts, latest)]
     vectors_ND = torch.cat([*parts, latest.detach()]).requires_grad_()
     del parts
-    loss, extra = loss_of(vectors_ND)
-    loss.backward()
+    with phases("forward"):
+        loss, extra = loss_of(vectors_ND)
+    with phases("backward"):
+        loss.backward()
     assert vectors_ND.grad is not None, "the loss does not depend on the vectors"
     *gradients, gradient_of_last = vectors_ND.grad.split(sizes)
-    latest.backward(gradient_of_last)
+    with phases("backward"):
+        latest.backward(gradient_of_last)
     del latest
     end = _RandomState()
     for chunk, state, gradient in zip(early, states, gradients, strict=True):
         state.restore()
-        represent(chunk).backward(gradient)
+        vectors = represent(chunk)
+        with phases("backward"):
+            vectors.backward(gradient)
     end.restore()
     return loss.detach(), extra
 

@@ -91,7 +91,7 @@ def linear_kl(
 
 
 def _apply(function: type[torch.autograd.Function], *inputs: object) -> Tensor:
-    loss: Tensor = function.apply(*inputs)  # type: ignore[no-untyped-call]
+    loss: Tensor = function.apply(*inputs)
     return loss
 
 
@@ -105,7 +105,7 @@ class _FromHead(torch.autograd.Function):
         return found.loss
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         hidden_SD, weight_VD, bias_V = ctx.saved_tensors
         gradients = (

@@ -89,15 +89,11 @@ def choose_micro_batch(
     if configured != "auto":
         decisions.add("trainer.micro_batch", configured, "set in the config")
         return int(configured)
-    needed, fitting = _power_of_two(largest - 1) * 2, _power_of_two(int(room * (1 - reserve) / token))
+    needed = 1 << (largest - 1).bit_length()
+    fitting = 1 << max(0, int(room * (1 - reserve) / token).bit_length() - 1)
     told = f"{token / 1e3:.0f} kB of activations a token, {room / 1e9:.1f} GB free for them"
     if fitting >= needed:
         decisions.add("trainer.micro_batch", needed, f"a step's largest part fits: {told}")
     else:
         decisions.add("trainer.micro_batch", fitting, f"the most that fits, {reserve:.0%} in reserve: {told}")
     return min(fitting, needed)
-
-
-def _power_of_two(number: int) -> int:
-    """The largest power of two that is not larger; 1 at least."""
-    return 1 << max(0, number.bit_length() - 1) if number > 0 else 1

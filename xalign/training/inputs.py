@@ -45,13 +45,19 @@ def training_inputs(
     retained = config.loss.retention_weight > 0 and config.trainer.retention_own_fraction > 0
     # Before there are adapters: what it writes is what it was.
     texts = own_texts(backbone, config.trainer.retention_max_length, config.seed) if retained else []
+    arrangement = Arrangement(packed=packs_exactly(backbone))
+    adapter = Adapter(backbone, config.adapter, config.seed)
+    if config.trainer.activation_checkpointing:
+        backbone.checkpoint_activations()
+    if config.trainer.compile:
+        backbone.compile_blocks()
     return TrainingInputs(
         backbone,
-        Adapter(backbone, config.adapter, config.seed),
+        adapter,
         splits,
         load_instructions(config.instructions, config.languages, splits.train, config.seed),
         texts,
         layer,
-        Arrangement(packed=packs_exactly(backbone)),
+        arrangement,
         validation_setting(config, splits, layer),
     )

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+# Rows copied out of the table, updated and copied back at a time: all at once needs more memory, and longer.
 BLOCK = 2048
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class RowAdamW(torch.optim.AdamW):
@@ -18,9 +20,10 @@ class RowAdamW(torch.optim.AdamW):
     when no token touches it) and no other. The parameters are those of the dense update, unlike
     `torch.optim.SparseAdam`, which leaves the moments of untouched rows as they are.
 
-    State of such a table of V rows, n of them seen: `rows` (n,), in the order of their first gradient, and
-    `exp_avg`, `exp_avg_sq` (n, D). A dense gradient (a tied head that is trained) makes the state dense for
-    good. With weight decay the whole table is multiplied each step.
+    State of such a table of V rows, n of them seen: `rows` (n,), in the order of their first gradient, and lists
+    `exp_avg`, `exp_avg_sq` of blocks (BLOCK, D) in the same order, the last one with room for more. A dense
+    gradient (a tied head that is trained) makes the state dense for good. With weight decay the whole table is
+    multiplied each step.
     """
 
     def __init__(
@@ -60,38 +63,31 @@ class RowAdamW(torch.optim.AdamW):
         touched, values = gradient.indices()[0], gradient.values()
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=table_VD.device)
-            state["rows"] = touched[:0]
-            state["exp_avg"], state["exp_avg_sq"] = values[:0].clone(), values[:0].clone()
-        place_V = torch.full((len(table_VD),), -1, device=table_VD.device)
-        place_V[state["rows"]] = torch.arange(len(state["rows"]), device=table_VD.device)
-        new = touched[place_V[touched] < 0]
-        if len(new):
-            place_V[new] = len(state["rows"]) + torch.arange(len(new), device=table_VD.device)
-            state["rows"] = torch.cat([state["rows"], new])
-            for moment in ("exp_avg", "exp_avg_sq"):
-                state[moment] = torch.cat([state[moment], values.new_zeros(len(new), values.shape[1])])
+            state["rows"], state["exp_avg"], state["exp_avg_sq"] = touched[:0], [], []
+        places = _places(touched, state, table_VD)
+        places, order = places.sort()
+        values = values[order]
+        starts = range(0, len(state["rows"]), BLOCK)
+        firsts = torch.searchsorted(
+            places, torch.tensor([*starts, len(table_VD)], device=places.device)
+        ).tolist()
         if group["weight_decay"] > 0:
             table_VD.mul_(1 - group["lr"] * group["weight_decay"])
-        # In the state's order, so that blocks of rows can be copied out, updated and copied back: at once, all
-        # rows seen would take as much memory again, and longer.
-        places, order = place_V[touched].sort()
-        values = values[order]
         step = state["step"].clone()
-        for start in range(0, len(state["rows"]), BLOCK):
-            block = slice(start, start + BLOCK)
-            rows = state["rows"][block]
-            first, last = torch.searchsorted(places, torch.tensor([start, start + BLOCK])).tolist()
-            gradient_nD = torch.zeros_like(state["exp_avg"][block])
-            gradient_nD[places[first:last] - start] = values[first:last]
+        for number, start in enumerate(starts):
+            rows = state["rows"][start : start + BLOCK]
+            mean_nD, square_nD = (state[moment][number][: len(rows)] for moment in MOMENTS)
+            given = slice(firsts[number], firsts[number + 1])
+            gradient_nD = torch.zeros_like(mean_nD).index_copy_(0, places[given] - start, values[given])
             rows_nD = table_VD.index_select(0, rows)
-            state["step"] = step.clone()
+            state["step"] = step.clone()  # each block's update counts it up
             adamw(
                 [rows_nD],
                 [gradient_nD],
-                [state["exp_avg"][block]],
-                [state["exp_avg_sq"][block]],
+                [mean_nD],
+                [square_nD],
                 [],
-                [state["step"]],  # counted up by each call
+                [state["step"]],
                 fused=True,
                 amsgrad=False,
                 beta1=group["betas"][0],
@@ -113,7 +109,21 @@ class RowAdamW(torch.optim.AdamW):
                 self.state[parameter]["rows"] = saved[index]["rows"].to(parameter.device, copy=True)
 
 
+def _places(touched: Tensor, state: dict[str, Any], table_VD: Tensor) -> Tensor:
+    """Where in the state the rows `touched` are, after room has been made for those that are new."""
+    place_V = torch.full((len(table_VD),), -1, device=table_VD.device)
+    place_V[state["rows"]] = torch.arange(len(state["rows"]), device=table_VD.device)
+    new = touched[place_V[touched] < 0]
+    place_V[new] = len(state["rows"]) + torch.arange(len(new), device=table_VD.device)
+    state["rows"] = torch.cat([state["rows"], new])
+    for moment in MOMENTS:
+        while BLOCK * len(state[moment]) < len(state["rows"]):
+            state[moment].append(table_VD.new_zeros(BLOCK, table_VD.shape[1]))
+    return place_V[touched]
+
+
 def _make_dense(state: dict[str, Any], table_VD: Tensor) -> None:
     rows = state.pop("rows")
-    for moment in ("exp_avg", "exp_avg_sq"):
-        state[moment] = torch.zeros_like(table_VD).index_copy_(0, rows, state[moment])
+    for moment in MOMENTS:
+        blocks = torch.cat([table_VD[:0], *state[moment]])[: len(rows)]
+        state[moment] = torch.zeros_like(table_VD).index_copy_(0, rows, blocks)

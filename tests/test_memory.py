@@ -1,0 +1,69 @@
+"""Memory by part, and the micro-batch that it leaves room for."""
+
+from dataclasses import replace
+
+import pytest
+from tiny import tiny_backbone
+from training_helpers import small_config
+
+from xalign import memory as memories
+from xalign.flops import costs_of
+from xalign.memory import RESERVE, Memory, activation_bytes, fitting_micro_batch, memory_of, micro_batch_of
+from xalign.models.adapters import Adapter
+from xalign.training.decisions import Decisions
+
+
+def test_activations_grow_with_the_blocks_that_are_run() -> None:
+    backbone = tiny_backbone("llama")
+    one, two, three = (activation_bytes(backbone, layer) for layer in (1, 2, 3))
+    assert three - two == two - one
+    # A block of llama keeps at least its input, two norms', queries, keys, values, and the feed-forward's.
+    assert two - one > 4 * (3 * 32 + 32 + 2 * 16 + 3 * 48)
+
+
+def test_activations_below_what_is_trained_are_not_kept() -> None:
+    backbone = tiny_backbone("llama")
+    full = activation_bytes(backbone, 4)
+    backbone.requires_grad_(False)
+    assert activation_bytes(backbone, 4) == 1
+    list(backbone.model.model.layers)[2].requires_grad_(True)
+    assert 0.3 * full < activation_bytes(backbone, 4) < 0.7 * full
+
+
+def test_memory_counts_what_is_there() -> None:
+    config = small_config("adapter=full", "loss.retention_weight=0", "optimizer.kind=adamw")
+    backbone = tiny_backbone("llama", tie_word_embeddings=True)
+    Adapter(backbone, config.adapter)
+    memory = memory_of(config, backbone, costs_of(backbone), 2)
+    bytes_of = 4 * sum(p.numel() for p in backbone.parameters())
+    assert memory.weights == bytes_of
+    assert memory.gradients == 2 * bytes_of  # two objectives
+    assert memory.optimizer == 2 * bytes_of
+    assert memory.token["contrastive"] < memory.token["instruction"]
+    assert memory.activations({"contrastive": 10, "instruction": 1}) == round(
+        max(10 * memory.token["contrastive"], memory.token["instruction"])
+    )
+
+
+def test_the_micro_batch_leaves_room_for_the_rest() -> None:
+    config = small_config()
+    memory = Memory(
+        weights=10, rounded=100, gradients=200, optimizer=300, logits=400, token={"instruction": 1.0}
+    )
+    free = 1000 + round(64 / (1 - RESERVE))
+    found = [
+        fitting_micro_batch(config, memory, size, Decisions(quiet=True)) for size in (free + 2, free - 2)
+    ]
+    assert found == [64, 32]
+    own = replace(config, trainer=replace(config.trainer, micro_batch="99"))
+    assert fitting_micro_batch(own, memory, free, Decisions(quiet=True)) == 99
+
+
+def test_ranks_share_the_memory_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memories, "free_memory", lambda device: 2_000_000_000)
+    backbone = tiny_backbone("llama")
+    one, two = small_config(), small_config("strategy=ddp", "trainer.devices=2")
+    Adapter(backbone, one.adapter)
+    assert memories.room_of(one, backbone) == 2 * memories.room_of(two, backbone)
+    # 8 pairs of 64 tokens a side; 4 samples of 256 tokens.
+    assert micro_batch_of(one, backbone, 2, Decisions(quiet=True)) == 1024

@@ -1,0 +1,29 @@
+"""The micro-batch that is chosen, and the reason that is told."""
+
+import pytest
+
+from xalign.training.decisions import Decisions, choose_micro_batch
+
+
+@pytest.mark.parametrize(
+    ("configured", "largest", "room", "chosen"),
+    [
+        ("auto", 4096, 1e9, 4096),  # all of it: 7,500 tokens would fit
+        ("auto", 4097, 1e9, 4096),  # 8,192 would be needed
+        ("auto", 300, 1e9, 512),
+        ("auto", 4096, 1e8, 512),  # 750 tokens fit
+        ("auto", 4096, 1.36e8, 512),  # 1,020
+        ("auto", 4096, 1.37e8, 1024),  # 1,027
+        ("auto", 4096, 0, 1),
+        ("auto", 1, 1e9, 1),
+        ("700", 4096, 1e9, 700),
+    ],
+)
+def test_micro_batch(configured: str, largest: int, room: float, chosen: int) -> None:
+    decisions = Decisions(quiet=True)
+    found = choose_micro_batch(configured, largest, decisions, room=room, token=1e5, reserve=0.25)
+    assert found == chosen
+    (made,) = decisions.made
+    assert made["what"] == "trainer.micro_batch"
+    assert made["value"] == str(chosen)
+    assert made["reason"]
