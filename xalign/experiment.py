@@ -22,6 +22,7 @@ from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
+from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone, setting_of, texts_to_measure
 from xalign.models.backbone import Backbone
 from xalign.models.export import export
@@ -101,7 +102,20 @@ class _Run:
             before = self._measure("before", backbone, splits, evaluation_dtype)
         if not folder.model.exists():
             with self._phase("train"):
-                inputs = training_inputs(config, backbone, splits, layer, training_dtype)
+                inputs = training_inputs(
+                    config,
+                    backbone,
+                    splits,
+                    layer,
+                    training_dtype,
+                    self.decisions,
+                    micro_batch=folder.known().get("micro_batch"),
+                )
+                folder.update_environment(
+                    decisions=self.decisions.made,
+                    micro_batch=inputs.arrangement.micro_batch,
+                    peak_flops=peak_flops(device, training_dtype),
+                )
                 if inputs.validation is not None and config.trainer.select is not None:
                     require_other_items(inputs.validation, self.setting)
                 if config.strategy.name is StrategyName.single:

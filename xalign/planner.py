@@ -22,7 +22,7 @@ from xalign.errors import ConfigError
 from xalign.flops import Operations, costs_of, step_operations
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone
-from xalign.memory import Memory, fitting_micro_batch, memory_of, room_of
+from xalign.memory import Memory, memory_of, room_of
 from xalign.objectives import gradients
 from xalign.phases import phases
 from xalign.training.decisions import (
@@ -96,18 +96,16 @@ def make_plan(config: Config) -> Plan:
     dtype = choose_precision(config.trainer.precision, device, decisions)
     # The model's own texts take long to write, and are of the length of the others.
     without = replace(config, validation=None, trainer=replace(config.trainer, retention_own_fraction=0.0))
-    inputs = training_inputs(without, backbone, splits, layer, dtype)
+    inputs = training_inputs(without, backbone, splits, layer, dtype, decisions)
     backbone.train()
     costs = costs_of(backbone)
     memory = memory_of(config, backbone, costs, layer)
-    free = room_of(config, backbone)
-    micro_batch = fitting_micro_batch(config, memory, free, decisions)
     data = AlignmentData(
         without,
         backbone.tokenizer,
         splits.train,
         inputs.instructions,
-        arrangement=replace(inputs.arrangement, micro_batch=micro_batch),
+        arrangement=inputs.arrangement,
     )
     batches = data.batches(0, config.trainer.devices)
     sample = [batches[step] for step in range(min(SAMPLE, config.trainer.steps))]
@@ -126,8 +124,8 @@ def make_plan(config: Config) -> Plan:
             for name in names
         },
         memory=memory,
-        micro_batch=micro_batch,
-        free=free,
+        micro_batch=inputs.arrangement.micro_batch or 0,
+        free=room_of(config, backbone),
         peak=peak_flops(device, dtype),
         steps=config.trainer.steps,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xalign.objectives import gradients
 from xalign.training.row_adamw import RowAdamW
@@ -114,8 +114,9 @@ def contest(
 
 
 def mib_of(optimizer: torch.optim.Optimizer) -> float:
-    states = (value for state in optimizer.state.values() for value in state.values())
-    return sum(value.nbytes for value in states if isinstance(value, Tensor)) / 2**20
+    values = [value for state in optimizer.state.values() for value in state.values()]
+    tensors = [t for value in values for t in (value if isinstance(value, list) else [value])]
+    return sum(tensor.nbytes for tensor in tensors) / 2**20
 
 
 if __name__ == "__main__":

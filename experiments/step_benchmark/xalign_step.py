@@ -10,6 +10,7 @@ from system import Gate, Setup
 from xalign.data.parallel import Splits
 from xalign.environment import keep_freed_memory, quiet_libraries
 from xalign.models.backbone import Backbone
+from xalign.training.decisions import Decisions
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import training_inputs
@@ -35,6 +36,6 @@ def drive(setup: Setup, gate: Gate) -> None:
     corpus = setup.texts.corpus
     backbone = Backbone(setup.model, setup.tokenizer)
     splits = Splits(corpus, corpus, corpus)
-    inputs = training_inputs(setup.config, backbone, splits, setup.layer, setup.dtype)
+    inputs = training_inputs(setup.config, backbone, splits, setup.layer, setup.dtype, Decisions(quiet=True))
     with tempfile.TemporaryDirectory() as folder:
         fit(setup.config, RunFolder(Path(folder)), replace(inputs, instructions=setup.texts.instructions))

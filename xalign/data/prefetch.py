@@ -28,7 +28,7 @@ class Prefetched(Generic[T]):
     # Without a length: Lightning would count to it from 0, whatever step a run resumes at.
     def __iter__(self) -> Iterator[T]:
         self.close()
-        pool = self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="batches")
+        pool = self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         steps = iter(self.steps)
         try:
             # One more than `ahead`: the first of them is what the consumer waits for.

@@ -17,7 +17,7 @@ from xalign.files import write_atomically
 from xalign.validation import plain
 
 # Says where and how, not what: the same run in another folder is the same run.
-NOT_CONTENT = ("run", "resume", "logger")
+NOT_CONTENT = ("run", "resume", "logger", "plan")
 
 
 class RunFolder:
@@ -93,10 +93,13 @@ class RunFolder:
                 continue
             shutil.rmtree(item) if item.is_dir() else item.unlink()
 
+    def known(self) -> dict[str, Any]:
+        """What `environment.json` holds so far."""
+        return json.loads(self.environment.read_text()) if self.environment.exists() else {}
+
     def update_environment(self, **values: Any) -> None:
         """Add to `environment.json`."""
-        known = json.loads(self.environment.read_text()) if self.environment.exists() else {}
-        write_atomically(self.environment, json.dumps(known | values, indent=2, ensure_ascii=False))
+        write_atomically(self.environment, json.dumps(self.known() | values, indent=2, ensure_ascii=False))
 
 
 def default_folder(config: Config) -> Path:

@@ -10,11 +10,13 @@ from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
 from xalign.evaluation.task import Setting
+from xalign.memory import micro_batch_of
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.own_text import own_texts
 from xalign.models.packing import packs_exactly
 from xalign.training.callbacks.evaluate import validation_setting
+from xalign.training.decisions import Decisions
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,18 @@ class TrainingInputs:
 
 
 def training_inputs(
-    config: Config, backbone: Backbone, splits: Splits, layer: int, dtype: torch.dtype
+    config: Config,
+    backbone: Backbone,
+    splits: Splits,
+    layer: int,
+    dtype: torch.dtype,
+    decisions: Decisions,
+    *,
+    micro_batch: int | None = None,
 ) -> TrainingInputs:
     """Make them; the backbone gets its adapters and computes in `dtype` from here on.
+
+    `micro_batch` is what this run chose before: other sums in another order would round differently.
 
     Raises:
         ConfigError: instructions or adapters cannot be made as configured.
@@ -45,12 +56,14 @@ def training_inputs(
     retained = config.loss.retention_weight > 0 and config.trainer.retention_own_fraction > 0
     # Before there are adapters: what it writes is what it was.
     texts = own_texts(backbone, config.trainer.retention_max_length, config.seed) if retained else []
-    arrangement = Arrangement(packed=packs_exactly(backbone))
+    packed = packs_exactly(backbone)
     adapter = Adapter(backbone, config.adapter, config.seed)
     if config.trainer.activation_checkpointing:
         backbone.checkpoint_activations()
     if config.trainer.compile:
         backbone.compile_blocks()
+    if micro_batch is None:
+        micro_batch = micro_batch_of(config, backbone, layer, decisions)
     return TrainingInputs(
         backbone,
         adapter,
@@ -58,6 +71,6 @@ def training_inputs(
         load_instructions(config.instructions, config.languages, splits.train, config.seed),
         texts,
         layer,
-        arrangement,
+        Arrangement(packed, micro_batch),
         validation_setting(config, splits, layer),
     )

@@ -62,7 +62,9 @@ def main() -> None:
     backbone = load_backbone(config.model, device, config.seed)
     dtype = choose_precision(config.trainer.precision, device, decisions)
     layer = choose_layer(config.loss.layer, backbone.depth, decisions)
-    fit(config, folder, training_inputs(config, backbone, splits, layer, dtype))
+    micro_batch = folder.known().get("micro_batch")  # what the parent has chosen for all
+    inputs = training_inputs(config, backbone, splits, layer, dtype, decisions, micro_batch=micro_batch)
+    fit(config, folder, inputs)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 # Rows copied out of the table, updated and copied back at a time: all at once needs more memory, and longer.
-BLOCK = 2048
+BLOCK = 512
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -20,10 +20,10 @@ class RowAdamW(torch.optim.AdamW):
     when no token touches it) and no other. The parameters are those of the dense update, unlike
     `torch.optim.SparseAdam`, which leaves the moments of untouched rows as they are.
 
-    State of such a table of V rows, n of them seen: `rows` (n,), in the order of their first gradient, and lists
-    `exp_avg`, `exp_avg_sq` of blocks (BLOCK, D) in the same order, the last one with room for more. A dense
-    gradient (a tied head that is trained) makes the state dense for good. With weight decay the whole table is
-    multiplied each step.
+    State of such a table of V rows, n of them seen: `rows` (n,), in the order of their first gradient, and
+    lists `exp_avg`, `exp_avg_sq` of blocks (BLOCK, D) in the same order, the last one with room for more. A
+    dense gradient (a tied head that is trained) makes the state dense for good. With weight decay the whole
+    table is multiplied each step.
     """
 
     def __init__(
@@ -73,21 +73,19 @@ class RowAdamW(torch.optim.AdamW):
         ).tolist()
         if group["weight_decay"] > 0:
             table_VD.mul_(1 - group["lr"] * group["weight_decay"])
-        step = state["step"].clone()
         for number, start in enumerate(starts):
             rows = state["rows"][start : start + BLOCK]
             mean_nD, square_nD = (state[moment][number][: len(rows)] for moment in MOMENTS)
             given = slice(firsts[number], firsts[number + 1])
             gradient_nD = torch.zeros_like(mean_nD).index_copy_(0, places[given] - start, values[given])
             rows_nD = table_VD.index_select(0, rows)
-            state["step"] = step.clone()  # each block's update counts it up
             adamw(
                 [rows_nD],
                 [gradient_nD],
                 [mean_nD],
                 [square_nD],
                 [],
-                [state["step"]],
+                [state["step"].clone()],  # counted up by each block's update
                 fused=True,
                 amsgrad=False,
                 beta1=group["betas"][0],
@@ -98,6 +96,7 @@ class RowAdamW(torch.optim.AdamW):
                 maximize=False,
             )
             table_VD.index_copy_(0, rows, rows_nD)
+        state["step"] += 1
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
