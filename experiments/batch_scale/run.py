@@ -111,16 +111,17 @@ def measure(
 
     from xalign.command_line import compose_config
     from xalign.config import Config
+    from xalign.environment import quiet_libraries
     from xalign.models.adapters import Adapter
     from xalign.models.backbone import Backbone
     from xalign.models.loading import load_model_and_tokenizer
     from xalign.validation import resolve
 
     torch.set_num_threads(arguments.threads)
-    config = resolve(
-        compose_config("config", [f"model={model}", "loss=contrastive", f"adapter={arguments.adapter}"]),
-        Config,
-    )
+    quiet_libraries()
+    overrides = ["loss=contrastive", "loss.retention_weight=0"]
+    overrides += [f"model={model}", f"adapter={arguments.adapter}"]
+    config = resolve(compose_config("config", overrides), Config)
     device = torch.device(arguments.device)
     backbone = Backbone(*load_model_and_tokenizer(config.model)).to(device).train()
     Adapter(backbone, config.adapter)

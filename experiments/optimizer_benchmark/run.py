@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from statistics import median
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xalign.objectives import gradients
 from xalign.training.row_adamw import RowAdamW
@@ -62,16 +62,11 @@ def table_steps(seen: int, repeats: int) -> None:
         "ours": row_adamw([weight]),
     }
     known = torch.randperm(VOCABULARY)[:seen]
-    sparse = torch.sparse_coo_tensor(known[None], torch.randn(seen, WIDTH), weight.shape).coalesce()
-    weight.grad = sparse
+    weight.grad = gradient_of(known)
     optimizers["ours"].step()
     optimizers["SparseAdam"].step()
     texts = [known[torch.randint(seen, (TOKENS,))] for _ in range(repeats + 1)]
-    rows = [
-        torch.sparse_coo_tensor(t.unique()[None], torch.randn(len(t.unique()), WIDTH), weight.shape)
-        for t in texts
-    ]
-    rows = [r.coalesce() for r in rows]
+    rows = [gradient_of(text.unique()) for text in texts]
     dense = rows[0].to_dense()
 
     def step(turn: int, optimizer: torch.optim.Optimizer) -> None:
@@ -91,6 +86,13 @@ def table_steps(seen: int, repeats: int) -> None:
         optimizer.step()
 
     contest(f"backward, clip, step, {seen:,} rows seen", optimizers, whole, repeats)
+
+
+def gradient_of(rows: Tensor) -> Tensor:
+    """A random sparse gradient of the table."""
+    values = torch.randn(len(rows), WIDTH)
+    shape = (VOCABULARY, WIDTH)
+    return torch.sparse_coo_tensor(rows[None], values, shape, check_invariants=True).coalesce()
 
 
 def row_adamw(parameters: Iterable[nn.Parameter]) -> RowAdamW:
@@ -116,7 +118,7 @@ def contest(
 def mib_of(optimizer: torch.optim.Optimizer) -> float:
     values = [value for state in optimizer.state.values() for value in state.values()]
     tensors = [t for value in values for t in (value if isinstance(value, list) else [value])]
-    return sum(tensor.nbytes for tensor in tensors) / 2**20
+    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor)) / 2**20
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from training_helpers import small_config, small_corpus
 from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData, StepBatch, StepBatches
 from xalign.data.instructions import load_instructions
+from xalign.data.prefetch import Prefetched
 from xalign.models.byte_tokenizer import byte_tokenizer
 
 OWN_TEXTS = [f"own text {i}" for i in range(9)]
@@ -154,3 +155,13 @@ def test_where_something_measures_meanwhile_batches_have_a_tokenizer_of_their_ow
     alone = AlignmentData(small_config(), shared, corpus, instructions, OWN_TEXTS)
     assert alone.tokenizer is shared
     assert digest(made.batches(0, 1)) == digest(alone.batches(0, 1))
+
+
+def test_after_an_error_the_thread_ends_though_a_traceback_holds_the_iterator() -> None:
+    made = data()
+    made.loader = Prefetched(made.batches(0, 1).__getitem__, range(6))
+    held = iter(made.loader)
+    assert next(held).step == 0
+    assert makers()
+    made.on_exception(RuntimeError())
+    assert not makers()

@@ -71,7 +71,7 @@ def token_table(
         "tokenizer": hashlib.sha256(tokenizer_state(tokenizer).encode()).hexdigest(),
         "corpus": corpus.fingerprint,
         "languages": list(languages),
-        
+        "max_length": max_length,
     }
     # Four bytes a token; a token is hardly ever less than a character.
     needed = 4 * sum(len(text) for language in languages for text in corpus.texts(language) if text)

@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LOGITS_AT_ONCE = {"cpu": 2**25, "cuda": 2**28}
-"""Logits held at a time where a gradient needs all words of a position: 128 positions of 262,144 words."""
+"""Logits held at a time, for the KL of each side, where a gradient needs all words of a position.
+
+128 positions of 262,144 words: with fewer the products are slower."""
 
 BLOCK = {"cpu": 2**18, "cuda": 2**25}
 """Logits worked on at a time: 1 MiB in float32, the second level of a CPU's cache."""
@@ -163,7 +165,7 @@ class _Head:
         """Positions to work on together; `keep` where all words' logits of them stay until the last."""
         (count, _), size = self.like.shape, len(self.weight_VD)
         kind = self.like.device.type if self.like.device.type in BLOCK else "cuda"
-        most = max(1, LOGITS_AT_ONCE[kind] // (sides * size)) if keep else ROWS[kind]
+        most = max(1, LOGITS_AT_ONCE[kind] // size) if keep else ROWS[kind]
         rows = max(1, min(count, most))
         width = min(size, max(FEWEST_WORDS, BLOCK[kind] // (sides * rows)))
         self.blocks = [slice(first, min(first + width, size)) for first in range(0, size, width)]

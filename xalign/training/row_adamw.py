@@ -105,7 +105,7 @@ class RowAdamW(torch.optim.AdamW):
         ordered = [p for group in self.param_groups for p in group["params"]]
         for index, parameter in enumerate(ordered):
             if "rows" in saved.get(index, {}):
-                self.state[parameter]["rows"] = saved[index]["rows"].to(parameter.device, copy=True)
+                self.state[parameter]["rows"] = saved[index]["rows"].to(parameter.device)
 
 
 def _places(touched: Tensor, state: dict[str, Any], table_VD: Tensor) -> Tensor:
