@@ -1,6 +1,8 @@
 """Settings that must precede the libraries, and where real data lies."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -18,3 +20,13 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real data not found in {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A run sets up logging for its whole process; the tests after it want `caplog` to see records."""
+    root = logging.getLogger("xalign")
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.propagate = handlers, True
+    root.setLevel(level)

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from xalign.evaluation import progress
+from xalign import progress
 from xalign.progress import progress_bar
 
 

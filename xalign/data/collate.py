@@ -1,4 +1,8 @@
-"""From texts to tensors: packed into rows, or right-padded in buckets of similar length."""
+"""From texts to tensors: packed into rows, or right-padded in buckets of similar length.
+
+NumPy throughout: a torch operation in the thread that makes batches would start OpenMP threads of its own
+there, beside those that training computes with.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -106,17 +110,24 @@ def pad(
 ) -> Tokens:
     """Right-pad rows of token ids into one `Tokens`."""
     width = max(1, max(map(len, rows)))
-    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    ids_BT = torch.full((len(rows), width), filler, dtype=torch.long)
-    mask_BT = torch.zeros_like(ids_BT)
-    labels_BT = None if labels is None else torch.full_like(ids_BT, IGNORED)
+    ids_BT = np.full((len(rows), width), _filler(tokenizer))
+    mask_BT = np.zeros_like(ids_BT)
+    labels_BT = None if labels is None else np.full_like(ids_BT, IGNORED)
     for i, row in enumerate(rows):
-        ids_BT[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        ids_BT[i, : len(row)] = row
         mask_BT[i, : len(row)] = 1
         if labels is not None and labels_BT is not None:
-            labels_BT[i, : len(row)] = torch.tensor(labels[i], dtype=torch.long)
-    special = torch.isin(ids_BT, torch.tensor(tokenizer.all_special_ids, dtype=torch.long))
-    return Tokens(ids_BT, mask_BT, mask_BT * ~special, labels_BT)
+            labels_BT[i, : len(row)] = labels[i]
+    content_BT = mask_BT * ~np.isin(ids_BT, tokenizer.all_special_ids)
+    return _tokens(input_ids=ids_BT, attention_mask=mask_BT, content_mask=content_BT, labels=labels_BT)
+
+
+def _tokens(**parts: np.ndarray | None) -> Tokens:
+    return Tokens(**{name: torch.from_numpy(part) for name, part in parts.items() if part is not None})
+
+
+def _filler(tokenizer: PreTrainedTokenizerBase) -> int:
+    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Tokens:
@@ -132,8 +143,7 @@ def arrange(
     arrangement: Arrangement,
 ) -> Buckets:
     """Texts, as token ids, in as many batches as their arrangement asks for; none is dropped."""
-    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    rows = [row or [filler] for row in rows]  # some tokenizers make nothing of an empty text
+    rows = [row or [_filler(tokenizer)] for row in rows]  # some tokenizers make nothing of an empty text
     lengths = [len(row) for row in rows]
     groups = _packed_groups(lengths, arrangement) if arrangement.packed else _groups(lengths, arrangement)
     made = []
@@ -165,29 +175,34 @@ def _groups(lengths: Sequence[int], arrangement: Arrangement) -> list[list[list[
 
 def _pack(tokens: Tokens, row_sizes: Sequence[int]) -> Tokens:
     """The rows of `tokens` joined: the first `row_sizes[0]` of them into one row, and so on."""
-    real_NT = tokens.attention_mask.bool()
+    real_NT = tokens.attention_mask.numpy().astype(bool)
     lengths_N = real_NT.sum(1)
-    row_N = torch.arange(len(row_sizes)).repeat_interleave(torch.tensor(row_sizes))
-    numbers_NT = torch.arange(len(lengths_N))[:, None].expand_as(real_NT)
-    positions_NT = torch.arange(real_NT.shape[1]).expand_as(real_NT)
+    row_N = np.repeat(np.arange(len(row_sizes)), row_sizes)
+    numbers_NT = np.broadcast_to(np.arange(len(lengths_N))[:, None], real_NT.shape)
+    positions_NT = np.broadcast_to(np.arange(real_NT.shape[1]), real_NT.shape)
     # Where a text begins in its row: after all texts before it, less those of earlier rows.
-    before_N = lengths_N.cumsum(0) - lengths_N
-    firsts = torch.tensor([0, *row_sizes[:-1]]).cumsum(0)
+    before_N = lengths_N.cumsum() - lengths_N
+    firsts = np.cumsum([0, *row_sizes[:-1]])
     start_N = before_N - before_N[firsts][row_N]
-    places = (row_N[:, None].expand_as(real_NT)[real_NT], (start_N[:, None] + positions_NT)[real_NT])
+    places = (
+        np.broadcast_to(row_N[:, None], real_NT.shape)[real_NT],
+        (start_N[:, None] + positions_NT)[real_NT],
+    )
     shape = (len(row_sizes), int((start_N + lengths_N).max()))
 
-    def joined(values_NT: Tensor, empty: int) -> Tensor:
-        return torch.full(shape, empty, dtype=torch.long).index_put(places, values_NT[real_NT])
+    def joined(values_NT: np.ndarray, empty: int) -> np.ndarray:
+        packed = np.full(shape, empty)
+        packed[places] = values_NT[real_NT]
+        return packed
 
-    filler = int(tokens.input_ids[~real_NT][0]) if not bool(real_NT.all()) else 0
-    return Tokens(
-        joined(tokens.input_ids, filler),
-        joined(tokens.attention_mask, 0),
-        joined(tokens.content_mask, 0),
-        None if tokens.labels is None else joined(tokens.labels, IGNORED),
-        joined(numbers_NT, -1),
-        joined(positions_NT, 0),
+    ids_NT = tokens.input_ids.numpy()
+    return _tokens(
+        input_ids=joined(ids_NT, 0 if real_NT.all() else int(ids_NT[~real_NT][0])),
+        attention_mask=joined(tokens.attention_mask.numpy(), 0),
+        content_mask=joined(tokens.content_mask.numpy(), 0),
+        labels=None if tokens.labels is None else joined(tokens.labels.numpy(), IGNORED),
+        texts=joined(numbers_NT, -1),
+        positions=joined(positions_NT, 0),
     )
 
 
@@ -230,11 +245,13 @@ def bucket_by_length(lengths: Sequence[int], waste: float = 0.25, smallest: int 
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     groups: list[list[int]] = [[]]
+    real = 0
     for index in order:
         group = groups[-1]
         widest = lengths[group[0]] if group else 0
-        real = sum(lengths[i] for i in group) + lengths[index]
+        real += lengths[index]
         if len(group) >= smallest and real < (1 - waste) * widest * (len(group) + 1):
             groups.append([])
+            real = lengths[index]
         groups[-1].append(int(index))
     return [np.array(g, dtype=np.int64) for g in groups]

@@ -108,9 +108,9 @@ class StepBatches:
         return StepBatch(
             step=step,
             sentences=sentences,
-            groups=torch.tensor([self.group_of[p.target_language] for p in pairs]),
-            source_keys=torch.tensor([p.source_key for p in pairs]),
-            target_keys=torch.tensor([p.target_key for p in pairs]),
+            groups=torch.from_numpy(np.array([self.group_of[p.target_language] for p in pairs])),
+            source_keys=torch.from_numpy(np.array([p.source_key for p in pairs])),
+            target_keys=torch.from_numpy(np.array([p.target_key for p in pairs])),
             instructions=instructions,
             retention=retention,
         )

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from xalign.cache import cached_by_key
 from xalign.data.collate import encode
 from xalign.data.parallel import ParallelCorpus
-from xalign.models.fingerprint import _tokenizer_state as tokenizer_state
+from xalign.models.fingerprint import tokenizer_state
 from xalign.progress import progress_bar
 
 VERSION = "1"

@@ -20,14 +20,14 @@ def model_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     digest = hashlib.sha256()
     config = {k: v for k, v in model.config.to_dict().items() if k not in _INCIDENTAL and k[:1] != "_"}
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-    digest.update(_tokenizer_state(tokenizer).encode())
+    digest.update(tokenizer_state(tokenizer).encode())
     for name, parameter in sorted(model.named_parameters()):
         digest.update(f"\n{name} {list(parameter.shape)} {parameter.dtype}\n".encode())
         digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
+def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
     ids = [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id]
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

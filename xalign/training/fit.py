@@ -1,7 +1,6 @@
 """Training by Lightning: the trainer, its callbacks, resuming."""
 
 import logging
-import warnings
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -70,10 +69,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         use_distributed_sampler=False,  # a step's batch already knows its rank
     )
     backbone.train()
-    with warnings.catch_warnings():
-        # Lightning asks for worker processes; a step's batch takes milliseconds to make.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        trainer.fit(module, data, ckpt_path=newest(folder.checkpoints), weights_only=True)
+    trainer.fit(module, data, ckpt_path=newest(folder.checkpoints), weights_only=True)
     if config.trainer.select is not None:
         step = restore_chosen(backbone, folder.checkpoints)
         if trainer.is_global_zero:
