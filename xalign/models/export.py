@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xalign.data.collate import Tokens
 from xalign.errors import RunError
+from xalign.files import fsync, fsync_tree
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
 
@@ -55,8 +56,10 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
             "mend the disk and run the same command"
         ) from error
     _check(backbone, trained, part)
+    fsync_tree(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
+    fsync(folder.parent)
 
 
 def _probe(backbone: Backbone) -> Tensor:
