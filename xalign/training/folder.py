@@ -69,8 +69,8 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(
-                f"{self.path}: another process is at work in this folder{self._holder()}; wait for it or give "
-                "another run.dir"
+                f"{self.path}: another process is at work in this folder{self._holder()}; wait for it or "
+                "give another run.dir"
             ) from None
         try:
             here = {
