@@ -42,6 +42,8 @@ class Moment:
     seconds: float = 0.0
     rank: int | None = None
     """Kill this rank instead of the first process (by the clock only)."""
+    number: signal.Signals = signal.SIGKILL
+    """Which signal (by touches only)."""
 
     def __str__(self) -> str:
         who = "" if self.rank is None else f" (rank {self.rank})"
@@ -195,7 +197,7 @@ def _kill_at(moment: Moment, folder: Path) -> None:
             if isinstance(path, str) and path.startswith(str(folder)) and moment.where in path:
                 left -= 1
                 if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    os.kill(os.getpid(), moment.number)
 
     sys.addaudithook(hook)
 

@@ -1,6 +1,7 @@
 """experiments/kill_test, a few kills of it: in checkpoint writing, evaluation, export, metrics."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -52,6 +53,23 @@ def test_killed_at_every_stage_a_run_ends_with_the_same_bits(tmp_path: Path) -> 
     assert heard[3][1].found == "checkpoints/step-00000004.part"
     assert heard[4][1].found == "model.part"
     assert heard[4][1].step == 5
+
+
+def test_a_polite_signal_during_evaluation_loses_nothing_either(tmp_path: Path) -> None:
+    """Before, during and after training: SIGTERM says so, and the run goes on to the same end."""
+    asked = [
+        *overrides(tmp_path), "benchmark@validation=heldout", "validation.tasks=[bits_per_byte]",
+        "validation.limit=4", "trainer.evaluate_every=2",
+    ]  # fmt: skip
+    assert attempt(asked, tmp_path / "whole", None).exit_code == 0
+    cut = tmp_path / "cut"
+    for where, count in (("cache/evaluations", 5), ("metrics.jsonl", 3), ("/evaluation/.after", 1)):
+        moment = Moment("term", where, count, number=signal.SIGTERM)
+        assert attempt(asked, cut, moment).exit_code == 128 + signal.SIGTERM
+        last = (cut / "output.log").read_text().splitlines()[-1]
+        assert last.startswith("xalign: stopped by SIGTERM; ")
+    assert attempt(asked, cut, None).exit_code == 0
+    assert differences(cut / "run", tmp_path / "whole/run") == []
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import logging
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from xalign import collectives
 from xalign.choices import StrategyName
@@ -65,6 +66,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         max_epochs=1,
         devices=config.trainer.devices,
         num_nodes=config.trainer.nodes,
+        # A single process is that, whatever a batch job's variables would make Lightning expect.
+        plugins=LightningEnvironment() if config.strategy.name is StrategyName.single else None,
         strategy="auto" if config.strategy.name is StrategyName.single else AllReduceStrategy(),
         logger=logger_of(config, folder, 0 if start is None else start.step),
         callbacks=callbacks,

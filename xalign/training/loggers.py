@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from xalign.choices import LoggerName
 from xalign.config import Config
 from xalign.errors import ConfigError
-from xalign.files import write_atomically
+from xalign.files import naming, write_atomically
 from xalign.training.folder import RunFolder
 
 
@@ -75,7 +75,7 @@ class CsvMetrics(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add a row whose line is in the source already."""
         if metrics.keys() <= set(self.columns):
-            with self.path.open("a", encoding="utf-8", newline="") as file:
+            with naming(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
                 csv.DictWriter(file, self.columns).writerow(metrics)
             return
         rows = [json.loads(line) for line in self.source.read_text(encoding="utf-8").splitlines()]
