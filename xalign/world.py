@@ -71,14 +71,16 @@ def _from_slurm() -> None:
         raise ConfigError([f"srun: {tasks} tasks cannot be shared out evenly on {nodes} machines"])
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
-    slurm = SLURMEnvironment(auto_requeue=False)
+    hosts = variables.get("SLURM_STEP_NODELIST") or variables.get("SLURM_NODELIST") or "127.0.0.1"
+    job = variables.get("SLURM_JOB_ID", "0")
     variables |= {
         "RANK": variables["SLURM_PROCID"],
         "WORLD_SIZE": str(tasks),
         "LOCAL_RANK": variables.get("SLURM_LOCALID", variables["SLURM_PROCID"]),
         "LOCAL_WORLD_SIZE": str(tasks // nodes),
         "GROUP_RANK": variables.get("SLURM_NODEID", "0"),
-        "MASTER_ADDR": slurm.main_address,
-        "MASTER_PORT": str(slurm.main_port),
-        "TORCHELASTIC_RUN_ID": variables.get("SLURM_JOB_ID", "slurm"),
+        "MASTER_ADDR": variables.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(hosts),
+        # Any port would do on which all agree; jobs that share a machine have numbers close to each other.
+        "MASTER_PORT": variables.get("MASTER_PORT") or str(15000 + int(job[-4:])),
+        "TORCHELASTIC_RUN_ID": job,
     }
