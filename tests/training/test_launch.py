@@ -13,12 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 from test_run import catalogues
+from torch.distributed import TCPStore
 from training_helpers import small_config
 
 from xalign.errors import ConfigError, RunError, Stopped
 from xalign.training.checkpoints import newest
 from xalign.training.folder import RunFolder
-from xalign.training.ranks import Cause, Failure, RankError, _tell, failure_of, log_of
+from xalign.training.ranks import Cause, Failure, RankError, _failure, _tell, failure_of, log_of, report
 from xalign.world import World, placed, world_of_launcher
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 138}
@@ -28,43 +29,51 @@ def failed(cause: Cause, message: str = "", code: int = 1) -> Failure:
     return Failure(cause, message, code, "here")
 
 
-def told(
-    folder: Path, failures: dict[int, Failure], codes: list[int], silent: set[int], asked: int = 0
-) -> None:
-    run = RunFolder(folder)
-    for rank, failure in failures.items():
-        failure.write(run, rank)
-    _tell(small_config("strategy=ddp", "trainer.devices=2"), run, codes, silent, asked)
-
-
 def test_of_several_failures_the_first_cause_is_told(tmp_path: Path) -> None:
+    def told(*failures: Failure | None, asked: int = 0) -> None:
+        config = small_config("strategy=ddp", "trainer.devices=2")
+        found = {rank: failure for rank, failure in enumerate(failures) if failure is not None}
+        _tell(config, RunFolder(tmp_path), found, asked)
+
     lost = failed(Cause.lost, "RuntimeError: Connection closed by peer")
     log = log_of(RunFolder(tmp_path), 1)
     log.parent.mkdir(parents=True)
     log.write_text("".join(f"line {i}\n" for i in range(30)))
-    with pytest.raises(RankError, match=r"rank 1 of 2 on .* was killed by SIGKILL, as the system") as raised:
-        told(tmp_path, {0: lost}, [1, -9], set())
+    with pytest.raises(
+        RankError, match=r"rank 1 of 2 on here was killed by SIGKILL, as the system"
+    ) as raised:
+        told(lost, failed(Cause.killed, "SIGKILL"))
     assert "line 29" in str(raised.value)
     assert "line 14" not in str(raised.value)
-    with pytest.raises(RankError, match=r"rank 1 of 2 on .* did not answer the others for 30 minutes"):
-        told(tmp_path, {0: lost}, [1, -9], {1})
-    crash = failed(Cause.crash, "ValueError: no")
+    with pytest.raises(RankError, match=r"rank 1 of 2 on here did not answer the others for 30 minutes"):
+        told(lost, failed(Cause.silent))
     with pytest.raises(RankError, match=r"rank 1 of 2 on here failed: ValueError: no; the other ranks"):
-        told(tmp_path, {0: lost, 1: crash}, [1, 1], set())
-    disk = failed(Cause.mistake, "cannot write", 1)
+        told(lost, failed(Cause.crash, "ValueError: no"))
     with pytest.raises(RankError, match=r"^rank 0 of 2 on here: cannot write$"):
-        told(tmp_path, {0: disk, 1: lost}, [1, 1], set())
+        told(failed(Cause.mistake, "cannot write"), lost)
     wrong = failed(Cause.mistake, "1 mistake", 2)
     with pytest.raises(RankError, match=r"^1 mistake$") as raised:
-        told(tmp_path, {0: wrong, 1: wrong}, [2, 2], set())
+        told(wrong, wrong)
     assert raised.value.exit_code == 2
     stop = failed(Cause.stopped, "step 3 is saved", 143)
     with pytest.raises(Stopped, match=r"SIGTERM; step 3 is saved"):
-        told(tmp_path, {0: stop, 1: stop}, [143, 143], set())
+        told(stop, stop)
     # Before training, ranks are not asked but killed.
+    interrupted = failed(Cause.killed, "SIGINT")
     with pytest.raises(Stopped, match=r"SIGINT; what was done so far"):
-        told(tmp_path / "new", {}, [-2, -2], set(), asked=signal.SIGINT)
-    told(tmp_path, {}, [0, 0], set())
+        told(interrupted, interrupted, asked=signal.SIGINT)
+    told(None, None)
+
+
+def test_a_rank_reports_to_its_parent_or_its_exit_status_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(store.port))
+    crash = failed(Cause.crash, "ValueError: no")
+    report(crash, 1)
+    assert _failure(store, 1, 1) == crash
+    assert (_failure(store, 0, -9).cause, _failure(store, 0, -9).message) == (Cause.killed, "SIGKILL")
+    assert (_failure(store, 0, 3).cause, _failure(store, 0, 3).message) == (Cause.crash, "exit status 3")
 
 
 def test_failures_are_told_apart() -> None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,10 @@ STACK_SIGNAL = signal.SIGQUIT
 
 
 def main() -> None:
-    """A rank that `ranks.launch` started; how it failed goes into a file, for the parent to tell."""
+    """A rank that `ranks.launch` started; how it failed is for the parent to tell."""
     _die_with_parent()
     from xalign.training.folder import RunFolder
-    from xalign.training.ranks import failure_of, log_of
+    from xalign.training.ranks import failure_of, log_of, report
 
     folder, rank = RunFolder(Path(sys.argv[1])), int(os.environ["RANK"])
     with log_of(folder, rank).open("a", encoding="utf-8") as file:
@@ -38,12 +39,12 @@ def main() -> None:
             train(folder, log_of(folder, rank) if rank == 0 else None)
         except BaseException as error:
             failure = failure_of(error, socket.gethostname())
-            if failure.is_crash:
-                traceback.print_exc(file=file)
-            file.flush()
-            failure.write(folder, rank)
-            # Not by way of atexit: what others have to do with may wait for ranks that will not come.
-            sys.stdout.flush()
+            report(failure, rank)
+            with suppress(OSError):  # where the disk is full, there is no log
+                if failure.is_crash:
+                    traceback.print_exc(file=file)
+                file.flush()
+            # Not by way of atexit: what is done there may wait for ranks that will not come.
             os._exit(failure.exit_code)
 
 

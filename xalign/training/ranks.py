@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -22,11 +22,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 
 from xalign.config import Config
 from xalign.errors import RunError, Stopped, XalignError
-from xalign.files import checked, read_json, write_atomically
+from xalign.files import checked
 from xalign.stopping import Requests
 from xalign.training.folder import RunFolder
 from xalign.training.rank import PARENT, STACK_SIGNAL
@@ -75,9 +75,6 @@ class Failure:
     def is_crash(self) -> bool:
         return self.cause in (Cause.crash, Cause.lost)
 
-    def write(self, folder: RunFolder, rank: int) -> None:
-        write_atomically(_failure_file(folder, rank), json.dumps(asdict(self)))
-
 
 def launch(config: Config, folder: RunFolder) -> None:
     """Start `trainer.devices` ranks on this machine and wait for them.
@@ -90,9 +87,7 @@ def launch(config: Config, folder: RunFolder) -> None:
     """
     count = config.trainer.devices
     log_of(folder, 0).parent.mkdir(parents=True, exist_ok=True)
-    for rank in range(count):
-        _failure_file(folder, rank).unlink(missing_ok=True)
-    # The ranks meet here; a port that the system chose cannot be anybody else's.
+    # The ranks meet here, and report here; a port that the system chose cannot be anybody else's.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     shared = {
         **os.environ,
@@ -130,7 +125,11 @@ def launch(config: Config, folder: RunFolder) -> None:
         for process in ranks:
             process.kill()
             process.wait()
-    _tell(config, folder, [process.returncode for process in ranks], silent, requests.asked)
+    codes = [process.returncode for process in ranks]
+    failures = {rank: _failure(store, rank, code) for rank, code in enumerate(codes) if code}
+    # These were killed by us.
+    failures |= {rank: Failure(Cause.silent, "", 1, socket.gethostname()) for rank in silent}
+    _tell(config, folder, failures, requests.asked)
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]], requests: Requests) -> set[int]:
@@ -154,26 +153,21 @@ def _wait(ranks: list[subprocess.Popen[bytes]], requests: Requests) -> set[int]:
         time.sleep(0.05)
 
 
-def _tell(config: Config, folder: RunFolder, codes: list[int], silent: set[int], asked: int) -> None:
-    """Raise what became of the ranks, if not all ended well."""
-    failures: dict[int, Failure] = {}
-    for rank, code in enumerate(codes):
-        if rank in silent:
-            failures[rank] = Failure(Cause.silent, "", 1, socket.gethostname())
-        elif code:
-            failures[rank] = _read_failure(folder, rank, code)
+def _tell(config: Config, folder: RunFolder, failures: dict[int, Failure], asked: int) -> None:
+    """Raise what became of the ranks that did not end well; `asked` is the signal that was passed on."""
     if not failures:
         return
+    count = config.trainer.devices
     order = list(Cause)
     rank, failure = min(failures.items(), key=lambda item: (order.index(item[1].cause), item[0]))
     if asked or failure.cause is Cause.stopped:
         number = asked or failure.exit_code - 128
         raise Stopped(number, failure.message) if failure.cause is Cause.stopped else Stopped(number)
-    name = f"rank {rank} of {len(codes)} on {failure.host}"
+    name = f"rank {rank} of {count} on {failure.host}"
     log = log_of(folder, rank)
     match failure.cause:
         case Cause.mistake:
-            everywhere = len(failures) == len(codes) and len({f.message for f in failures.values()}) == 1
+            everywhere = len(failures) == count and len({f.message for f in failures.values()}) == 1
             message = failure.message if everywhere else f"{name}: {failure.message}"
             raise RankError(message, failure.exit_code)
         case Cause.killed:
@@ -238,17 +232,25 @@ def log_of(folder: RunFolder, rank: int) -> Path:
     return folder.path / "logs" / f"rank-{rank}.log"
 
 
-def _failure_file(folder: RunFolder, rank: int) -> Path:
-    return folder.path / "logs" / f"rank-{rank}.failure.json"
+def report(failure: Failure, rank: int) -> None:
+    """Let the parent know; by network, as the disk may be full."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    with suppress(dist.DistError):  # the parent is dead: nobody to tell
+        TCPStore(address, port, is_master=False).set(_key(rank), json.dumps(asdict(failure)))
 
 
-def _read_failure(folder: RunFolder, rank: int, code: int) -> Failure:
-    if _failure_file(folder, rank).exists():
-        file = _failure_file(folder, rank)
-        return checked(Failure, read_json(file), str(file))
+def _failure(store: Store, rank: int, code: int) -> Failure:
+    """How a rank with this exit status ended: as it reported or, if it could not, as the system did."""
+    if store.check([_key(rank)]):
+        return checked(Failure, json.loads(store.get(_key(rank))), f"rank {rank}")
+    host = socket.gethostname()
     if code < 0:
-        return Failure(Cause.killed, signal.Signals(-code).name, 1, socket.gethostname())
-    return Failure(Cause.crash, f"exit status {code}", 1, socket.gethostname())
+        return Failure(Cause.killed, signal.Signals(-code).name, 1, host)
+    return Failure(Cause.crash, f"exit status {code}", 1, host)
+
+
+def _key(rank: int) -> str:
+    return f"xalign/failure/{rank}"
 
 
 def _tail(log: Path) -> str:
