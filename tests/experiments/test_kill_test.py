@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "kill_test"
-sys.path.insert(0, str(EXPERIMENT))
+sys.path.append(str(EXPERIMENT))  # stays: the attempts' processes look there, too
 
 from killing import Moment, Outcome, attempt, campaign, differences  # noqa: E402
-
-sys.path.remove(str(EXPERIMENT))
-sys.modules.pop("run", None)
 
 
 def overrides(place: Path) -> list[str]:
@@ -31,7 +28,7 @@ def overrides(place: Path) -> list[str]:
 
 MOMENTS = [
     Moment("before", "evaluation", 9),
-    Moment("metrics", "metrics.jsonl", 5),
+    Moment("metrics", "metrics.jsonl", 8),
     Moment("checkpoint", "/checkpoints", 8),
     Moment("checkpoint", "step-00000004.part", 4),
     Moment("export", "/model.part", 3),
