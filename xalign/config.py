@@ -248,6 +248,8 @@ class TrainerConfig:
     """Steps between logs of each objective's gradient norm and their cosine."""
     checkpoint_every: Positive = 25
     """Steps between checkpoints."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """Minutes after which a checkpoint is written all the same, at the next step."""
     evaluate_every: Positive | None = None
     """Steps between measurements of `validation` during training (and at the end); null: never."""
     select: str | None = None
@@ -255,7 +257,9 @@ class TrainerConfig:
     max_bad_steps: Positive = 5
     """Consecutive steps with a non-finite loss or gradient after which the run stops, its state saved."""
     devices: Positive = 1
-    """Processes (ranks) on this machine."""
+    """Processes (ranks) on each machine."""
+    nodes: Positive = 1
+    """Machines; more than one are told by torchrun or srun, which start the ranks on each."""
     threads: Positive | None = None
     """CPU threads a rank; null divides the cores by the ranks."""
 
@@ -268,6 +272,8 @@ class StrategyConfig:
 
     name: StrategyName = StrategyName.single
     """One process, or data parallelism with global in-batch negatives."""
+    timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
+    """Minutes after which a rank that does not answer the others ends the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

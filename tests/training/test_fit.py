@@ -1,8 +1,14 @@
 """Fitting: resuming, signals, non-finite losses, the files that are left."""
 
+import csv
+import itertools
+import json
 import os
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +19,9 @@ from training_helpers import PACKED, small_config, small_corpus, timeless
 from xalign.config import Config
 from xalign.data.instructions import load_instructions
 from xalign.data.parallel import Splits
-from xalign.errors import RunError
+from xalign.errors import RunError, Stopped
 from xalign.models.adapters import Adapter
-from xalign.training.callbacks.checkpoint import Interrupted, newest
+from xalign.training.checkpoints import load_state, newest
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
@@ -25,7 +31,14 @@ from xalign.training.module import AlignedModel
 STEP = AlignedModel.training_step
 
 
-def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
+def saved_in(run: Path) -> dict[str, Any]:
+    """What the newest checkpoint of a run holds."""
+    found = newest(run / "checkpoints")
+    assert found is not None
+    return load_state(found)
+
+
+def fitted(config: Config, path: Path, micro_batch: int | None = None) -> dict[str, torch.Tensor]:
     """Train in a folder, from its checkpoint if there is one; the trained parameters."""
     backbone = tiny_backbone("llama")
     adapter = Adapter(backbone, config.adapter)
@@ -33,7 +46,9 @@ def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
     instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
     path.mkdir(exist_ok=True)
     splits = Splits(corpus, corpus, corpus)
-    fit(config, RunFolder(path), TrainingInputs(backbone, adapter, splits, instructions, [], 2, PACKED, None))
+    arrangement = replace(PACKED, micro_batch=micro_batch)
+    inputs = TrainingInputs(backbone, adapter, splits, instructions, [], 2, arrangement, None)
+    fit(config, RunFolder(path), inputs)
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
 
 
@@ -76,7 +91,7 @@ def test_a_resumed_run_ends_with_the_same_numbers(
 
     action = {"ctrl-c": lambda: os.kill(os.getpid(), signal.SIGINT)}.get(how, crash)
     interrupt_at({"ctrl-c": 2, "crash": 4, "crash between checkpoints": 3}[how], monkeypatch, action)
-    with pytest.raises((Interrupted, RuntimeError)):
+    with pytest.raises((Stopped, RuntimeError)):
         fitted(config, tmp_path / "cut")
     monkeypatch.setattr(AlignedModel, "training_step", STEP)
     resumed = fitted(config, tmp_path / "cut")
@@ -99,7 +114,7 @@ def test_non_finite_steps_are_skipped_and_a_few_in_a_row_stop_the_run(
     with pytest.raises(RunError, match=r"2 steps in a row had a non-finite loss .*step 5"):
         fitted(config, tmp_path / "run")
     assert [line["skipped"] for line in timeless(tmp_path / "run")] == [0, 1, 0, 1, 1]
-    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    saved = saved_in(tmp_path / "run")
     assert saved["next_step"] == 5
     assert all(torch.isfinite(v).all() for v in saved["state_dict"].values())
 
@@ -107,6 +122,10 @@ def test_non_finite_steps_are_skipped_and_a_few_in_a_row_stop_the_run(
 def test_a_finished_training_is_taken_up_as_it_is(tmp_path: Path) -> None:
     """As after a kill during export."""
     first = fitted(small_config(), tmp_path / "run")
+    assert [p.name for p in sorted((tmp_path / "run/checkpoints").iterdir())] == [
+        "step-00000004",
+        "step-00000006",
+    ]
     again = fitted(small_config(), tmp_path / "run")
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert len(timeless(tmp_path / "run")) == 6
@@ -115,7 +134,7 @@ def test_a_finished_training_is_taken_up_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("logger", "left"),
     [
-        ("csv", "logs/version_0/metrics.csv"),
+        ("csv", "logs/metrics.csv"),
         ("tensorboard", "logs/tensorboard/events*"),
         ("wandb", "wandb/offline-run-*"),
     ],
@@ -123,6 +142,94 @@ def test_a_finished_training_is_taken_up_as_it_is(tmp_path: Path) -> None:
 def test_loggers(logger: str, left: str, tmp_path: Path) -> None:
     fitted(small_config(f"logger={logger}", "trainer.steps=2"), tmp_path / "run")
     assert list((tmp_path / "run").glob(left))
+
+
+def test_a_resumed_run_logs_into_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash() -> None:
+        raise RuntimeError("power cut")
+
+    interrupt_at(3, monkeypatch, crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fitted(small_config("logger=csv"), tmp_path / "run")
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    fitted(small_config("logger=csv"), tmp_path / "run")
+    with (tmp_path / "run/logs/metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [float(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [float(row["loss"]) for row in rows] == [line["loss"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+    ],
+)
+def test_out_of_memory_goes_on_in_smaller_parts(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fitted(small_config(), tmp_path / "whole")
+
+    def fail() -> None:
+        raise error
+
+    interrupt_at(3, monkeypatch, fail)
+    with pytest.raises(RunError, match=r"out of memory in training .*the same command goes on.*=32\."):
+        fitted(small_config(), tmp_path / "run", 64)
+    folder = RunFolder(tmp_path / "run")
+    assert folder.known() == {"micro_batch": 32}
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    resumed = fitted(small_config(), tmp_path / "run", 32)
+    assert [line["step"] for line in timeless(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_jump_of_the_clock_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of day is set back a day and on two: as many checkpoints, the same lines."""
+    days = itertools.cycle([0, -86_400, 172_800])
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + next(days))
+    saved: list[int] = []
+    monkeypatch.setattr(
+        "xalign.training.callbacks.checkpoint.save", lambda trainer, folder, kind, step: saved.append(step)
+    )
+    fitted(small_config(), tmp_path / "run")
+    assert saved == [2, 4, 6]
+    seconds = [json.loads(line)["seconds/forward"] for line in (tmp_path / "run/metrics.jsonl").open()]
+    assert all(0 <= value < 100 for value in seconds)
+
+
+def test_checkpoints_by_the_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute a step on the one clock that counts: one is due after three steps; saving reads it too."""
+    minutes = itertools.count()
+    monkeypatch.setattr(
+        "xalign.training.callbacks.checkpoint.time", SimpleNamespace(monotonic=lambda: 60.0 * next(minutes))
+    )
+    saved: list[int] = []
+    monkeypatch.setattr(
+        "xalign.training.callbacks.checkpoint.save", lambda trainer, folder, kind, step: saved.append(step)
+    )
+    fitted(
+        small_config("trainer.checkpoint_every=1000", "trainer.checkpoint_minutes=2.5", "trainer.steps=7"),
+        tmp_path / "run",
+    )
+    assert saved == [3, 6, 7]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_lets_the_step_finish_and_saves_it(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(2, monkeypatch, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(Stopped, match=f"stopped by {number.name}; step 3 is saved") as stopped:
+        fitted(small_config(), tmp_path / "run")
+    assert stopped.value.exit_code == 128 + number
+    assert saved_in(tmp_path / "run")["next_step"] == 3
+    assert [line["step"] for line in timeless(tmp_path / "run")] == [1, 2, 3]
 
 
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,29 +240,23 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RuntimeError, match="power cut"):
         fitted(small_config(), tmp_path / "run")
     monkeypatch.setattr(AlignedModel, "training_step", STEP)
-    before = (tmp_path / "run/checkpoints/last.ckpt").read_bytes()
+    before = (tmp_path / "run/checkpoints/step-00000002/state.ckpt").read_bytes()
 
     def full(self: Any, path: Path, *_: Any, **__: Any) -> None:
         Path(path).write_bytes(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file: No space left on device")
 
     monkeypatch.setattr("pytorch_lightning.Trainer.save_checkpoint", full)
-    with pytest.raises(RunError, match=r"cannot write the checkpoint .*No space left.*is kept"):
+    with pytest.raises(RunError, match=r"cannot write the checkpoint .*No space left.*are kept"):
         fitted(small_config(), tmp_path / "run")
-    assert (tmp_path / "run/checkpoints/last.ckpt").read_bytes() == before
-    assert not (tmp_path / "run/checkpoints/last.ckpt.part").exists()
+    assert (tmp_path / "run/checkpoints/step-00000002/state.ckpt").read_bytes() == before
+    assert [p.name for p in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000002"]
 
 
 def test_checkpoints_hold_trained_parameters_only(tmp_path: Path) -> None:
     trained = fitted(small_config(), tmp_path / "run")
-    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    saved = saved_in(tmp_path / "run")
     assert {name.removeprefix("backbone.") for name in saved["state_dict"]} == set(trained)
-
-
-def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
-    with pytest.raises(RunError, match=r"last\.ckpt cannot be read"):
-        newest(tmp_path)
 
 
 def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:

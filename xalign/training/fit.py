@@ -3,23 +3,26 @@
 import logging
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from xalign.choices import LoggerName, StrategyName
+from xalign import collectives
+from xalign.choices import StrategyName
 from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
-from xalign.errors import ConfigError
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
-from xalign.training.callbacks.checkpoint import Checkpoints, newest, restore_chosen
+from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
 from xalign.training.callbacks.metrics import MetricsWriter
 from xalign.training.callbacks.progress import TrainingProgress
+from xalign.training.checkpoints import newest, restore_chosen
 from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
+from xalign.training.loggers import finished, logger_of
 from xalign.training.module import AlignedModel
+from xalign.training.out_of_memory import less_next_time
 from xalign.training.strategy import AllReduceStrategy
 
 log = logging.getLogger(__name__)
@@ -33,7 +36,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
 
     Raises:
         DataError: a task of the validation lacks its data.
-        RunError: stopped by a signal, by non-finite losses, or by a damaged checkpoint.
+        RunError: stopped by non-finite losses, too little memory, a full disk, or damaged checkpoints only.
+        Stopped: a signal asked for it; the step is saved.
     """
     backbone = inputs.backbone
     module = AlignedModel(backbone, inputs.adapter, config, inputs.layer)
@@ -45,21 +49,27 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         inputs.own_texts,
         arrangement=inputs.arrangement,
     )
+    start = collectives.of_first(lambda: newest(folder.checkpoints))
+    stopping = StopRequests()
     callbacks = [
+        stopping,
         # Measurements first: they are part of the step's metrics. The guard before the checkpoints: a step
         # that stops the run is saved.
         *_measuring(config, folder, backbone, inputs.validation),
         MetricsWriter(folder.metrics),
         TrainingProgress(),
         NonFiniteGuard(config.trainer.max_bad_steps),
-        Checkpoints(folder.checkpoints, config.trainer.checkpoint_every),
+        Checkpoints(folder, config.trainer, stopping.requests),
     ]
     trainer = pl.Trainer(
         default_root_dir=folder.path,
         max_epochs=1,
         devices=config.trainer.devices,
+        num_nodes=config.trainer.nodes,
+        # A single process is that, whatever a batch job's variables would make Lightning expect.
+        plugins=LightningEnvironment() if config.strategy.name is StrategyName.single else None,
         strategy="auto" if config.strategy.name is StrategyName.single else AllReduceStrategy(),
-        logger=_logger(config, folder),
+        logger=logger_of(config, folder, 0 if start is None else start.step),
         callbacks=callbacks,
         detect_anomaly=config.debug.detect_anomaly,
         enable_checkpointing=False,
@@ -69,7 +79,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         use_distributed_sampler=False,  # a step's batch already knows its rank
     )
     backbone.train()
-    trainer.fit(module, data, ckpt_path=newest(folder.checkpoints), weights_only=True)
+    with finished(trainer.loggers), less_next_time(folder, inputs.arrangement.micro_batch):
+        trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
     if config.trainer.select is not None:
         step = restore_chosen(backbone, folder.checkpoints)
         if trainer.is_global_zero:
@@ -84,26 +95,3 @@ def _measuring(
     # Said already, for the measurement before training.
     dtype = choose_precision(validation.benchmark.precision, backbone.device, Decisions(quiet=True))
     return [Evaluate(validation, config, folder.checkpoints, dtype)]
-
-
-def _logger(config: Config, folder: RunFolder) -> Logger | bool:
-    match config.logger.name:
-        case LoggerName.none:
-            return False
-        case LoggerName.csv:
-            # A version of its own each time: Lightning empties the folder of one that goes on.
-            return CSVLogger(folder.path, name="logs", flush_logs_every_n_steps=10)
-        case LoggerName.tensorboard:
-            try:
-                return TensorBoardLogger(folder.path, name="logs", version="tensorboard")
-            except ModuleNotFoundError as error:
-                raise ConfigError(
-                    ["logger=tensorboard: needs the extra: pip install 'xalign[tensorboard]'"]
-                ) from error
-        case LoggerName.wandb:
-            return WandbLogger(
-                project=config.logger.project,
-                name=folder.path.name,
-                save_dir=folder.path,
-                offline=config.logger.offline,
-            )
