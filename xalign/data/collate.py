@@ -49,6 +49,13 @@ class Tokens:
         """Tokens that are not padding."""
         return int(self.attention_mask.sum())
 
+    def content_counts(self) -> list[int]:
+        """Tokens that are not special of each text, in the order of the texts here."""
+        if self.texts is None:
+            return self.content_mask.sum(1).tolist()
+        owners = self.texts[self.content_mask.bool()]
+        return owners.bincount(minlength=int(self.texts.max()) + 1).tolist()
+
     @property
     def supervised_count(self) -> int:
         """Tokens that are predicted in training."""

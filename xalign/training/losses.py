@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xalign import collectives
 from xalign.config import Config
-from xalign.data.collate import Tokens
+from xalign.data.collate import Buckets, Tokens
 from xalign.data.datamodule import StepBatch
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
@@ -92,7 +92,7 @@ class Losses:
         """KL to the model before training, at sampled positions."""
         assert batch.retention is not None
         buckets = batch.retention.buckets
-        chosen = self._sampled_positions([b.content_mask for b in buckets], batch.step)
+        chosen = self._sampled_positions(batch.retention, batch.step)
         count = collectives.global_sum(sum(int(c.sum()) for c in chosen))
         parts = []
         depth = self.backbone.depth
@@ -130,16 +130,29 @@ class Losses:
             loss.backward()
         return loss.detach()
 
-    def _sampled_positions(self, masks: list[Tensor], step: int) -> list[Tensor]:
-        """As many of the masks' positions as `trainer.retention_tokens`, as masks of the same shapes."""
-        generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, step, collectives.rank()))
-        flat = torch.cat([m.flatten() for m in masks]).cpu()
-        positions = flat.nonzero().flatten()
-        keep = positions[torch.randperm(len(positions), generator=generator)]
-        chosen = torch.zeros_like(flat, dtype=torch.bool)
-        chosen[keep[: self.config.trainer.retention_tokens]] = True
-        parts = chosen.split([m.numel() for m in masks])
-        return [p.view(m.shape).to(m.device) for p, m in zip(parts, masks, strict=True)]
+    def _sampled_positions(self, batch: Buckets, step: int) -> list[Tensor]:
+        """`trainer.retention_tokens` a rank of the global batch's positions, as masks of the buckets' shapes.
+
+        Each position of a text draws a number, whatever rank and row the text is on; the lowest are taken.
+        """
+        rank, ranks = collectives.rank(), collectives.world_size()
+        own_number = batch.order.argsort().tolist()  # by place in the buckets
+        drawn: list[list[Tensor]] = []
+        for tokens in batch.buckets:
+            drawn.append([])
+            for count in tokens.content_counts():
+                number = own_number.pop(0) * ranks + rank
+                generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, step, number))
+                drawn[-1].append(torch.rand(count, generator=generator, dtype=torch.float64))
+        flat = [torch.cat(numbers) for numbers in drawn]
+        every = sorted(collectives.gather_lists(torch.cat(flat).tolist()))
+        taken = min(self.config.trainer.retention_tokens * ranks, len(every))
+        highest = every[taken - 1] if taken else -1.0
+        chosen = []
+        for tokens, numbers in zip(batch.buckets, flat, strict=True):
+            mask = tokens.content_mask.bool().cpu()
+            chosen.append(mask.masked_scatter(mask, numbers <= highest).to(tokens.content_mask.device))
+        return chosen
 
 
 def mixed_seed(*numbers: int) -> int:
