@@ -10,6 +10,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from test_exactness import module_of
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, small_config
 
 from xalign import collectives
@@ -17,6 +19,7 @@ from xalign.data.collate import Arrangement
 from xalign.data.datamodule import StepBatch
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
+from xalign.training.sharding import shard
 
 GLOBAL = 16
 """Pairs a step of all ranks together; retention has as many texts, instructions half."""
@@ -58,11 +61,13 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         f"adapter={case.adapter}", "loss.tau=0.2", f"trainer.steps={STEPS}", "optimizer.lr=1e-2",
         # Where the true gradient is zero, as of keys' biases, Adam would else blow up its rounding.
         "optimizer.eps=1e-4",
-        *(() if case.adapter == "lora" else ("loss.retention_weight=0",)),
+        f"strategy={case.strategy}", *(() if case.adapter == "lora" else ("loss.retention_weight=0",)),
     )  # fmt: skip
     module = module_of(config, case.family, torch.float32)
     # Ranks with different numbers of passes, which texts of different lengths alone make seldom.
     arrangement = Arrangement(packed=case.family != "bloom", micro_batch=(256, 128)[rank % 2])
+    if case.strategy == "fsdp":
+        shard(module.backbone, init_device_mesh("cpu", (ranks,)), config.strategy)
     batches = batches_of(config, module, rank, ranks, arrangement)
     first = _with_duplicates(batches[0])
     losses, gradients = {}, {}
@@ -100,7 +105,7 @@ def _with_duplicates(batch: StepBatch) -> StepBatch:
 
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor, dense."""
-    return tensor.to_dense().clone()
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).to_dense().clone()
 
 
 def _rank(rank: int, ranks: int, path: Path, cases: list[Case]) -> None:

@@ -13,7 +13,7 @@ from rank_cases import Case, Named, Outcome, outcome_of, outcomes_of_ranks
 FAMILIES = ("xglm", "bloom", "llama", "gemma3_text")
 CASES = [
     Case(strategy, family, adapter)
-    for strategy in ("ddp",)
+    for strategy in ("ddp", "fsdp")
     for family in FAMILIES
     for adapter in ("lora", "full")
 ]

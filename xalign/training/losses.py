@@ -25,6 +25,7 @@ from xalign.objectives.queue import NegativeQueue
 from xalign.objectives.retention import retention_kl
 from xalign.objectives.vocabulary import linear_cross_entropy, linear_kl
 from xalign.phases import phases
+from xalign.training.sharding import in_step, is_sharded
 
 Objective = Callable[[StepBatch], tuple[Tensor, dict[str, float]]]
 
@@ -39,7 +40,7 @@ class Losses:
     def contrastive(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
         """InfoNCE over the global batch, however small the micro-batches; with the share of hits."""
         assert batch.sentences is not None
-        sentences, loss = batch.sentences, self.config.loss
+        sentences, loss = self._in_step(batch.sentences), self.config.loss
         start = collectives.rank() * batch.pairs
         count = batch.pairs * collectives.world_size()
         groups, source_keys, target_keys = map(
@@ -78,7 +79,7 @@ class Losses:
     def instruction(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy of answer tokens."""
         assert batch.instructions is not None
-        buckets = batch.instructions.buckets
+        buckets = self._in_step(batch.instructions).buckets
         count = collectives.global_sum(sum(b.supervised_count for b in buckets))
         parts = []
         for tokens in buckets:
@@ -91,8 +92,9 @@ class Losses:
     def retention(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
         """KL to the model before training, at sampled positions."""
         assert batch.retention is not None
-        buckets = batch.retention.buckets
+        buckets = self._in_step(batch.retention).buckets
         chosen = self._sampled_positions(batch.retention, batch.step)
+        chosen += [torch.zeros_like(b.content_mask, dtype=torch.bool) for b in buckets[len(chosen) :]]
         count = collectives.global_sum(sum(int(c.sum()) for c in chosen))
         parts = []
         depth = self.backbone.depth
@@ -128,7 +130,12 @@ class Losses:
     def _backward(self, loss: Tensor) -> Tensor:
         with phases("backward"):
             loss.backward()
+        if is_sharded(self.backbone):
+            self.backbone.forget_rounded_head()  # the next pass gathers it anew
         return loss.detach()
+
+    def _in_step(self, batch: Buckets) -> Buckets:
+        return in_step(batch) if is_sharded(self.backbone) else batch
 
     def _sampled_positions(self, batch: Buckets, step: int) -> list[Tensor]:
         """`trainer.retention_tokens` a rank of the global batch's positions, as masks of the buckets' shapes.
