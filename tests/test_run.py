@@ -71,7 +71,7 @@ def test_every_experiment_goes_the_whole_way_on_the_tiny_model(experiment: str, 
     for name in (
         "config.yaml", "environment.json", "metrics.jsonl", "evaluation/before.json", "evaluation/after.json",
         "evaluation/comparison.json", "model/model.safetensors", "model/tokenizer.json", "model/README.md",
-        "checkpoints/last.ckpt", "report.html",
+        "checkpoints/step-00000002/state.ckpt", "report.html",
     ):  # fmt: skip
         assert (place / "out" / name).exists(), name
     row = json.loads((place / "out/evaluation/after.json").read_text())["results"][0]

@@ -24,13 +24,12 @@ from xalign.cache import (
     cache_dir,
     cache_errors,
     exclusive,
-    file_sha256,
-    fsync,
     human_size,
     require_space,
     scratch_dir,
 )
 from xalign.errors import ArtifactError, did_you_mean
+from xalign.files import file_sha256, fsync
 
 if TYPE_CHECKING:
     from rich.progress import Progress

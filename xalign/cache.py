@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from xalign.errors import ArtifactError
+from xalign.files import file_sha256, fsync, fsync_tree
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +46,7 @@ def cached_dir(target: Path, build: Callable[[Path], None], what: str, needed: i
         with scratch_dir(target) as folder:
             build(folder)
             _write_manifest(folder)
-            for path in [*folder.rglob("*"), folder]:
-                fsync(path)
+            fsync_tree(folder)
             if target.exists():
                 shutil.rmtree(target)
             folder.rename(target)
@@ -124,21 +124,6 @@ def require_space(what: str, needed: int) -> None:
     """Raise `ArtifactError` unless `needed` bytes are free on the cache's disk."""
     if _free(cache_dir()) < needed:
         raise _no_space(what, needed)
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fsync(path: Path) -> None:
-    """Ask the system to put a file, or a folder's list of names, on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def human_size(size: int) -> str:

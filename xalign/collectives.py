@@ -4,14 +4,16 @@ The convention everywhere: a rank's loss is the sum over its own rows divided by
 gradients are summed over ranks. N ranks then equal one rank on the same global batch.
 """
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
+
+from xalign.errors import XalignError
 
 T = TypeVar("T")
 
@@ -68,6 +70,34 @@ def summed(value: Tensor) -> Tensor:
 def local(tensor: Tensor) -> Tensor:
     """This rank's part of a tensor that is sharded over ranks; any other as it is."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def maxima(values: Sequence[float]) -> list[float]:
+    """The greatest of each number over all ranks, in one operation."""
+    if not active():
+        return list(values)
+    greatest = torch.tensor(values, dtype=torch.float64)
+    if dist.get_backend() == "nccl":
+        greatest = greatest.cuda()
+    dist.all_reduce(greatest, op=dist.ReduceOp.MAX)
+    return [float(value) for value in greatest]
+
+
+def of_first(make: Callable[[], T]) -> T:
+    """What `make` gives or, if it is the user's to mend, raises on the first rank: on every rank."""
+    if not active():
+        return make()
+    found: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            found[0] = make()
+        except XalignError as error:
+            found[1] = error
+    dist.broadcast_object_list(found, src=0)
+    if found[1] is not None:
+        raise found[1]
+    value: T = found[0]
+    return value
 
 
 def gather_lists(own: list[T]) -> list[T]:

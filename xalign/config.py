@@ -248,6 +248,8 @@ class TrainerConfig:
     """Steps between logs of each objective's gradient norm and their cosine."""
     checkpoint_every: Positive = 25
     """Steps between checkpoints."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """Minutes after which a checkpoint is written all the same, at the next step."""
     evaluate_every: Positive | None = None
     """Steps between measurements of `validation` during training (and at the end); null: never."""
     select: str | None = None

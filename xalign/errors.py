@@ -4,6 +4,7 @@ Every message names what was wrong (key, file and line, value), what is allowed,
 valid name where there is one. Anything else that escapes is a bug of ours and keeps its traceback.
 """
 
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -47,6 +48,18 @@ class RunError(XalignError):
     """A run that cannot start or go on: its folder, its disk, its losses."""
 
 
+class Stopped(BaseException):
+    """A signal asked the run to stop. No `Exception`: nobody's `except Exception` may swallow it.
+
+    The exit status is 128 + the signal's number, as shells have it: SIGINT 130, SIGTERM 143, SIGUSR1 138.
+    """
+
+    def __init__(self, number: int, saved: str = "what was done so far is kept") -> None:
+        self.number = number
+        self.exit_code = 128 + number
+        super().__init__(f"stopped by {signal.Signals(number).name}; {saved}; the same command goes on")
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """`'; did you mean 'tau'?'` for the closest allowed name, or an empty string."""
     close = get_close_matches(name, list(allowed), n=1, cutoff=0.6)
@@ -56,14 +69,14 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
 def user_facing(main: Callable[P, None]) -> Callable[P, None]:
     """Let an entry point end with one message and an exit code where the mistake is the user's.
 
-    Ctrl-C ends with 130, as shells expect, and says that nothing is lost.
+    Ctrl-C ends with 130, as shells expect, and says that nothing is lost; other signals likewise (`Stopped`).
     """
 
     @wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             main(*args, **kwargs)
-        except XalignError as error:
+        except (XalignError, Stopped) as error:
             print(f"xalign: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
         except OSError as error:

@@ -30,8 +30,9 @@ from xalign.models.gguf import notices
 from xalign.reporting.card import write_card
 from xalign.reporting.console import print_comparison
 from xalign.reporting.html import write_report
-from xalign.training.callbacks.checkpoint import restore_chosen
+from xalign.stopping import requeued, stoppable
 from xalign.training.callbacks.evaluate import require_other_items
+from xalign.training.checkpoints import restore_chosen
 from xalign.training.decisions import (
     Decisions,
     choose_device,
@@ -52,9 +53,10 @@ def run(config: Config) -> None:
 
     Raises:
         XalignError: whatever the user can mend; what was computed so far stays in the folder.
+        Stopped: a signal asked for it.
     """
     folder = RunFolder(Path(config.run.dir) if config.run.dir else default_folder(config))
-    with folder.locked():
+    with requeued(), stoppable(), folder.locked():
         folder.prepare(config)
         if folder.finished:
             print_comparison(folder.path)

@@ -1,8 +1,10 @@
 """Files of ours: written whole or not at all, read with errors that name the place."""
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,15 +16,47 @@ T = TypeVar("T")
 
 
 def write_atomically(path: Path, text: str | Iterable[str]) -> None:
-    """Write text, or pieces of it, under a temporary name in the same folder, then rename it."""
+    """Write text, or pieces of it, under a temporary name in the same folder, then rename it.
+
+    Text and name are on disk when this returns: a power cut leaves the file as it was or as it is now.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines([text] if isinstance(text, str) else text)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name, in the folder of `path`, for what takes its place once it is written and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines([text] if isinstance(text, str) else text)
+        yield temporary
+        fsync(temporary)
         temporary.replace(path)
+        fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def fsync(path: Path) -> None:
+    """Ask the system to put a file, or a folder's list of names, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_tree(folder: Path) -> None:
+    """The same for everything in a folder, and the folder itself."""
+    for path in [*folder.rglob("*"), folder]:
+        fsync(path)
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: Path) -> str:

@@ -19,8 +19,8 @@ from xalign.evaluation.results import Result
 from xalign.evaluation.task import Session, Setting
 from xalign.evaluation.tasks import bits_per_byte, retrieval
 from xalign.models.adapters import Adapter
-from xalign.training.callbacks.checkpoint import BEST, restore_chosen
 from xalign.training.callbacks.evaluate import Evaluate, figures, require_other_items, validation_setting
+from xalign.training.checkpoints import Kind, load_state, newest, restore_chosen
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
@@ -167,7 +167,9 @@ def test_the_step_that_measured_best_is_kept(
         assert torch.equal(value, after[best][name]), name
     assert any(not torch.equal(after[best][name], after[best - 1][name]) for name in kept)
     assert f"the parameters of step {best} are kept" in caplog.text
-    saved = torch.load(tmp_path / "run" / "checkpoints" / BEST, weights_only=True)
+    chosen = newest(tmp_path / "run" / "checkpoints", Kind.best)
+    assert chosen is not None
+    saved = load_state(chosen)
     assert saved["next_step"] == best
     assert {name.removeprefix("backbone.") for name in saved["state_dict"]} == set(kept)
     assert "optimizer_states" not in saved
@@ -175,7 +177,7 @@ def test_the_step_that_measured_best_is_kept(
 
 def test_without_a_choice_no_best_checkpoint_is_written(tmp_path: Path) -> None:
     fitted(small_config(*MEASURED, "trainer.steps=2"), tmp_path / "run")
-    assert not (tmp_path / "run" / "checkpoints" / BEST).exists()
+    assert newest(tmp_path / "run" / "checkpoints", Kind.best) is None
 
 
 def test_unknown_metric_is_named(tmp_path: Path) -> None:

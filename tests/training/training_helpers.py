@@ -15,6 +15,7 @@ from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
 from xalign.models.adapters import Adapter
+from xalign.training.callbacks.metrics import MEASURED
 from xalign.training.module import AlignedModel
 from xalign.validation import resolve
 
@@ -42,8 +43,7 @@ SMALL = (
 def timeless(run: Path) -> list[dict[str, Any]]:
     """The lines of `metrics.jsonl` without what depends on the machine and the moment."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    machine = ("second", "mfu", "peak_memory_gb")
-    return [{k: v for k, v in line.items() if not any(part in k for part in machine)} for line in lines]
+    return [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
 
 
 def small_config(*overrides: str) -> Config:

@@ -5,17 +5,19 @@ import logging
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from xalign import collectives
 from xalign.choices import LoggerName, StrategyName
 from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.errors import ConfigError
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
-from xalign.training.callbacks.checkpoint import Checkpoints, newest, restore_chosen
+from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
 from xalign.training.callbacks.metrics import MetricsWriter
 from xalign.training.callbacks.progress import TrainingProgress
+from xalign.training.checkpoints import newest, restore_chosen
 from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
@@ -33,7 +35,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
 
     Raises:
         DataError: a task of the validation lacks its data.
-        RunError: stopped by a signal, by non-finite losses, or by a damaged checkpoint.
+        RunError: stopped by non-finite losses, a full disk, or damaged checkpoints only.
+        Stopped: a signal asked for it; the step is saved.
     """
     backbone = inputs.backbone
     module = AlignedModel(backbone, inputs.adapter, config, inputs.layer)
@@ -45,14 +48,16 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         inputs.own_texts,
         arrangement=inputs.arrangement,
     )
+    stopping = StopRequests()
     callbacks = [
+        stopping,
         # Measurements first: they are part of the step's metrics. The guard before the checkpoints: a step
         # that stops the run is saved.
         *_measuring(config, folder, backbone, inputs.validation),
         MetricsWriter(folder.metrics),
         TrainingProgress(),
         NonFiniteGuard(config.trainer.max_bad_steps),
-        Checkpoints(folder.checkpoints, config.trainer.checkpoint_every),
+        Checkpoints(folder, config.trainer, stopping.requests),
     ]
     trainer = pl.Trainer(
         default_root_dir=folder.path,
@@ -69,7 +74,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         use_distributed_sampler=False,  # a step's batch already knows its rank
     )
     backbone.train()
-    trainer.fit(module, data, ckpt_path=newest(folder.checkpoints), weights_only=True)
+    start = collectives.of_first(lambda: newest(folder.checkpoints))
+    trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
     if config.trainer.select is not None:
         step = restore_chosen(backbone, folder.checkpoints)
         if trainer.is_global_zero:

@@ -26,7 +26,8 @@ from xalign.languages import canonical
 from xalign.measurement import Texts, setting_of
 from xalign.models.backbone import computing_in
 from xalign.reporting.measures import lower_is_better
-from xalign.training.callbacks.checkpoint import BEST, save
+from xalign.training.callbacks.checkpoint import save
+from xalign.training.checkpoints import Kind
 from xalign.training.module import AlignedModel
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Evaluate(pl.Callback):
 
     Metrics that have a value a layer are taken at the aligned layer. The mean is over all languages but
     the pivot. With `select` the trained parameters of the step with the best value are kept in
-    `checkpoints/best.ckpt`; the first of equals stays. Ranks share out the languages.
+    `checkpoints/best-<step>`; the first of equals stays. Ranks share out the languages.
 
     Raises, when made:
         DataError: a task lacks its data.
@@ -126,7 +127,7 @@ class Evaluate(pl.Callback):
         falls = lower_is_better(select.split("/")[2])
         if best is None or (value < best if falls else value > best):
             self.best = value
-            save(trainer, self.folder / BEST, weights_only=True)
+            save(trainer, self.folder, Kind.best, step)
             if trainer.is_global_zero:
                 log.info("step %d is the best so far: %s = %.4g", step, select, value)
 

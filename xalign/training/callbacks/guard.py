@@ -11,6 +11,10 @@ from xalign.training.module import AlignedModel
 log = logging.getLogger(__name__)
 
 
+class Diverged(RunError):
+    """Too many steps in a row were not finite. Raised on all ranks alike, between steps."""
+
+
 class NonFiniteGuard(pl.Callback):
     """Stops after `max_bad_steps` consecutive steps whose loss or gradient was NaN or infinite."""
 
@@ -35,7 +39,7 @@ class NonFiniteGuard(pl.Callback):
             metrics["gradient_norm"],
         )
         if self.bad >= self.max_bad_steps:
-            raise RunError(
+            raise Diverged(
                 f"{self.bad} steps in a row had a non-finite loss or gradient "
                 f"(last: step {metrics['step']:.0f}, {losses}); the parameters are still those of the last "
                 "good step, and saved. Try a lower optimizer.lr, a larger loss.tau or trainer.precision=fp32"

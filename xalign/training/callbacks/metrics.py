@@ -17,6 +17,7 @@ import pytorch_lightning as pl
 
 from xalign import collectives
 from xalign.data.datamodule import AlignmentData, StepBatch
+from xalign.files import write_atomically
 from xalign.flops import costs_of, step_operations
 from xalign.hardware import peak_flops, peak_memory
 from xalign.phases import phases
@@ -24,9 +25,22 @@ from xalign.training.module import AlignedModel
 
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation")
 
+MEASURED = (
+    "pairs_per_second",
+    "tokens_per_second",
+    "mfu",
+    "peak_memory_gb",
+    *(f"seconds/{name}" for name in PHASES),
+)
+"""Keys whose values a clock or the system gives. All others are functions of config and data: on the same
+machine a run that was killed and resumed any number of times writes the same to the bit."""
+
 
 class MetricsWriter(pl.Callback):
-    """Appends a line a step on rank 0. On resuming, lines of steps that will be repeated are cut off."""
+    """Appends a line a step on rank 0. On resuming, lines of steps that will be repeated are cut off.
+
+    A line is on disk before a checkpoint of its step is (`Checkpoints`), so that no resumed run lacks one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,7 +51,7 @@ class MetricsWriter(pl.Callback):
             keep = pl_module.next_step
             lines = self.path.read_text().splitlines() if self.path.exists() else []
             kept = [line for line in lines if _step_of(line) <= keep]
-            self.path.write_text("".join(line + "\n" for line in kept))
+            write_atomically(self.path, (line + "\n" for line in kept))
         backbone = pl_module.backbone
         self.costs = costs_of(backbone)
         self.peak = collectives.global_sum(peak_flops(backbone.device, backbone.compute_dtype))
