@@ -22,7 +22,8 @@ from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
-from xalign.training.strategy import AllReduceStrategy
+from xalign.training.sharding import is_sharded
+from xalign.training.strategy import build_strategy
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         default_root_dir=folder.path,
         max_epochs=1,
         devices=config.trainer.devices,
-        strategy="auto" if config.strategy.name is StrategyName.single else AllReduceStrategy(),
+        strategy=build_strategy(config.strategy),
         logger=_logger(config, folder),
         callbacks=callbacks,
         detect_anomaly=config.debug.detect_anomaly,
@@ -76,7 +77,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
     backbone.train()
     start = collectives.of_first(lambda: newest(folder.checkpoints))
     trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
-    if config.trainer.select is not None:
+    # Sharded parameters are of no further use here: the process that exports reads them from the files.
+    if config.trainer.select is not None and not is_sharded(backbone):
         step = restore_chosen(backbone, folder.checkpoints)
         if trainer.is_global_zero:
             log.info("the parameters of step %d are kept: best by %s", step, config.trainer.select)
@@ -89,6 +91,13 @@ def _measuring(
         return []
     # Said already, for the measurement before training.
     dtype = choose_precision(validation.benchmark.precision, backbone.device, Decisions(quiet=True))
+    if config.strategy.name is StrategyName.fsdp and dtype is not backbone.compute_dtype:
+        raise ConfigError(
+            [
+                f"validation.precision={validation.benchmark.precision}: with strategy=fsdp the model is "
+                "gathered in trainer.precision, which must be the same"
+            ]
+        )
     return [Evaluate(validation, config, folder.checkpoints, dtype)]
 
 
