@@ -15,11 +15,14 @@ from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, small_config
 
 from xalign import collectives
-from xalign.data.collate import Arrangement
+from xalign.choices import Pooling
+from xalign.data.collate import Arrangement, tokenize
 from xalign.data.datamodule import StepBatch
+from xalign.models.backbone import evaluating
+from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
-from xalign.training.sharding import shard
+from xalign.training.sharding import gathered, shard
 
 GLOBAL = 16
 """Pairs a step of all ranks together; retention has as many texts, instructions half."""
@@ -35,9 +38,12 @@ class Case:
     strategy: str
     family: str
     adapter: str
+    changes: tuple[str, ...] = ()
+    """Further overrides of the config."""
 
     def __str__(self) -> str:
-        return f"{self.strategy}-{self.family}-{self.adapter}"
+        values = (change.split(".")[-1] for change in self.changes)
+        return "-".join([self.strategy, self.family, self.adapter, *values])
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Outcome:
     losses: dict[str, float]
     gradients: dict[str, Named]
     parameters: Named
+    vectors: Tensor
+    """Of some sentences after the first step, made as in measuring during training."""
     norms: list[float]
     passes: list[int]
     """Buckets of the first step's batch, by rank."""
@@ -62,10 +70,17 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         # Where the true gradient is zero, as of keys' biases, Adam would else blow up its rounding.
         "optimizer.eps=1e-4",
         f"strategy={case.strategy}", *(() if case.adapter == "lora" else ("loss.retention_weight=0",)),
+        *case.changes,
     )  # fmt: skip
     module = module_of(config, case.family, torch.float32)
     # Ranks with different numbers of passes, which texts of different lengths alone make seldom.
     arrangement = Arrangement(packed=case.family != "bloom", micro_batch=(256, 128)[rank % 2])
+    module.backbone.compute_dtype = choose_precision(
+        config.trainer.precision, module.backbone.device, Decisions(quiet=True)
+    )
+    if config.trainer.activation_checkpointing:
+        module.train()  # these families have no dropout
+        module.backbone.checkpoint_activations()
     if case.strategy == "fsdp":
         shard(module.backbone, init_device_mesh("cpu", (ranks,)), config.strategy)
     batches = batches_of(config, module, rank, ranks, arrangement)
@@ -77,12 +92,16 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         collectives.sum_gradients(module.trained)
         found = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
         gradients[name] = {n: whole(g) for n, g in found.items()}
-    norms = [float(metrics["gradient_norm"]) for metrics in _stepped(module, batches)]
+    norms = []
+    for metrics in _stepped(module, batches):
+        norms.append(float(metrics["gradient_norm"]))
+        if len(norms) == 1:
+            vectors = _measured(module, rank)
     parameters = {n: whole(p.detach()) for n, p in module.named_parameters() if p.requires_grad}
     parts = [p for p in (first.sentences, first.instructions, first.retention) if p is not None]
     passes, tokens = sum(len(p.buckets) for p in parts), sum(p.count for p in parts)
     return Outcome(
-        losses, gradients, parameters, norms, collectives.gather_lists([passes]),
+        losses, gradients, parameters, vectors, norms, collectives.gather_lists([passes]),
         collectives.gather_lists([tokens]),
     )  # fmt: skip
 
@@ -96,6 +115,17 @@ def _stepped(module: AlignedModel, batches: object) -> Iterator[dict[str, float]
     for step in range(STEPS):
         module.training_step(_with_duplicates(batches[step]), step)  # type: ignore[index]
         yield module.last_metrics
+
+
+def _measured(module: AlignedModel, rank: int) -> Tensor:
+    """Ranks have as many sentences to measure as their languages have: here one more each."""
+    backbone, config = module.backbone, module.config
+    tokens = tokenize(backbone.tokenizer, ["One sentence", "Another one, which is longer"], 40)
+    with gathered(backbone, config.strategy), evaluating(backbone):
+        for _ in range(1 + rank):
+            vectors = backbone.represent_all_layers(tokens, Pooling.mean)
+            logits = backbone.logits_at(tokens, tokens.content_mask.bool())
+    return torch.cat([vectors.flatten(), logits.flatten()])
 
 
 def _with_duplicates(batch: StepBatch) -> StepBatch:
