@@ -12,8 +12,10 @@ are shorter have fewer passes to make: `in_step` gives them empty ones.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
@@ -44,17 +46,21 @@ def shard(backbone: Backbone, mesh: DeviceMesh, config: StrategyConfig) -> None:
     for module in backbone.modules():
         if isinstance(module, nn.Embedding):
             module.sparse = False  # shards are summed as dense matrices
-    low = backbone.compute_dtype if backbone.computes_low else None
-    whole = {p for name, p in backbone.named_parameters() if p.ndim < 2 or ".lora_" in name}
-    offload = (
-        CPUOffloadPolicy(pin_memory=mesh.device_type == "cuda") if config.cpu_offload else OffloadPolicy()
+    adapters = [part for m in backbone.modules() if isinstance(m, LoraLayer) for part in (m.lora_A, m.lora_B)]
+    whole = {p for part in adapters for p in part.parameters()}
+    whole |= {p for p in backbone.parameters() if p.ndim < 2}
+    on_gpu = mesh.device_type == "cuda"
+    common: dict[str, Any] = {
+        "mesh": mesh,
+        "ignored_params": whole,
+        "offload_policy": CPUOffloadPolicy(pin_memory=on_gpu) if config.cpu_offload else OffloadPolicy(),
+    }
+    precision = MixedPrecisionPolicy(
+        param_dtype=backbone.compute_dtype if backbone.computes_low else None,
+        reduce_dtype=torch.float32,
+        cast_forward_inputs=False,
     )
-    common = {"mesh": mesh, "ignored_params": whole, "offload_policy": offload}
-    precision = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for block in backbone.blocks:
-        precision = MixedPrecisionPolicy(
-            param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False
-        )
         fully_shard(block, mp_policy=precision, reshard_after_forward=config.reshard_after_forward, **common)
     fully_shard(backbone, **common)
     assert isinstance(backbone, FSDPModule)
