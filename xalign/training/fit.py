@@ -3,10 +3,11 @@
 import logging
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from xalign import collectives
-from xalign.choices import LoggerName, StrategyName
+from xalign.choices import LoggerName, Precision, StrategyName
 from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.errors import ConfigError
@@ -89,16 +90,22 @@ def _measuring(
 ) -> list[Evaluate]:
     if validation is None:
         return []
-    # Said already, for the measurement before training.
-    dtype = choose_precision(validation.benchmark.precision, backbone.device, Decisions(quiet=True))
-    if config.strategy.name is StrategyName.fsdp and dtype is not backbone.compute_dtype:
+    precision, dtype = validation.benchmark.precision, backbone.compute_dtype
+    if config.strategy.name is not StrategyName.fsdp:
+        # Said already, for the measurement before training.
+        dtype = _dtype(precision, backbone)
+    elif precision is not Precision.auto and _dtype(precision, backbone) is not dtype:
         raise ConfigError(
             [
-                f"validation.precision={validation.benchmark.precision}: with strategy=fsdp the model is "
-                "gathered in trainer.precision, which must be the same"
+                f"validation.precision={precision}: with strategy=fsdp the model is measured as it is gathered "
+                "for training, in trainer.precision; validation.precision=auto"
             ]
         )
     return [Evaluate(validation, config, folder.checkpoints, dtype)]
+
+
+def _dtype(precision: Precision, backbone: Backbone) -> torch.dtype:
+    return choose_precision(precision, backbone.device, Decisions(quiet=True))
 
 
 def _logger(config: Config, folder: RunFolder) -> Logger | bool:
