@@ -97,8 +97,8 @@ def _measuring(
     elif precision is not Precision.auto and _dtype(precision, backbone) is not dtype:
         raise ConfigError(
             [
-                f"validation.precision={precision}: with strategy=fsdp the model is measured as it is gathered "
-                "for training, in trainer.precision; validation.precision=auto"
+                f"validation.precision={precision}: with strategy=fsdp the model is measured as it is "
+                "gathered for training, in trainer.precision; validation.precision=auto"
             ]
         )
     return [Evaluate(validation, config, folder.checkpoints, dtype)]
