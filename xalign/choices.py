@@ -54,6 +54,7 @@ class StrategyName(StrEnum):
 
     single = "single"
     ddp = "ddp"
+    fsdp = "fsdp"
 
 
 class DataFormat(StrEnum):

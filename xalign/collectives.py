@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
+from torch.distributed.tensor import DTensor
 
 from xalign.errors import XalignError
 
@@ -57,6 +58,20 @@ def global_sum(value: float) -> float:
     return float(total)
 
 
+def summed(value: Tensor) -> Tensor:
+    """Sum of a scalar over all ranks, detached."""
+    if not active():
+        return value
+    total = value.detach().to("cuda" if dist.get_backend() == "nccl" else value.device, copy=True)
+    dist.all_reduce(total)
+    return total
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor that is sharded over ranks; any other as it is."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def maxima(values: Sequence[float]) -> list[float]:
     """The greatest of each number over all ranks, in one operation."""
     if not active():
@@ -98,11 +113,12 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Add up the gradients of all ranks; a parameter without one on some rank counts as zero there.
 
     One without a gradient on any rank stays without, as on a single rank. Gradients that are sparse wherever
-    there are any stay sparse, with one entry a row; the others are summed in place.
+    there are any stay sparse, with one entry a row; the others are summed in place. Those of sharded
+    parameters were summed as they were made.
     """
     if not active():
         return
-    parameters = list(parameters)
+    parameters = [p for p in parameters if not isinstance(p, DTensor)]
     if not parameters:
         return
     kinds = torch.tensor([_kind(p.grad) for p in parameters], device=parameters[0].device)

@@ -271,9 +271,15 @@ class StrategyConfig:
     __pydantic_config__ = STRICT
 
     name: StrategyName = StrategyName.single
-    """One process, or data parallelism with global in-batch negatives."""
+    """One process, or data parallelism with global in-batch negatives: `ddp` with the whole model on every
+    rank, `fsdp` with its matrices, their gradients and optimizer states shared out."""
     timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
     """Minutes after which a rank that does not answer the others ends the run."""
+    cpu_offload: bool = False
+    """fsdp: shards, their gradients and optimizer states stay in the machine's memory, not the GPU's."""
+    reshard_after_forward: bool = True
+    """fsdp: blocks are gathered again for the backward pass; false keeps them: faster, as much as the model
+    more memory."""
 
 
 @dataclass(frozen=True, kw_only=True)

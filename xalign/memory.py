@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xalign.choices import OptimizerKind
+from xalign.choices import AdapterMethod, OptimizerKind, StrategyName
 from xalign.config import Config
 from xalign.data.collate import PACKED, Arrangement, arrange
 from xalign.flops import Costs, costs_of
@@ -66,13 +66,16 @@ def memory_of(config: Config, backbone: Backbone, costs: Costs, layer: int) -> M
     depths = {name: depths[name] for name, weight in zip(depths, weights, strict=True) if weight > 0}
     # A product takes two operations a weight.
     products = (costs.up_to(backbone.depth) + costs.head).forward // 2
+    # Sharded, each rank keeps its part of what is trained; of adapters all.
+    sharded = config.strategy.name is StrategyName.fsdp and config.adapter.method is not AdapterMethod.lora
+    shares = config.trainer.devices if sharded else 1
     held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in backbone.parameters()}
     return Memory(
         weights=sum(held.values()),
         rounded=products * backbone.compute_dtype.itemsize if backbone.computes_low else 0,
         # Each objective's is kept until they are clipped and joined.
-        gradients=sum(p.nbytes for p in trained) * len(depths),
-        optimizer=round(sum(p.numel() for p in trained) * STATE[config.optimizer.kind]),
+        gradients=sum(p.nbytes for p in trained) * len(depths) // shares,
+        optimizer=round(sum(p.numel() for p in trained) * STATE[config.optimizer.kind] / shares),
         logits=4 * LOGITS_AT_ONCE[backbone.device.type] if {*depths} - {"contrastive"} else 0,
         token={name: activation_bytes(backbone, at) for name, at in depths.items()},
     )

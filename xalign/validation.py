@@ -13,7 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from xalign.choices import AdapterMethod, Centering, DataFormat, InstructionSource, StrategyName, TaskProvider
+from xalign.choices import (
+    AdapterMethod,
+    Centering,
+    DataFormat,
+    InstructionSource,
+    OptimizerKind,
+    StrategyName,
+    TaskProvider,
+)
 from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig, ModelConfig
 from xalign.errors import ConfigError, XalignError, did_you_mean
 from xalign.evaluation import tasks
@@ -218,11 +226,29 @@ def _training_rules(config: Config) -> Iterator[str]:
     if size != "auto" and not (size.isdecimal() and int(size) >= 1):
         yield f"trainer.micro_batch={size}: must be auto or a number of tokens, at least 1"
     if trainer.devices > 1 and config.strategy.name is StrategyName.single:
-        yield f"trainer.devices={trainer.devices}: needs strategy=ddp"
+        yield f"trainer.devices={trainer.devices}: needs strategy=ddp or strategy=fsdp"
     if trainer.nodes > 1 and world_of_launcher() is None:
         yield f"trainer.nodes={trainer.nodes}: is told by torchrun or srun, which start ranks on each machine"
+    yield from _strategy_rules(config)
     if config.data.validation_fraction + config.data.test_fraction >= 1:
         yield "data.validation_fraction + data.test_fraction: must leave something to train on"
+
+
+def _strategy_rules(config: Config) -> Iterator[str]:
+    """What sharding cannot be had with, or what has no meaning without it."""
+    strategy = config.strategy
+    if strategy.name is not StrategyName.fsdp:
+        if strategy.cpu_offload:
+            yield "strategy.cpu_offload=true: needs strategy=fsdp"
+        if not strategy.reshard_after_forward:
+            yield "strategy.reshard_after_forward=false: needs strategy=fsdp"
+        return
+    if config.trainer.compile:
+        yield "trainer.compile=true: not with strategy=fsdp"
+    kind, method = config.optimizer.kind, config.adapter.method
+    if kind is not OptimizerKind.adamw and method is not AdapterMethod.lora:
+        # Their states are not sums over a matrix's own rows, or not of torch's own types.
+        yield f"optimizer.kind={kind}: with strategy=fsdp and adapter={method} only adamw"
 
 
 def _validation_rules(config: Config) -> Iterator[str]:

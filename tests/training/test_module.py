@@ -1,10 +1,7 @@
 """One step: which loss reaches which parameter, weights, clipping, ranks."""
 
-from pathlib import Path
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 from training_helpers import batches_of, small_config, small_module
 
 from xalign import collectives
@@ -75,38 +72,3 @@ def test_instruction_samples_do_not_see_each_other_and_none_is_dropped() -> None
         total -= float(scores[range(len(answer)), answer].sum())
         count += len(answer)
     assert float(together) == pytest.approx(total / count, rel=1e-5)
-
-
-OBJECTIVES = ("contrastive", "instruction")
-
-
-def _rank(rank: int, ranks: int, path: Path, family: str) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{path}/meeting", rank=rank, world_size=ranks
-    )
-    config = small_config(
-        f"trainer.batch_size={8 // ranks}", f"trainer.instruction_batch_size={4 // ranks}", "adapter=full",
-        "loss.retention_weight=0",
-    )  # fmt: skip
-    module = small_module(config, family)
-    batch = batches_of(config, module, rank, ranks)[0]
-    found = {name: gradients_of(module, batch, name) for name in OBJECTIVES}
-    if rank == 0:
-        torch.save(found, path / "gradients.pt")
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize("family", ["llama", "bloom"])
-def test_two_ranks_equal_one_on_the_same_global_batch(family: str, tmp_path: Path) -> None:
-    config = small_config("adapter=full", "loss.retention_weight=0")
-    module = small_module(config, family)
-    batch = batches_of(config, module)[0]
-    mp.spawn(_rank, (2, tmp_path, family), nprocs=2)
-    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
-    for name in OBJECTIVES:
-        expected = gradients_of(module, batch, name)
-        assert set(found[name]) == set(expected)
-        for parameter, gradient in expected.items():
-            scale = float(gradient.norm())
-            assert float((found[name][parameter] - gradient).norm()) < 1e-4 * scale + 1e-7, parameter

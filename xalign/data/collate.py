@@ -49,6 +49,13 @@ class Tokens:
         """Tokens that are not padding."""
         return int(self.attention_mask.sum())
 
+    def content_counts(self) -> list[int]:
+        """Tokens that are not special of each text, in the order of the texts here."""
+        if self.texts is None:
+            return self.content_mask.sum(1).tolist()
+        owners = self.texts[self.content_mask.bool()]
+        return owners.bincount(minlength=int(self.texts.max()) + 1).tolist()
+
     @property
     def supervised_count(self) -> int:
         """Tokens that are predicted in training."""
@@ -73,16 +80,18 @@ class Buckets:
     order: Tensor
     micro_batch: int | None = None
     """Most tokens whose activations are held at a time."""
+    sizes: tuple[int, ...] | None = None
+    """Tokens that each counts as when micro-batches are made; None: as many as it has."""
 
     def to(self, device: torch.device) -> Self:
-        return type(self)(tuple(b.to(device) for b in self.buckets), self.order.to(device), self.micro_batch)
+        return replace(self, buckets=tuple(b.to(device) for b in self.buckets), order=self.order.to(device))
 
     def chunks(self) -> list[list[Tokens]]:
         """Neighbours that together are within the micro-batch."""
         chunks: list[list[Tokens]] = [[]]
         held = 0
-        for tokens in self.buckets:
-            size = tokens.input_ids.numel()
+        sizes = self.sizes or [tokens.input_ids.numel() for tokens in self.buckets]
+        for tokens, size in zip(self.buckets, sizes, strict=True):
             if chunks[-1] and self.micro_batch is not None and held + size > self.micro_batch:
                 chunks.append([])
                 held = 0

@@ -17,7 +17,7 @@ from xalign.data.collate import Arrangement, Buckets, arrange, encode, instructi
 from xalign.data.instructions import InstructionSampler
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.prefetch import Prefetched
-from xalign.data.sampling import Pair, PairSampler
+from xalign.data.sampling import Pair, PairSampler, part_of_rank
 from xalign.data.token_cache import TokenTable, token_table
 
 
@@ -92,7 +92,8 @@ class StepBatches:
 
     def __getitem__(self, step: int) -> StepBatch:
         drawn = 0 if self.fixed else step
-        pairs = self.pairs.batch(drawn, self.rank, self.ranks)
+        shares = self.pairs.shares(drawn, self.ranks)
+        pairs = part_of_rank(shares, self.rank, self.ranks)
         sentences = instructions = retention = None
         if self.loss.contrastive_weight > 0:
             sentences = self._arranged(self._sentence_rows(pairs))
@@ -103,7 +104,7 @@ class StepBatches:
             rows, labels = instruction_rows(self.tokenizer, samples, self.trainer.instruction_max_length)
             instructions = self._arranged(rows, labels)
         if self.loss.retention_weight > 0:
-            texts = self._retention_texts(pairs, drawn)
+            texts = self._retention_texts([pair for share in shares for pair in share], drawn)
             retention = self._arranged(encode(self.tokenizer, texts, self.trainer.retention_max_length))
         return StepBatch(
             step=step,
@@ -127,11 +128,13 @@ class StepBatches:
         return arrange(self.tokenizer, rows, labels, arrangement=self.arrangement)
 
     def _retention_texts(self, pairs: list[Pair], step: int) -> list[str]:
-        size = self.trainer.retention_batch_size
+        """This rank's part of the global batch's texts; `pairs` are those of all ranks."""
+        size = self.trainer.retention_batch_size * self.ranks
         count = min(round(size * self.trainer.retention_own_fraction), len(self.own_texts))
-        rng = np.random.default_rng([self.seed, step, self.rank])
+        rng = np.random.default_rng([self.seed, step, 0])
         own = [self.own_texts[i] for i in rng.choice(len(self.own_texts), count, replace=False)]
-        return own + joined_sentences(pairs, size - count)
+        # By turns, so that every rank gets of both kinds.
+        return (own + joined_sentences(pairs, size - count))[self.rank :: self.ranks]
 
 
 def joined_sentences(pairs: list[Pair], size: int, sentences: int = 3) -> list[str]:

@@ -60,6 +60,10 @@ class PairSampler:
         The rank takes its part of every language's share, so that the ranks' batches together are the
         global batch of `batch_size * ranks` pairs.
         """
+        return part_of_rank(self.shares(step, ranks), rank, ranks)
+
+    def shares(self, step: int, ranks: int = 1) -> list[list[Pair]]:
+        """The step's global batch: equally many pairs of each language drawn."""
         share = self.batch_size // self.languages_per_batch
         # All languages at every step: a rare one would else stop a run after hours.
         problems = [self._too_few(t, share * ranks, n) for t, n in self.distinct.items() if n < share * ranks]
@@ -70,11 +74,7 @@ class PairSampler:
             self.targets, size=self.languages_per_batch, replace=False, p=self.probabilities
         )
         used: set[tuple[str, int]] = set()
-        mine: list[Pair] = []
-        for language in languages:
-            drawn = self._draw(str(language), share * ranks, rng, used)
-            mine += drawn[rank * share : (rank + 1) * share]
-        return mine
+        return [self._draw(str(language), share * ranks, rng, used) for language in languages]
 
     def _draw(
         self, language: str, count: int, rng: np.random.Generator, used: set[tuple[str, int]]
@@ -100,6 +100,15 @@ class PairSampler:
             f"trainer.batch_size={self.batch_size}: a batch takes {count} pairs of '{language}' over all "
             f"ranks, but only {found} different ones are there; lower it, or drop the language"
         )
+
+
+def part_of_rank(shares: Sequence[list[Pair]], rank: int, ranks: int) -> list[Pair]:
+    """A rank's pairs of a global batch, one language after another."""
+    return [
+        pair
+        for share in shares
+        for pair in share[rank * len(share) // ranks : (rank + 1) * len(share) // ranks]
+    ]
 
 
 def text_of(corpus: ParallelCorpus, language: str, row: int) -> str:

@@ -52,6 +52,11 @@ class Backbone(nn.Module):
         return int(self.model.config.get_text_config().num_hidden_layers)
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        """The decoder's blocks, in order."""
+        return list(getattr(self.model.get_decoder(), self._blocks))
+
+    @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
@@ -125,13 +130,17 @@ class Backbone(nn.Module):
             return head.weight, head.bias
         return self._rounded_head(head.weight, self.compute_dtype), head.bias
 
+    def forget_rounded_head(self) -> None:
+        """Give the memory of the rounded head back; also needed where torch cannot see that it changes."""
+        self._rounded_head.forget()
+
     def checkpoint_activations(self) -> None:
         """In training, keep only each block's input for the backward pass, which runs the block again."""
         self.model.activation_checkpointing_enable({"use_reentrant": False})
 
     def compile_blocks(self) -> None:
         """torch.compile, block by block: what is compiled serves every layer that is asked for."""
-        for block in getattr(self.model.get_decoder(), self._blocks):
+        for block in self.blocks:
             block.compile(dynamic=True)
 
     def _truncated(self, layer: int) -> nn.Module:
@@ -142,7 +151,7 @@ class Backbone(nn.Module):
             return decoder
         view = copy.copy(decoder)
         view._modules = dict(decoder._modules)
-        view._modules[self._blocks] = nn.ModuleList(list(getattr(decoder, self._blocks))[:layer])
+        view._modules[self._blocks] = nn.ModuleList(self.blocks[:layer])
         view._modules[self._norm] = nn.Identity()
         return view
 
@@ -197,7 +206,7 @@ def computing_in(backbone: Backbone, dtype: torch.dtype) -> Iterator[None]:
     finally:
         backbone.compute_dtype = former
         if not backbone.computes_low:
-            backbone._rounded_head.forget()
+            backbone.forget_rounded_head()
 
 
 def _name_of_blocks(decoder: nn.Module, depth: int) -> str:

@@ -1,7 +1,8 @@
 """Gradients of several objectives, joined so that none swamps another.
 
 A gradient is dense or, for an embedding table, sparse (COO, one entry a row): rows that no token touched
-cost nothing. Every function takes both, also mixed, and gives what the dense tensors would.
+cost nothing. Every function takes both, also mixed, and gives what the dense tensors would. Of gradients that
+are sharded over ranks each rank has its part, and all ranks must call.
 """
 
 import functools
@@ -9,7 +10,10 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
+
+from xalign import collectives
 
 Gradients = list[Tensor | None]
 
@@ -39,13 +43,20 @@ def of(parameters: Iterable[nn.Parameter]) -> Gradients:
 
 def norm(gradients: Gradients) -> Tensor:
     """Euclidean norm over all parameters (scalar, at least float32); missing gradients count as zero."""
-    norms = [_single(_entries(g).norm()) for g in gradients if g is not None]
+    norms = [_single(_entries(g).norm()) for g in gradients if g is not None and not _is_sharded(g)]
+    parts = [_single(_entries(g).norm()) for g in gradients if g is not None and _is_sharded(g)]
+    if parts:
+        norms.append(collectives.summed(torch.stack(parts).square().sum()).sqrt())
     return torch.stack(norms).norm() if norms else torch.zeros(())
 
 
 def cosine(a: Gradients, b: Gradients) -> Tensor:
     """Cosine of two gradients over all parameters (scalar); 0 where one of them is zero."""
-    dots = [_single(_dot(x, y)) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    dots = [_single(_dot(x, y)) for x, y in pairs if not _is_sharded(x)]
+    parts = [_single(_dot(collectives.local(x), collectives.local(y))) for x, y in pairs if _is_sharded(x)]
+    if parts:
+        dots.append(collectives.summed(torch.stack(parts).sum()))
     if not dots:
         return torch.zeros(())
     return torch.stack(dots).sum() / (norm(a) * norm(b)).clamp(min=1e-12)
@@ -56,7 +67,8 @@ def scale_(gradients: Gradients, factor: float | Tensor) -> None:
     for g in gradients:
         if g is not None:
             # Of a sparse tensor the values: `mul_` on itself would forget that its rows are unique.
-            (g._values() if g.is_sparse else g).mul_(factor)
+            entries = g._values() if g.is_sparse else collectives.local(g)
+            entries.mul_(factor.to(entries.device) if isinstance(factor, Tensor) else factor)
 
 
 def clip_(gradients: Gradients, max_norm: float) -> Tensor:
@@ -87,7 +99,11 @@ def _coalesced(gradient: Tensor | None) -> Tensor | None:
 
 
 def _entries(gradient: Tensor) -> Tensor:
-    return gradient.coalesce().values() if gradient.is_sparse else gradient
+    return gradient.coalesce().values() if gradient.is_sparse else collectives.local(gradient)
+
+
+def _is_sharded(gradient: Tensor) -> bool:
+    return isinstance(gradient, DTensor)
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ import torch
 from xalign.errors import DataError, RunError
 from xalign.files import checked, file_sha256, fsync, fsync_tree, read_json
 from xalign.models.backbone import Backbone
+from xalign.training import shards
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,12 @@ def restore_chosen(backbone: Backbone, folder: Path) -> int:
 
 
 def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a checkpoint of one file holds, on the CPU: tensors and plain values, never code."""
+    """What a checkpoint holds, on the CPU: tensors and plain values, never code.
+
+    Of a folder of shards parameters are whole, and states of optimizers left out.
+    """
+    if checkpoint.state.is_dir():
+        return shards.load_whole(checkpoint.state)
     saved: dict[str, Any] = torch.load(checkpoint.state, map_location="cpu", weights_only=True)
     return saved
 

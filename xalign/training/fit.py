@@ -3,12 +3,14 @@
 import logging
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from xalign import collectives
-from xalign.choices import StrategyName
+from xalign.choices import Precision, StrategyName
 from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
+from xalign.errors import ConfigError
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
 from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
@@ -23,7 +25,8 @@ from xalign.training.inputs import TrainingInputs
 from xalign.training.loggers import finished, logger_of
 from xalign.training.module import AlignedModel
 from xalign.training.out_of_memory import less_next_time
-from xalign.training.strategy import AllReduceStrategy
+from xalign.training.sharding import is_sharded
+from xalign.training.strategy import build_strategy
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         num_nodes=config.trainer.nodes,
         # A single process is that, whatever a batch job's variables would make Lightning expect.
         plugins=LightningEnvironment() if config.strategy.name is StrategyName.single else None,
-        strategy="auto" if config.strategy.name is StrategyName.single else AllReduceStrategy(),
+        strategy=build_strategy(config.strategy),
         logger=logger_of(config, folder, 0 if start is None else start.step),
         callbacks=callbacks,
         detect_anomaly=config.debug.detect_anomaly,
@@ -81,7 +84,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
     backbone.train()
     with finished(trainer.loggers), less_next_time(folder, inputs.arrangement.micro_batch):
         trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
-    if config.trainer.select is not None:
+    # Sharded parameters are of no further use here: the process that exports reads them from the files.
+    if config.trainer.select is not None and not is_sharded(backbone):
         step = restore_chosen(backbone, folder.checkpoints)
         if trainer.is_global_zero:
             log.info("the parameters of step %d are kept: best by %s", step, config.trainer.select)
@@ -92,6 +96,19 @@ def _measuring(
 ) -> list[Evaluate]:
     if validation is None:
         return []
-    # Said already, for the measurement before training.
-    dtype = choose_precision(validation.benchmark.precision, backbone.device, Decisions(quiet=True))
+    precision, dtype = validation.benchmark.precision, backbone.compute_dtype
+    if config.strategy.name is not StrategyName.fsdp:
+        # Said already, for the measurement before training.
+        dtype = _dtype(precision, backbone)
+    elif precision is not Precision.auto and _dtype(precision, backbone) is not dtype:
+        raise ConfigError(
+            [
+                f"validation.precision={precision}: with strategy=fsdp the model is measured as it is "
+                "gathered for training, in trainer.precision; validation.precision=auto"
+            ]
+        )
     return [Evaluate(validation, config, folder.checkpoints, dtype)]
+
+
+def _dtype(precision: Precision, backbone: Backbone) -> torch.dtype:
+    return choose_precision(precision, backbone.device, Decisions(quiet=True))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from xalign.choices import AdapterMethod, StrategyName
 from xalign.config import Config
 from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler, load_instructions
@@ -58,6 +59,8 @@ def training_inputs(
     texts = own_texts(backbone, config.trainer.retention_max_length, config.seed) if retained else []
     packed = packs_exactly(backbone)
     adapter = Adapter(backbone, config.adapter, config.seed)
+    if config.strategy.name is StrategyName.fsdp and config.adapter.method is AdapterMethod.full:
+        decisions.add("gradients of embeddings", "dense", "strategy=fsdp sums shards of them over ranks")
     if config.trainer.activation_checkpointing:
         backbone.checkpoint_activations()
     if config.trainer.compile:

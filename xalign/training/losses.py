@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xalign import collectives
 from xalign.config import Config
-from xalign.data.collate import Tokens
+from xalign.data.collate import Buckets, Tokens
 from xalign.data.datamodule import StepBatch
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
@@ -25,6 +25,7 @@ from xalign.objectives.queue import NegativeQueue
 from xalign.objectives.retention import retention_kl
 from xalign.objectives.vocabulary import linear_cross_entropy, linear_kl
 from xalign.phases import phases
+from xalign.training.sharding import in_step, is_sharded
 
 Objective = Callable[[StepBatch], tuple[Tensor, dict[str, float]]]
 
@@ -39,7 +40,7 @@ class Losses:
     def contrastive(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
         """InfoNCE over the global batch, however small the micro-batches; with the share of hits."""
         assert batch.sentences is not None
-        sentences, loss = batch.sentences, self.config.loss
+        sentences, loss = self._in_step(batch.sentences), self.config.loss
         start = collectives.rank() * batch.pairs
         count = batch.pairs * collectives.world_size()
         groups, source_keys, target_keys = map(
@@ -78,7 +79,7 @@ class Losses:
     def instruction(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy of answer tokens."""
         assert batch.instructions is not None
-        buckets = batch.instructions.buckets
+        buckets = self._in_step(batch.instructions).buckets
         count = collectives.global_sum(sum(b.supervised_count for b in buckets))
         parts = []
         for tokens in buckets:
@@ -91,8 +92,9 @@ class Losses:
     def retention(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
         """KL to the model before training, at sampled positions."""
         assert batch.retention is not None
-        buckets = batch.retention.buckets
-        chosen = self._sampled_positions([b.content_mask for b in buckets], batch.step)
+        buckets = self._in_step(batch.retention).buckets
+        chosen = self._sampled_positions(batch.retention, batch.step)
+        chosen += [torch.zeros_like(b.content_mask, dtype=torch.bool) for b in buckets[len(chosen) :]]
         count = collectives.global_sum(sum(int(c.sum()) for c in chosen))
         parts = []
         depth = self.backbone.depth
@@ -128,18 +130,36 @@ class Losses:
     def _backward(self, loss: Tensor) -> Tensor:
         with phases("backward"):
             loss.backward()
+        if is_sharded(self.backbone):
+            self.backbone.forget_rounded_head()  # the next pass gathers it anew
         return loss.detach()
 
-    def _sampled_positions(self, masks: list[Tensor], step: int) -> list[Tensor]:
-        """As many of the masks' positions as `trainer.retention_tokens`, as masks of the same shapes."""
-        generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, step, collectives.rank()))
-        flat = torch.cat([m.flatten() for m in masks]).cpu()
-        positions = flat.nonzero().flatten()
-        keep = positions[torch.randperm(len(positions), generator=generator)]
-        chosen = torch.zeros_like(flat, dtype=torch.bool)
-        chosen[keep[: self.config.trainer.retention_tokens]] = True
-        parts = chosen.split([m.numel() for m in masks])
-        return [p.view(m.shape).to(m.device) for p, m in zip(parts, masks, strict=True)]
+    def _in_step(self, batch: Buckets) -> Buckets:
+        return in_step(batch) if is_sharded(self.backbone) else batch
+
+    def _sampled_positions(self, batch: Buckets, step: int) -> list[Tensor]:
+        """`trainer.retention_tokens` a rank of the global batch's positions, as masks of the buckets' shapes.
+
+        Each position of a text draws a number, whatever rank and row the text is on; the lowest are taken.
+        """
+        rank, ranks = collectives.rank(), collectives.world_size()
+        own_number = batch.order.argsort().tolist()  # by place in the buckets
+        drawn: list[list[Tensor]] = []
+        for tokens in batch.buckets:
+            drawn.append([])
+            for count in tokens.content_counts():
+                number = own_number.pop(0) * ranks + rank
+                generator = torch.Generator().manual_seed(mixed_seed(self.config.seed, step, number))
+                drawn[-1].append(torch.rand(count, generator=generator, dtype=torch.float64))
+        flat = [torch.cat(numbers) for numbers in drawn]
+        every = sorted(collectives.gather_lists(torch.cat(flat).tolist()))
+        taken = min(self.config.trainer.retention_tokens * ranks, len(every))
+        highest = every[taken - 1] if taken else -1.0
+        chosen = []
+        for tokens, numbers in zip(batch.buckets, flat, strict=True):
+            mask = tokens.content_mask.bool().cpu()
+            chosen.append(mask.masked_scatter(mask, numbers <= highest).to(tokens.content_mask.device))
+        return chosen
 
 
 def mixed_seed(*numbers: int) -> int:

@@ -22,6 +22,7 @@ from xalign.objectives import gradients
 from xalign.phases import phases
 from xalign.training.losses import Losses, Objective, mixed_seed
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
+from xalign.training.sharding import is_sharded, shard
 
 
 class AlignedModel(pl.LightningModule):
@@ -50,6 +51,11 @@ class AlignedModel(pl.LightningModule):
     def trained(self) -> list[nn.Parameter]:
         """Parameters that are trained, in a fixed order."""
         return [p for p in self.backbone.parameters() if p.requires_grad]
+
+    def configure_model(self) -> None:
+        # Lightning gives a mesh under strategy=fsdp alone.
+        if self.device_mesh is not None and not is_sharded(self.backbone):
+            shard(self.backbone, self.device_mesh["data_parallel"], self.config.strategy)
 
     # The step.
 

@@ -29,6 +29,7 @@ from xalign.reporting.measures import lower_is_better
 from xalign.training.callbacks.checkpoint import save
 from xalign.training.checkpoints import Kind
 from xalign.training.module import AlignedModel
+from xalign.training.sharding import gathered
 
 log = logging.getLogger(__name__)
 
@@ -114,9 +115,15 @@ class Evaluate(pl.Callback):
         languages = list(dict.fromkeys(part.language for part in self.parts))
         own = languages[collectives.rank() :: collectives.world_size()]
         session = Session(module.backbone, self.setting.benchmark)
-        with computing_in(module.backbone, self.dtype):
-            results = [row for part in self.parts if part.language in own for row in _rows(part, session)]
-        return figures(collectives.gather_lists(results), self.setting)
+        with gathered(module.backbone, module.config.strategy), computing_in(module.backbone, self.dtype):
+            results = [
+                (number, _rows(part, session))
+                for number, part in enumerate(self.parts)
+                if part.language in own
+            ]
+        # In the order of one rank: sums are rounded alike.
+        merged = sorted(collectives.gather_lists(results), key=lambda part: part[0])
+        return figures([row for _, rows in merged for row in rows], self.setting)
 
     def _keep_best(self, trainer: pl.Trainer, values: dict[str, float], select: str, step: int) -> None:
         if select not in values:
