@@ -14,6 +14,7 @@ from xalign.models.backbone import Backbone
 from xalign.training.callbacks.checkpoint import Checkpoints, newest, restore_chosen
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
+from xalign.training.callbacks.judge import Judge
 from xalign.training.callbacks.metrics import MetricsWriter
 from xalign.training.callbacks.progress import TrainingProgress
 from xalign.training.decisions import Decisions, choose_precision
@@ -53,6 +54,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         TrainingProgress(),
         NonFiniteGuard(config.trainer.max_bad_steps),
         Checkpoints(folder.checkpoints, config.trainer.checkpoint_every),
+        *([Judge(config, folder.pruned)] if config.sweep.metric else []),
     ]
     trainer = pl.Trainer(
         default_root_dir=folder.path,

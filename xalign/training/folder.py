@@ -17,7 +17,7 @@ from xalign.files import write_atomically
 from xalign.validation import plain
 
 # Says where and how, not what: the same run in another folder is the same run.
-NOT_CONTENT = ("run", "resume", "logger", "plan")
+NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")
 
 
 class RunFolder:
@@ -34,6 +34,7 @@ class RunFolder:
         self.model = path / "model"
         self.report = path / "report.html"
         self.done = path / "DONE"
+        self.pruned = path / "PRUNED"
 
     @property
     def finished(self) -> bool:

@@ -1,0 +1,101 @@
+"""joblib, submitit and Ray: the same jobs, elsewhere."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from sweep_helpers import JUDGED, ran, summary, sweep
+
+SIX = (*JUDGED, "loss.tau=0.02,0.05,0.1", "loss.layer=6,9")
+
+
+def test_joblib_divides_the_threads_and_a_second_call_runs_nothing(tmp_path: Path) -> None:
+    arguments = (*SIX, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = sweep(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[2] for line in (tmp_path / "outputs/ran.txt").read_text().splitlines()} == {"2"}
+    assert [job["status"] for job in summary(tmp_path)["jobs"]] == ["complete"] * 6
+    assert len({job["folder"] for job in summary(tmp_path)["jobs"]}) == 6
+    assert sweep(tmp_path, *arguments).returncode == 0
+    # Nor does a launcher of another kind.
+    assert sweep(tmp_path, *SIX).returncode == 0
+    assert len(ran(tmp_path)) == 6
+
+
+def test_joblib_survives_jobs_that_die(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "loss.tau=0.99,0.02,0.66,0.05", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert done.returncode == 1
+    assert [job["status"] for job in summary(tmp_path)["jobs"]] == [
+        "failed",
+        "complete",
+        "failed",
+        "complete",
+    ]
+
+
+def test_submitit_local_really_runs(tmp_path: Path) -> None:
+    done = sweep(tmp_path, *JUDGED, "loss.tau=0.02,0.05", "hydra/launcher=submitit_local")
+    assert done.returncode == 0, done.stderr
+    assert sorted(ran(tmp_path)) == ["0.02", "0.05"]
+    assert summary(tmp_path)["best"] == [1]
+    assert list(tmp_path.glob("outputs/sweeps/*/.submitit/*/*_log.out"))
+
+
+SBATCH = """#!/bin/bash
+# Takes a batch script as Slurm does, keeps it, and runs its array here, one task after the other.
+script="${@: -1}"
+cp "$script" "$FAKE_SLURM/script.sh"
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+echo "Submitted batch job 4242"
+for task in $(seq 0 "$last"); do
+  SLURM_JOB_ID=$((5000 + task)) SLURM_ARRAY_JOB_ID=4242 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 \\
+  SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=here \\
+  bash "$script" > "$FAKE_SLURM/$task.log" 2>&1
+done
+"""
+SRUN = """#!/bin/bash
+# What follows the options is the command.
+while [[ "$1" == -* ]]; do
+  case "$1" in --output|--error) shift 2 ;; *) shift ;; esac
+done
+exec "$@"
+"""
+SACCT = """#!/bin/bash
+echo "JobID|State|NodeList"
+for task in 0 1; do echo "4242_$task|COMPLETED|here"; done
+"""
+
+
+def test_slurm_gets_the_batch_script_that_is_meant(tmp_path: Path) -> None:
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT}.items():
+        (fake / name).write_text(text)
+        (fake / name).chmod((fake / name).stat().st_mode | stat.S_IXUSR)
+    done = sweep(
+        tmp_path, *JUDGED, "loss.tau=0.02,0.05", "hydra/launcher=submitit_slurm",
+        "hydra.launcher.timeout_min=90", "hydra.launcher.partition=short",
+        "hydra.launcher.cpus_per_task=4", "hydra.launcher.mem_gb=16",
+        "hydra.launcher.gpus_per_node=1", "hydra.launcher.array_parallelism=1",
+        PATH=f"{fake}{os.pathsep}{os.environ['PATH']}", FAKE_SLURM=str(fake),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    script = (fake / "script.sh").read_text()
+    for line in (
+        "--array=0-1%1", "--partition=short", "--time=90", "--cpus-per-task=4", "--mem=16GB",
+        "--gpus-per-node=1", "--nodes=1", "--ntasks-per-node=1", "--signal=USR2@120", "--open-mode=append",
+    ):  # fmt: skip
+        assert f"#SBATCH {line}\n" in script, line
+    assert "submitit.core._submit" in script
+    assert str(Path("outputs/sweeps")) in script
+    assert sorted(ran(tmp_path)) == ["0.02", "0.05"]
+    assert [job["status"] for job in summary(tmp_path)["jobs"]] == ["complete"] * 2
+
+
+@pytest.mark.slow
+def test_ray_runs_two_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    done = sweep(tmp_path, *JUDGED, "loss.tau=0.02,0.66,0.05", "hydra/launcher=ray")
+    assert done.returncode == 1
+    assert [job["status"] for job in summary(tmp_path)["jobs"]] == ["complete", "failed", "complete"]

@@ -1,0 +1,52 @@
+"""One job of a sweep: `python -m xalign.sweeps.process CONFIG ERRORS`, as `xalign.sweeps.job` starts it.
+
+Where it fails, the message is also left in the file ERRORS, for the sweep's summary.
+"""
+
+import ctypes
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+
+from xalign.config import Config
+from xalign.errors import XalignError, user_facing
+from xalign.validation import resolve
+
+_PR_SET_PDEATHSIG = 1
+
+
+@user_facing
+def main() -> None:
+    """Carry out the run that the file describes."""
+    description, errors = Path(sys.argv[1]), Path(sys.argv[2])
+    _end_with_parent()
+    job = yaml.safe_load(description.read_text(encoding="utf-8"))
+    # The run writes down its command: the one that repeats it by itself.
+    sys.argv[1:] = [o for o in job["overrides"] if not o.startswith(("sweep.study=", "sweep.trial="))]
+    from xalign.experiment import run
+
+    try:
+        run(resolve(job["config"], Config))
+    except BaseException as error:
+        errors.write_text(_message(error), encoding="utf-8")
+        raise
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, XalignError | OSError):
+        return str(error)
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _end_with_parent() -> None:
+    """SIGTERM when the process that waits for this one is killed: nothing is left behind (Linux)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
