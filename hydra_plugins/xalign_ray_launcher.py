@@ -35,15 +35,9 @@ class RayLauncher(Launcher):
         if not ray.is_initialized():
             ray.init(**self.init)
         job = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0)(_run)
-        state = Singleton.get_state()
-        return ray.get(
-            [
-                job.remote(
-                    self.context, self.task, self.composed, list(overrides), initial_job_idx + i, state
-                )
-                for i, overrides in enumerate(job_overrides)
-            ]
-        )
+        shared = (self.context, self.task, self.composed, Singleton.get_state())
+        numbered = enumerate(job_overrides, initial_job_idx)
+        return ray.get([job.remote(*shared, list(overrides), number) for number, overrides in numbered])
 
 
 def _run(
