@@ -1,11 +1,16 @@
 """joblib, submitit and Ray: the same jobs, elsewhere."""
 
 import os
+import signal
 import stat
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
-from sweep_helpers import JUDGED, ran, summary, sweep
+from sweep_helpers import JUDGED, command, environment, ran, summary, sweep
 
 SIX = (*JUDGED, "loss.tau=0.02,0.05,0.1", "loss.layer=6,9")
 
@@ -34,6 +39,28 @@ def test_joblib_survives_jobs_that_die(tmp_path: Path) -> None:
     ]
 
 
+def test_jobs_end_with_the_sweep_that_started_them(tmp_path: Path) -> None:
+    """SIGKILL of the main process: workers notice, and their jobs are told to stop."""
+    started = subprocess.Popen(
+        command("seed=7,8", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    _until(lambda: any(file.read_text() for file in tmp_path.glob("outputs/*/waited")))
+    (waiting,) = tmp_path.glob("outputs/*/waited")
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    _until(lambda: not psutil.pid_exists(int(waiting.read_text())), 10)
+
+
+def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_submitit_local_really_runs(tmp_path: Path) -> None:
     done = sweep(tmp_path, *JUDGED, "loss.tau=0.02,0.05", "hydra/launcher=submitit_local")
     assert done.returncode == 0, done.stderr
@@ -43,16 +70,16 @@ def test_submitit_local_really_runs(tmp_path: Path) -> None:
 
 
 SBATCH = """#!/bin/bash
-# Takes a batch script as Slurm does, keeps it, and runs its array here, one task after the other.
+# Takes a batch script as Slurm does, keeps it, and runs its array here later, one task after the other.
 script="${@: -1}"
 cp "$script" "$FAKE_SLURM/script.sh"
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
 echo "Submitted batch job 4242"
-for task in $(seq 0 "$last"); do
+(for task in $(seq 0 "$last"); do
   SLURM_JOB_ID=$((5000 + task)) SLURM_ARRAY_JOB_ID=4242 SLURM_ARRAY_TASK_ID=$task SLURM_NTASKS=1 \\
   SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=here \\
   bash "$script" > "$FAKE_SLURM/$task.log" 2>&1
-done
+done) > /dev/null 2>&1 &
 """
 SRUN = """#!/bin/bash
 # What follows the options is the command.

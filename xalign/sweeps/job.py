@@ -33,8 +33,14 @@ from xalign.validation import plain, resolve
 JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
 """Environment variable: how many jobs share the machine's cores (`training.decisions.choose_threads`)."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""What a scheduler or a user sends to stop a run; handed on to the job."""
+SIGNALS = {
+    signal.SIGINT: signal.SIGINT,
+    signal.SIGTERM: signal.SIGTERM,
+    signal.SIGUSR1: signal.SIGUSR1,
+    # Slurm's warning before a time limit, for submitit, which queues the job again once the run is saved.
+    signal.SIGUSR2: signal.SIGTERM,
+}
+"""What a scheduler or a user sends to stop a job, and what the run is told then."""
 
 
 def run_job(composed: DictConfig) -> float | tuple[float, ...] | None:
@@ -96,6 +102,8 @@ def _carried_out(job: Job, config: Config, sweep: Sweep, folder: SweepFolder) ->
         folder.record(replace(job, status=Status.stopped, message="interrupted; the same command goes on"))
         if status.forwarded == signal.SIGINT:
             raise KeyboardInterrupt
+        if status.forwarded == signal.SIGUSR2:
+            signal.raise_signal(signal.SIGUSR2)  # submitit's turn; it does not come back
         sys.exit(status.code if status.code > 0 else 128 + status.forwarded)
     if status.code == 0 and run.finished:
         return _complete(job, config, run)
@@ -158,7 +166,7 @@ def _handed_on(child: subprocess.Popen[bytes]) -> Iterator[list[int]]:
 
     def hand_on(number: int, frame: object) -> None:
         received.append(number)
-        child.send_signal(number)
+        child.send_signal(SIGNALS[signal.Signals(number)])
 
     former = {number: signal.signal(number, hand_on) for number in SIGNALS}
     try:

@@ -23,6 +23,8 @@ def main() -> None:
     """Carry out the run that the file describes."""
     description, errors = Path(sys.argv[1]), Path(sys.argv[2])
     _end_with_parent()
+    # Slurm sends it to all processes of a job; the one that waits for this one tells it what to do.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     job = yaml.safe_load(description.read_text(encoding="utf-8"))
     # The run writes down its command: the one that repeats it by itself.
     sys.argv[1:] = [o for o in job["overrides"] if not o.startswith(("sweep.study=", "sweep.trial="))]
