@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -46,32 +46,53 @@ def check(config_name: str, schema: type[C]) -> None:
         return
     overrides = [o for o in arguments.overrides if not is_for_hydra(o)]
     for_hydra = [o for o in arguments.overrides if is_for_hydra(o)]
+    # Groups that are empty by default (`benchmark@validation=...`) first: other keys may lie in them.
+    overrides.sort(key=lambda text: "@" not in text.split("=")[0])
+    sweeper = given(for_hydra, "hydra/sweeper")
     with _Composing():
-        problems = _missing_extras(for_hydra)
-        sweeper = given(for_hydra, "hydra/sweeper")
-        axes: list[list[str]] = []
-        # Groups that are empty by default (`benchmark@validation=...`) first: other keys may lie in them.
-        overrides.sort(key=lambda text: "@" not in text.split("=")[0])
-        filled: list[str] = []
-        for text in overrides:
-            values = _variants(text, sweeper, problems)
-            axes.append([o for o in values if not _mistake(config_name, schema, o, filled, problems)])
-            if "@" in text.split("=")[0]:
-                filled += axes[-1][:1]
-        for point in _points(axes):
-            try:
-                config = resolve(compose(config_name, list(point)), schema)
-                if sweeper == "optuna" and isinstance(config, Config) and config.sweep.metric is None:
-                    problems.append(
-                        "sweep.metric: required with hydra/sweeper=optuna, but not given (a figure of "
-                        "validation, such as eval/heldout/retrieval@1/mean)"
-                    )
-            except ConfigError as error:
-                problems += error.problems
-            except (HydraException, OmegaConfBaseException) as error:
-                problems.append(_first_line(error))
+        problems = _missing_plugins(for_hydra)
+        axes = [_variants(text, sweeper, problems) for text in overrides]
+        found = _problems(config_name, schema, _points(axes), sweeper)
+        if found:
+            # What each override does wrong by itself is told in more words; the rest is tried without it.
+            axes = _composable(config_name, schema, axes, problems)
+            problems += _problems(config_name, schema, _points(axes), sweeper)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
+
+
+def _problems(
+    config_name: str, schema: type[C], points: Iterable[Sequence[str]], sweeper: str | None
+) -> list[str]:
+    """What is wrong with these points."""
+    problems: list[str] = []
+    for point in points:
+        try:
+            config = resolve(compose(config_name, list(point)), schema)
+        except ConfigError as error:
+            problems += error.problems
+        except (HydraException, OmegaConfBaseException, AssertionError) as error:
+            problems.append(_first_line(error))
+        else:
+            if sweeper == "optuna" and isinstance(config, Config) and config.sweep.metric is None:
+                problems.append(
+                    "sweep.metric: required with hydra/sweeper=optuna, but not given (a figure of "
+                    "validation, such as eval/heldout/retrieval@1/mean)"
+                )
+    return problems
+
+
+def _composable(
+    config_name: str, schema: type, axes: list[list[str]], problems: list[str]
+) -> list[list[str]]:
+    """The axes without those overrides that cannot be composed at all, which are told of."""
+    filled: list[str] = []
+    kept = []
+    for values in axes:
+        kept.append([o for o in values if not _mistake(config_name, schema, o, filled, problems)])
+        if values and "@" in values[0].split("=")[0]:
+            filled += kept[-1][:1]
+    return kept
 
 
 def is_for_hydra(override: str) -> bool:
@@ -96,7 +117,7 @@ _EXTRAS = {
 }
 
 
-def _missing_extras(for_hydra: list[str]) -> list[str]:
+def _missing_plugins(for_hydra: list[str]) -> list[str]:
     """Launchers and sweepers that are asked for, but not there."""
     problems = []
     for group, options in _EXTRAS.items():
@@ -155,7 +176,14 @@ def _variants(text: str, sweeper: str | None, problems: list[str]) -> list[str]:
         return [text]
     if not override.is_discrete_sweep() and sweeper in (None, "basic"):
         problems.append(f"{text}: a grid has no distributions; add hydra/sweeper=optuna")
-    return variants(override)
+    values = variants(override)
+    # Of a long range of numbers its ends and its middle.
+    long = isinstance(override.value(), RangeSweep) and len(values) > _LONG
+    return [values[0], values[len(values) // 2], values[-1]] if long else values
+
+
+_LONG = 8
+"""Numbers of a range that are all tried out before anything runs."""
 
 
 def variants(override: Override) -> list[str]:
@@ -222,7 +250,8 @@ def _first_line(error: BaseException) -> str:
     """What lies at the bottom of Hydra's chain of exceptions, without its debugging lines."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).strip().splitlines()[0]
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def compose_config(config_name: str, overrides: Iterable[str], with_hydra: bool = False) -> DictConfig:

@@ -121,6 +121,6 @@ def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
     for trial, value, expected in ((poor, 0.1, True), (good, 0.9, False)):
         own = optuna.trial.Trial(seen, trial._trial_id)
         own.report(value, 10)
-        assert own.should_prune() is expected
+        assert bool(own.should_prune()) is expected
     study.tell(poor.number, state=TrialState.PRUNED)
     assert study.best_value == 0.6

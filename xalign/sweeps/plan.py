@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from shutil import which
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from xalign.command_line import compose_config, given, is_for_hydra, variants
 from xalign.config import Config
+from xalign.errors import ConfigError
 from xalign.sweeps.figures import wanted
 from xalign.sweeps.folder import Sweep
 from xalign.training.folder import default_folder
@@ -25,6 +27,9 @@ def sweep_of(arguments: Sequence[str]) -> Sweep | None:
 
     It is named by its axes and by a hash of all that makes it, so that the same command finds the same
     folder again, and another command, or other defaults, another one.
+
+    Raises:
+        ConfigError: the launcher cannot start anything here.
     """
     parsed = get_args_parser().parse_args(arguments)
     if (
@@ -45,6 +50,9 @@ def sweep_of(arguments: Sequence[str]) -> Sweep | None:
     config = resolve(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]), Config)
     if config.plan:
         return None
+    if with_hydra.runtime.choices["hydra/launcher"] == "submitit_slurm" and which("sbatch") is None:
+        where = "start the sweep where jobs are submitted, or take submitit_local"
+        raise ConfigError([f"hydra/launcher=submitit_slurm: there is no sbatch on this machine; {where}"])
     axes = {str(o.key_or_group): str(o.input_line).partition("=")[2] for o in varied}
     searching = given(parsed.overrides, "hydra/sweeper") == "optuna"
     jobs = config.sweep.trials if searching else math.prod(len(variants(o)) for o in varied)

@@ -68,4 +68,4 @@ class Judge(pl.Callback):
         trial = optuna.trial.Trial(study, own._trial_id)
         if step not in own.intermediate_values:  # said before, where the run was resumed
             trial.report(value, step)
-        return trial.should_prune()
+        return bool(trial.should_prune())
