@@ -99,6 +99,7 @@ MISTAKES = {
     ("-m", "loss.tau=0.02,0.05", "model=gemma3_270m,tiny", "loss.layer=1,9"): [
         "loss.layer=9: tiny has layers"
     ],
+    ("loss.tau=0.02,0.05",): ["loss.tau=0.02,0.05: several values; add -m"],
     ("-m", "loss.tau=interval(0.01,0.1)"): ["loss.tau=interval(0.01,0.1): a grid has no distributions"],
     ("sweep.metric=eval/heldout/retrieval@1/mean",): ["sweep.metric=", "add benchmark@validation"],
     (

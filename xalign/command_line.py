@@ -52,6 +52,12 @@ def check(config_name: str, schema: type[C]) -> None:
     with _Composing():
         problems = _missing_plugins(for_hydra)
         axes = [_variants(text, sweeper, problems) for text in overrides]
+        if not (arguments.multirun or given(for_hydra, "hydra.mode")):
+            problems += [
+                f"{text}: several values; add -m to sweep over them (a list is written [a,b], text '\"a,b\"')"
+                for text, values in zip(overrides, axes, strict=True)
+                if values and values != [text]
+            ]
         found = _problems(config_name, schema, _points(axes), sweeper)
         if found:
             # What each override does wrong by itself is told in more words; the rest is tried without it.
@@ -72,7 +78,7 @@ def _problems(
         except ConfigError as error:
             problems += error.problems
         except (HydraException, OmegaConfBaseException, AssertionError) as error:
-            problems.append(_first_line(error))
+            problems.append(first_line(error))
         else:
             if sweeper == "optuna" and isinstance(config, Config) and config.sweep.metric is None:
                 problems.append(
@@ -122,6 +128,9 @@ def _missing_plugins(for_hydra: list[str]) -> list[str]:
     problems = []
     for group, options in _EXTRAS.items():
         value = given(for_hydra, group)
+        known = GlobalHydra.instance().config_loader().get_group_options(group)
+        if value is not None and value not in {*known, *options}:
+            problems.append(f"{group}={value}: no such option{did_you_mean(value, [*known, *options])}")
         if value not in options:
             continue
         module, extra = options[value]
@@ -170,7 +179,7 @@ def _variants(text: str, sweeper: str | None, problems: list[str]) -> list[str]:
     try:
         override: Override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        problems.append(f"{text}: cannot be read as key=value ({_first_line(error)})")
+        problems.append(f"{text}: cannot be read as key=value ({first_line(error)})")
         return []
     if not override.is_sweep_override():
         return [text]
@@ -243,10 +252,10 @@ def _explain(text: str, schema: type, error: Exception) -> str:
         return f"{key}={value}: {key} is a group of keys; write benchmark@{key}={value}"
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return one_of(key, value, list(kind))
-    return f"{key}={value}: {_first_line(error)}"
+    return f"{key}={value}: {first_line(error)}"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """What lies at the bottom of Hydra's chain of exceptions, without its debugging lines."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -15,11 +15,13 @@ from sweep_helpers import JUDGED, command, environment, ran, summary, sweep
 SIX = (*JUDGED, "loss.tau=0.02,0.05,0.1", "loss.layer=6,9")
 
 
-def test_joblib_divides_the_threads_and_a_second_call_runs_nothing(tmp_path: Path) -> None:
+def test_joblib_divides_cores_and_gpus_and_a_second_call_runs_nothing(tmp_path: Path) -> None:
     arguments = (*SIX, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    done = sweep(tmp_path, *arguments)
+    done = sweep(tmp_path, *arguments, CUDA_VISIBLE_DEVICES="4,6,7")
     assert done.returncode == 0, done.stderr
-    assert {line.split()[2] for line in (tmp_path / "outputs/ran.txt").read_text().splitlines()} == {"2"}
+    lines = [line.split() for line in (tmp_path / "outputs/ran.txt").read_text().splitlines()]
+    assert {shared for _, _, shared, _ in lines} == {"2"}
+    assert {gpu for *_, gpu in lines} == {"4", "6"}
     assert [job["status"] for job in summary(tmp_path)["jobs"]] == ["complete"] * 6
     assert len({job["folder"] for job in summary(tmp_path)["jobs"]}) == 6
     assert sweep(tmp_path, *arguments).returncode == 0
@@ -126,3 +128,33 @@ def test_ray_runs_two_at_once(tmp_path: Path) -> None:
     done = sweep(tmp_path, *JUDGED, "loss.tau=0.02,0.66,0.05", "hydra/launcher=ray")
     assert done.returncode == 1
     assert [job["status"] for job in summary(tmp_path)["jobs"]] == ["complete", "failed", "complete"]
+
+
+MISTAKES = {
+    "hydra/launcher=joblb": "no such option; did you mean 'joblib'?",
+    "hydra.launcher.n_job=2": "n_job",
+    "hydra/launcher=submitit_slurm": "no sbatch on this machine",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_about_launchers_give_one_message(mistake: str, tmp_path: Path) -> None:
+    done = sweep(tmp_path, "loss.tau=0.02,0.05", mistake, PATH="/usr/bin:/bin")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert MISTAKES[mistake] in done.stderr
+
+
+def test_what_slurm_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    for name, text in {"sbatch": "echo 'invalid partition specified: shrt' >&2; exit 1", "srun": ""}.items():
+        (fake / name).write_text(f"#!/bin/bash\n{text}\n")
+        (fake / name).chmod(0o755)
+    done = sweep(
+        tmp_path, "loss.tau=0.02,0.05", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=shrt",
+        PATH=f"{fake}{os.pathsep}{os.environ['PATH']}",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "invalid partition specified: shrt" in done.stderr

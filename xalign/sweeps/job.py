@@ -27,6 +27,7 @@ from xalign.errors import ConfigError
 from xalign.files import write_atomically
 from xalign.sweeps.figures import kept_values, wanted
 from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder
+from xalign.sweeps.gpus import own_gpus
 from xalign.training.folder import RunFolder, default_folder
 from xalign.validation import plain, resolve
 
@@ -90,12 +91,13 @@ def _carried_out(job: Job, config: Config, sweep: Sweep, folder: SweepFolder) ->
     write_atomically(description, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     words.unlink(missing_ok=True)
     started = time.perf_counter()
-    status = _process(
-        [sys.executable, "-m", "xalign.sweeps.process", str(description), str(words)],
-        {**os.environ, JOBS_AT_ONCE: str(sweep.at_once)},
-        # Side by side, bars and tables of several jobs would run into each other.
-        folder.file(job.number, "log") if sweep.at_once > 1 else None,
-    )
+    with own_gpus(folder.jobs, sweep.at_once, config.trainer.devices) as gpus:
+        status = _process(
+            [sys.executable, "-m", "xalign.sweeps.process", str(description), str(words)],
+            {**os.environ, **gpus, JOBS_AT_ONCE: str(sweep.at_once)},
+            # Side by side, bars and tables of several jobs would run into each other.
+            folder.file(job.number, "log") if sweep.at_once > 1 else None,
+        )
     job = replace(job, seconds=round(time.perf_counter() - started, 1))
     message = words.read_text(encoding="utf-8").strip() if words.exists() else None
     if status.forwarded is not None:

@@ -11,9 +11,10 @@ from shutil import which
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from xalign.command_line import compose_config, given, is_for_hydra, variants
+from xalign.command_line import compose_config, first_line, given, is_for_hydra, variants
 from xalign.config import Config
 from xalign.errors import ConfigError
 from xalign.sweeps.figures import wanted
@@ -45,7 +46,10 @@ def sweep_of(arguments: Sequence[str]) -> Sweep | None:
         variants(o)[0] if o.is_sweep_override() else text for o, text in zip(overrides, own, strict=True)
     ]
     for_hydra = [text for text in parsed.overrides if is_for_hydra(text)]
-    composed = compose_config("config", [*first, *for_hydra], with_hydra=True)
+    try:
+        composed = compose_config("config", [*first, *for_hydra], with_hydra=True)
+    except HydraException as error:
+        raise ConfigError([first_line(error)]) from error
     with_hydra = composed.hydra
     config = resolve(OmegaConf.masked_copy(composed, [str(k) for k in composed if k != "hydra"]), Config)
     if config.plan:
@@ -53,7 +57,7 @@ def sweep_of(arguments: Sequence[str]) -> Sweep | None:
     if with_hydra.runtime.choices["hydra/launcher"] == "submitit_slurm" and which("sbatch") is None:
         where = "start the sweep where jobs are submitted, or take submitit_local"
         raise ConfigError([f"hydra/launcher=submitit_slurm: there is no sbatch on this machine; {where}"])
-    axes = {str(o.key_or_group): str(o.input_line).partition("=")[2] for o in varied}
+    axes = {o.get_key_element(): str(o.input_line).partition("=")[2] for o in varied}
     searching = given(parsed.overrides, "hydra/sweeper") == "optuna"
     jobs = config.sweep.trials if searching else math.prod(len(variants(o)) for o in varied)
     content = [default_folder(config).name, sorted(axes.items()), wanted(config), searching]
@@ -87,7 +91,8 @@ def _at_once(hydra: DictConfig, jobs: int, searching: bool, batch: int | None) -
             most = max(1, int(_cores() / hydra.launcher.cpus_per_job))
         case _:
             most = 1
-    return max(1, min(most, jobs, batch or jobs, hydra.sweeper.get("max_batch_size") or jobs))
+    largest = hydra.sweeper.max_batch_size if "max_batch_size" in hydra.sweeper else None
+    return max(1, min(most, jobs, batch or jobs, largest or jobs))
 
 
 def _cores() -> int:

@@ -21,7 +21,8 @@ def _run(config):
     folder = RunFolder(Path(config.run.dir))
     folder.path.mkdir(parents=True, exist_ok=True)
     with (folder.path.parent / "ran.txt").open("a") as ran:
-        ran.write(f"{folder.path.name} {config.loss.tau} {os.environ['XALIGN_JOBS_AT_ONCE']}\n")
+        shared, gpus = os.environ["XALIGN_JOBS_AT_ONCE"], os.environ.get("CUDA_VISIBLE_DEVICES")
+        ran.write(f"{folder.path.name} {config.loss.tau} {shared} {gpus}\n")
     folder.update_environment(command=sys.argv[1:])
     if config.loss.tau == 0.66:
         raise DataError("no text to be had")
