@@ -42,7 +42,8 @@ def test_the_command_of_a_job_finds_its_folder(tmp_path: Path) -> None:
     (best,) = (job for job in summary(tmp_path)["jobs"] if job["number"] == summary(tmp_path)["best"][0])
     assert best["folder"].startswith("mine/tiny-afp-")
     written = json.loads((tmp_path / best["folder"] / "environment.json").read_text())["command"]
-    assert set(written) == {"experiment=quick", *JUDGED, "loss.tau=0.05", "loss.layer=6", "run.dir=mine"}
+    own = {"loss.tau=0.05", "loss.layer=6", f"run.dir={best['folder']}"}
+    assert set(written) == {"experiment=quick", *JUDGED, *own}
     assert set(summary(tmp_path)["commands"][0].split()[3:]) == set(written)
 
 

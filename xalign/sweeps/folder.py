@@ -1,7 +1,7 @@
 """A sweep's folder: what was asked for, what became of each job, the summary."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -11,6 +11,10 @@ from filelock import FileLock, Timeout
 
 from xalign.errors import RunError
 from xalign.files import checked, read_json, write_atomically
+
+
+OUTPUTS = Path("outputs")
+"""Where runs go that are not told otherwise (`training.folder.default_folder`)."""
 
 
 class Status(StrEnum):
@@ -55,6 +59,13 @@ class Job:
     values: list[float] | None = None
     """The sweep's figures; None where the run was not measured to its end."""
     seconds: float = 0.0
+
+
+def own_overrides(overrides: Sequence[str], folder: str) -> list[str]:
+    """The overrides by which `xalign.run` repeats a job outside its sweep and finds its folder."""
+    of_the_sweep = ("sweep.study=", "sweep.trial=", "run.dir=", "run.rerun=", "resume=")
+    place = [] if Path(folder).parent == OUTPUTS else [f"run.dir={folder}"]
+    return [text for text in overrides if not text.startswith(of_the_sweep)] + place
 
 
 class SweepFolder:

@@ -10,7 +10,6 @@ from shutil import which
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -65,17 +64,13 @@ def sweep_of(arguments: Sequence[str]) -> Sweep | None:
     readable = re.sub(r"[^\w-]+", "_", "-".join(key.split(".")[-1] for key in axes) or "single")[:40]
     return Sweep(
         name=f"{readable}-{digest}",
-        fixed=[text for o, text in zip(overrides, own, strict=True) if _is_shared(o)],
+        fixed=[text for o, text in zip(overrides, own, strict=True) if not o.is_sweep_override()],
         axes=axes,
         figures=wanted(config),
         searching=searching,
         jobs=jobs,
         at_once=_at_once(with_hydra, jobs, searching, config.sweep.batch),
     )
-
-
-def _is_shared(override: Override) -> bool:
-    return not override.is_sweep_override() and override.key_or_group.split(".")[0] not in ("plan", "resume")
 
 
 def _at_once(hydra: DictConfig, jobs: int, searching: bool, batch: int | None) -> int:

@@ -13,6 +13,7 @@ import yaml
 
 from xalign.config import Config
 from xalign.errors import XalignError, user_facing
+from xalign.sweeps.folder import own_overrides
 from xalign.validation import resolve
 
 _PR_SET_PDEATHSIG = 1
@@ -26,12 +27,14 @@ def main() -> None:
     # Slurm sends it to all processes of a job; the one that waits for this one tells it what to do.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     job = yaml.safe_load(description.read_text(encoding="utf-8"))
+    config = resolve(job["config"], Config)
+    assert config.run.dir is not None
     # The run writes down its command: the one that repeats it by itself.
-    sys.argv[1:] = [o for o in job["overrides"] if not o.startswith(("sweep.study=", "sweep.trial="))]
+    sys.argv[1:] = own_overrides(job["overrides"], config.run.dir)
     from xalign.experiment import run
 
     try:
-        run(resolve(job["config"], Config))
+        run(config)
     except BaseException as error:
         errors.write_text(_message(error), encoding="utf-8")
         raise

@@ -20,7 +20,7 @@ from xalign.reporting.formatting import MISSING, duration, markdown, number
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.summary import headlines_of
 from xalign.sweeps.figures import falls
-from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder
+from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder, own_overrides
 from xalign.sweeps.importance import importances
 from xalign.sweeps.job import point_of
 from xalign.sweeps.picture import draw
@@ -80,7 +80,8 @@ def best_of(figures: Sequence[str], jobs: Sequence[Job]) -> list[Job]:
 def command_of(sweep: Sweep, job: Job) -> str:
     """The command line that repeats a job by itself; its folder is found again, not computed again."""
     point = [f"{key}={value}" for key, value in point_of(sweep, job.overrides).items()]
-    return shlex.join(["python", "-m", "xalign.run", *sweep.fixed, *point])
+    words = own_overrides([*sweep.fixed, *point], job.folder or "")
+    return shlex.join(["python", "-m", "xalign.run", *words])
 
 
 def show(folder: SweepFolder, console: Console | None = None) -> None:

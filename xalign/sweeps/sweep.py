@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xalign.command_line import given
 from xalign.errors import RunError
-from xalign.sweeps.folder import Status, Sweep, SweepFolder
+from xalign.sweeps.folder import OUTPUTS, Status, Sweep, SweepFolder
 
 LAUNCHERS = ("submitit", "joblib", "ray")
 """Packages whose errors are about where jobs run: a partition that is not there, a node that is gone."""
@@ -24,7 +24,7 @@ def carry_out(sweep: Sweep, start: Callable[[], object]) -> None:
         RunError: another process carries the sweep out, or jobs failed.
     """
     own = given(sys.argv[1:], "hydra.sweep.dir")
-    folder = SweepFolder(Path(own) if own else Path("outputs") / "sweeps" / sweep.name)
+    folder = SweepFolder(Path(own) if own else OUTPUTS / "sweeps" / sweep.name)
     with folder.locked():
         folder.start(sweep)
         if own is None:
