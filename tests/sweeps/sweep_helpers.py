@@ -19,7 +19,8 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": f"{STAND_IN}{os.pathsep}{ROOT}", "COLUMNS": "160", **more}
+    path = os.pathsep.join([str(STAND_IN), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "160", **more}
 
 
 def sweep(cwd: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

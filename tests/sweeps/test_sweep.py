@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def test_without_a_figure_of_validation_nothing_is_called_best(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert summary(tmp_path)["best"] == []
     assert "none is called best" in done.stdout
+    (folder,) = tmp_path.glob("outputs/sweeps/*")
+    (folder / "summary.md").unlink()
+    again = subprocess.run(
+        [sys.executable, "-m", "xalign.report", str(folder)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "none is called best" in again.stdout
+    assert (folder / "summary.md").exists()
 
 
 def test_importance_goes_to_the_key_that_matters(tmp_path: Path) -> None:

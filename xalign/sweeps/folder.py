@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 from xalign.errors import RunError
 from xalign.files import checked, read_json, write_atomically
 
-
 OUTPUTS = Path("outputs")
 """Where runs go that are not told otherwise (`training.folder.default_folder`)."""
 
