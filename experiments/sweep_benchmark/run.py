@@ -61,14 +61,16 @@ def xalign(place: Path, cache: Path, *arguments: str) -> float:
     environment = {**os.environ, "XALIGN_CACHE": str(cache), "PYTHONPATH": root}
     started = time.perf_counter()
     with (place / "output.log").open("a") as log:
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "xalign.run", *arguments],
             cwd=place,
             env=environment,
             stdout=log,
             stderr=log,
-            check=True,
+            check=False,
         )
+    if done.returncode:
+        sys.exit((place / "output.log").read_text()[-4000:])
     return time.perf_counter() - started
 
 

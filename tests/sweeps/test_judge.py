@@ -1,5 +1,6 @@
 """A trial in training: told of each measurement, and given up where it is worse than most others."""
 
+import json
 from pathlib import Path
 
 import optuna
@@ -75,11 +76,19 @@ def test_a_trial_goes_to_its_end_otherwise(others: float, prune: str, tmp_path: 
 
 
 def test_the_value_is_that_of_the_step_that_is_kept(tmp_path: Path) -> None:
-    config = small_config(*JUDGED, f"trainer.select={BITS}", "optimizer.lr=10")
-    fitted(config, tmp_path / "run")
-    measured = [line[BITS] for line in timeless(tmp_path / "run") if BITS in line]
-    assert kept_values(config, tmp_path / "run" / "metrics.jsonl") == [min(measured)]
-    assert min(measured) < measured[-1]
+    other = "eval/heldout/retrieval@1/mean"
+    file = tmp_path / "metrics.jsonl"
+    lines = [
+        {"step": 1},
+        {BITS: 2.0, other: 0.1},
+        {BITS: 1.0, other: 0.2},
+        {BITS: 1.0, other: 0.3},
+        {"step": 5},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    also = f"sweep.also=[{other}]"
+    assert kept_values(small_config(*JUDGED, also), file) == [1.0, 0.3]
+    assert kept_values(small_config(*JUDGED, also, f"trainer.select={BITS}"), file) == [1.0, 0.2]
 
 
 def test_a_figure_that_is_not_measured_ends_the_run_at_the_first_measurement(tmp_path: Path) -> None:

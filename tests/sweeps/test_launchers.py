@@ -31,7 +31,9 @@ def test_joblib_divides_cores_and_gpus_and_a_second_call_runs_nothing(tmp_path: 
 
 
 def test_joblib_survives_jobs_that_die(tmp_path: Path) -> None:
-    done = sweep(tmp_path, "loss.tau=0.99,0.02,0.66,0.05", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = sweep(
+        tmp_path, "loss.tau=0.99,0.02,0.66,0.05", "seed=9", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"
+    )  # fmt: skip
     assert done.returncode == 1
     assert [job["status"] for job in summary(tmp_path)["jobs"]] == [
         "failed",
@@ -53,7 +55,11 @@ def test_jobs_end_with_the_sweep_that_started_them(tmp_path: Path) -> None:
     (waiting,) = tmp_path.glob("outputs/*/waited")
     started.send_signal(signal.SIGKILL)
     started.wait()
-    _until(lambda: not psutil.pid_exists(int(waiting.read_text())), 10)
+    _until(lambda: not _alive(int(waiting.read_text())), 20)
+
+
+def _alive(process: int) -> bool:
+    return psutil.pid_exists(process) and psutil.Process(process).status() != psutil.STATUS_ZOMBIE
 
 
 def _until(holds: Callable[[], bool], seconds: float = 60) -> None:

@@ -137,14 +137,15 @@ def _process(command: list[str], environment: dict[str, str], log: Path | None) 
         child = subprocess.Popen(
             command, env=environment, stdout=output, stderr=output, start_new_session=True
         )
-        launcher = multiprocessing.parent_process()
+        # A worker's parent is the sweep; that of the sweep itself, a shell, may go.
+        sweep = os.getppid() if multiprocessing.parent_process() is not None else None
         with _handed_on(child) as received:
             while True:
                 try:
                     code = child.wait(timeout=1)
                     return _Ended(code, received[0] if received else None)
                 except subprocess.TimeoutExpired:
-                    if launcher is not None and not launcher.is_alive() and not received:
+                    if sweep not in (None, os.getppid()) and not received:
                         received.append(signal.SIGTERM)
                         child.terminate()
 

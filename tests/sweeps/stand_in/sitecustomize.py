@@ -24,6 +24,8 @@ def _run(config):
         shared, gpus = os.environ["XALIGN_JOBS_AT_ONCE"], os.environ.get("CUDA_VISIBLE_DEVICES")
         ran.write(f"{folder.path.name} {config.loss.tau} {shared} {gpus}\n")
     folder.update_environment(command=sys.argv[1:])
+    if config.seed == 9:  # longer than it takes to look whether all is well
+        time.sleep(1.5)
     if config.loss.tau == 0.66:
         raise DataError("no text to be had")
     if config.loss.tau == 0.99:
