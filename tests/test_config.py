@@ -96,6 +96,19 @@ MISTAKES = {
     ("loss.tau=0", "lss=1", "languages.pivot=fr"): ["loss.tau=0", "lss: unknown"],
     ("-m", "loss.tau=0.02,-3", "loss.layer=1,99"): ["loss.tau=-3", "loss.layer=99"],
     ("loss.tau",): ["loss.tau: cannot be read as key=value"],
+    ("-m", "loss.tau=0.02,0.05", "model=gemma3_270m,tiny", "loss.layer=1,9"): [
+        "loss.layer=9: tiny has layers"
+    ],
+    ("loss.tau=0.02,0.05",): ["loss.tau=0.02,0.05: several values; add -m"],
+    ("-m", "loss.tau=interval(0.01,0.1)"): ["loss.tau=interval(0.01,0.1): a grid has no distributions"],
+    ("sweep.metric=eval/heldout/retrieval@1/mean",): ["sweep.metric=", "add benchmark@validation"],
+    (
+        "-m",
+        "hydra/sweeper=optuna",
+        "loss.tau=interval(-1,0.1)",
+        "loss.layer=interval(1,3)",
+        "seed=choice(0,x)",
+    ): ["loss.tau=-1.0", "loss.layer=1.0", "loss.layer=3.0", "seed=x", "sweep.metric: required"],
 }
 
 

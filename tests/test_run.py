@@ -152,7 +152,7 @@ USER_MISTAKES = {
     "no corpus": (("data.path=nowhere",), "does not exist"),
     "no language": (("languages.targets=[fr,sw]",), "languages=sw: no pairs with en"),
     "no model": (("model.pretrained=true", "model.path=nowhere/model"), "nowhere/model"),
-    "layer": (("model.depth=null", "loss.layer=9"), "layers 0 to 4"),
+    "layer": (("model.depth=null", "loss.layer=19"), "layers 0 to 10"),
     "folder": (("run.dir=/proc/xalign",), "/proc/xalign"),
 }
 

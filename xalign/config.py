@@ -387,6 +387,30 @@ class DebugConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """What a sweep (`-m`) is judged by, and how far `hydra/sweeper=optuna` goes."""
+
+    __pydantic_config__ = STRICT
+
+    metric: str | None = None
+    """Figure of validation that points are judged by, at the step that is kept; null: nothing is judged."""
+    also: list[str] = field(default_factory=list)
+    """Figures to weigh against it: best is then every point that no other beats in all of them."""
+    trials: Positive = 20
+    """Trials of a search in all, those of earlier calls of the same command included."""
+    startup: Positive = 5
+    """Trials drawn at random, and never stopped early, before the search learns from them."""
+    batch: Positive | None = None
+    """Trials drawn together; null: as many as the launcher runs at once."""
+    prune: bool = True
+    """Stop a trial whose figure is worse than the median of the others at that step (with one figure)."""
+    study: str | None = None
+    """File of the search that this run belongs to; set by the search."""
+    trial: Natural | None = None
+    """Number of this run's trial; set by the search."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything a run needs, resolved."""
 
@@ -406,6 +430,7 @@ class Config:
     """Measured during training, on validation splits (`benchmark@validation=heldout`); null: nothing."""
     logger: LoggerConfig
     debug: DebugConfig
+    sweep: SweepConfig
     run: RunConfig
     seed: Natural = 0
     """Source of every random choice, together with step, rank and worker."""

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class XalignError(Exception):
@@ -61,22 +62,28 @@ class Stopped(BaseException):
         super().__init__(f"stopped by {signal.Signals(number).name}; {saved}; the same command goes on")
 
 
+class Pruned(XalignError):
+    """A trial that its search gives up: no mistake of anybody's."""
+
+    exit_code = 0
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """`'; did you mean 'tau'?'` for the closest allowed name, or an empty string."""
     close = get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def user_facing(main: Callable[P, None]) -> Callable[P, None]:
+def user_facing(main: Callable[P, T]) -> Callable[P, T]:
     """Let an entry point end with one message and an exit code where the mistake is the user's.
 
     Ctrl-C ends with 130, as shells expect, and says that nothing is lost; other signals likewise (`Stopped`).
     """
 
     @wraps(main)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            main(*args, **kwargs)
+            return main(*args, **kwargs)
         except (XalignError, Stopped) as error:
             print(f"xalign: {error}", file=sys.stderr)
             sys.exit(error.exit_code)

@@ -18,7 +18,7 @@ from xalign.choices import LoggerName, StrategyName
 from xalign.config import Config
 from xalign.data.parallel import Splits, load_corpus, split_corpus
 from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
-from xalign.errors import ConfigError
+from xalign.errors import ConfigError, Pruned
 from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
@@ -134,6 +134,8 @@ class _Run:
                     self.followers.fit(config, folder, inputs)
                 else:
                     launch(config, folder)
+                    if config.sweep.trial is not None and folder.pruned.exists():
+                        raise Pruned(folder.pruned.read_text(encoding="utf-8"))
                     restore_chosen(backbone, folder.checkpoints)
             with self._phase("export"):
                 export(inputs.adapter, folder.model, notices(config.model.artifact))

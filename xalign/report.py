@@ -1,4 +1,7 @@
-"""`python -m xalign.report RUN [RUN ...] [output=FILE]`: write a run's report anew, or compare runs."""
+"""`python -m xalign.report RUN [RUN ...] [output=FILE]`: write a run's report anew, or compare runs.
+
+The folder of a sweep instead of a run's sums the sweep up anew.
+"""
 
 import argparse
 import sys
@@ -53,6 +56,12 @@ def main() -> None:
     from xalign.reporting.html import titled, write_comparison, write_report
     from xalign.reporting.run_folder import load_run
 
+    if len(runs) == 1 and (runs[0] / "sweep.json").is_file():
+        from xalign.sweeps.folder import SweepFolder
+        from xalign.sweeps.summary import show
+
+        show(SweepFolder(runs[0]))
+        return
     if len(runs) == 1:
         page = write_report(runs[0], output)
         print_comparison(runs[0])

@@ -3,8 +3,12 @@
 Nothing heavy is imported before the config is known to be right.
 """
 
+import sys
+
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from xalign.command_line import check, config_folder
@@ -16,24 +20,29 @@ from xalign.world import placed, world_of_launcher
 
 @hydra.main(config_path=config_folder(), config_name="config", version_base="1.3")
 @user_facing
-def _run(composed: DictConfig) -> None:
+def _run(composed: DictConfig) -> float | tuple[float, ...] | None:
+    if HydraConfig.get().mode is RunMode.MULTIRUN and not composed.plan:
+        from xalign.sweeps.job import run_job
+
+        return run_job(composed)
     config = resolve(composed, Config)
     if config.plan:
         from xalign.planner import show_plan
 
         show_plan(config)
-        return
+        return None
     from xalign.experiment import run
 
     world = world_of_launcher()
     if world is None:
         run(config)
-        return
+        return None
     from xalign.training.followers import Followers
 
     config = placed(config, world)
     with Followers(world) as followers:
         run(config, followers)
+    return None
 
 
 @user_facing
@@ -51,7 +60,15 @@ def main() -> None:
         )
     check("config", Config)
     register()
-    _run()
+    from xalign.sweeps.plan import sweep_of
+
+    sweep = sweep_of(sys.argv[1:])
+    if sweep is None:
+        _run()
+        return
+    from xalign.sweeps.sweep import carry_out
+
+    carry_out(sweep, _run)
 
 
 if __name__ == "__main__":

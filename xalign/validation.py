@@ -57,6 +57,7 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     problems += _data_rules(config)
     problems += _benchmark_rules(config.benchmark, "benchmark")
     if isinstance(config, Config):
+        problems += _sweep_rules(config)
         problems += _training_rules(config)
         problems += _validation_rules(config)
     if problems:
@@ -265,6 +266,28 @@ def _validation_rules(config: Config) -> Iterator[str]:
     source, measured = ((b.path, b.hub, b.split) for b in (validation, config.benchmark))
     if validation.own_text and source == measured:
         yield f"validation.path={validation.path}: benchmark measures that at the end; validation.split=dev?"
+    if select is not None:
+        yield from _figure_rules("trainer.select", select, validation)
+
+
+def _sweep_rules(config: Config) -> Iterator[str]:
+    """A sweep chooses by validation: the test is read once, for what was chosen."""
+    sweep, validation = config.sweep, config.validation
+    if sweep.also and sweep.metric is None:
+        yield f"sweep.also={sweep.also}: further figures to weigh against sweep.metric, which is not given"
+    given = {"sweep.metric": [sweep.metric] if sweep.metric else [], "sweep.also": sweep.also}
+    for key, figures in given.items():
+        for figure in figures:
+            if validation is None:
+                yield (
+                    f"{key}={figure}: nothing is chosen to measure during training; "
+                    "add benchmark@validation=heldout trainer.evaluate_every=20"
+                )
+            else:
+                yield from _figure_rules(key, figure, validation)
+
+
+def _figure_rules(key: str, figure: str, validation: BenchmarkConfig) -> Iterator[str]:
     start = f"eval/{validation.name}/"
-    if select is not None and not (select.startswith(start) and select.count("/") == 3):
-        yield f"trainer.select={select}: must be a metric of validation, such as {start}retrieval@1/mean"
+    if not (figure.startswith(start) and figure.count("/") == 3):
+        yield f"{key}={figure}: must be a metric of validation, such as {start}retrieval@1/mean"

@@ -1,8 +1,27 @@
-"""The micro-batch that is chosen, and the reason that is told."""
+"""What is chosen, and the reason that is told."""
+
+import os
 
 import pytest
+import torch
 
-from xalign.training.decisions import Decisions, choose_micro_batch
+from xalign.training.decisions import JOBS_AT_ONCE, Decisions, choose_micro_batch, choose_threads
+
+
+@pytest.mark.parametrize(
+    ("ranks", "jobs", "threads"), [(1, 1, 8), (2, 1, 4), (2, 2, 2), (1, 3, 2), (4, 4, 1)]
+)
+def test_threads_are_shared_by_ranks_and_jobs(
+    ranks: int, jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setenv(JOBS_AT_ONCE, str(jobs))
+    decisions = Decisions(quiet=True)
+    assert choose_threads(None, ranks, decisions) == threads
+    assert choose_threads(5, ranks, decisions) == 5
+    (made,) = decisions.made
+    assert made["reason"].startswith("8 cores shared by")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from xalign.choices import Precision
 
 log = logging.getLogger(__name__)
 
+JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
+"""Environment variable, set by a sweep: how many of its jobs share the machine."""
+
 
 @dataclass
 class Decisions:
@@ -64,11 +67,16 @@ def choose_layer(configured: int | None, depth: int, decisions: Decisions) -> in
 
 
 def choose_threads(configured: int | None, ranks: int, decisions: Decisions) -> int:
-    """CPU threads of this rank; more threads than cores cost several times the speed."""
+    """CPU threads of this rank; more threads than cores cost several times the speed.
+
+    Cores are shared with the other ranks, and with the jobs of a sweep that run beside this one.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = configured or max(1, cores // ranks)
+    jobs = int(os.environ.get(JOBS_AT_ONCE, 1))
+    threads = configured or max(1, cores // (ranks * jobs))
     if configured is None:
-        decisions.add("trainer.threads", threads, f"{cores} cores shared by {ranks} rank{'s' * (ranks > 1)}")
+        shared = f"{ranks} rank{'s' * (ranks > 1)}" + (f" of each of {jobs} jobs" if jobs > 1 else "")
+        decisions.add("trainer.threads", threads, f"{cores} cores shared by {shared}")
     torch.set_num_threads(threads)
     return threads
 

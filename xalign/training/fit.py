@@ -16,6 +16,7 @@ from xalign.models.backbone import Backbone
 from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
+from xalign.training.callbacks.judge import Judge
 from xalign.training.callbacks.metrics import MetricsWriter
 from xalign.training.callbacks.progress import TrainingProgress
 from xalign.training.checkpoints import newest, restore_chosen
@@ -63,6 +64,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         TrainingProgress(),
         NonFiniteGuard(config.trainer.max_bad_steps),
         Checkpoints(folder, config.trainer, stopping.requests),
+        *([Judge(config, folder.pruned)] if config.sweep.metric else []),
     ]
     trainer = pl.Trainer(
         default_root_dir=folder.path,

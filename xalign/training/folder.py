@@ -20,7 +20,7 @@ from xalign.files import write_atomically
 from xalign.validation import plain
 
 # Says where and how, not what: the same run in another folder is the same run.
-NOT_CONTENT = ("run", "resume", "logger", "plan")
+NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")
 
 LOCK, HOLDER = ".lock", ".holder.json"
 
@@ -51,6 +51,7 @@ class RunFolder:
         self.model = path / "model"
         self.report = path / "report.html"
         self.done = path / "DONE"
+        self.pruned = path / "PRUNED"
 
     @property
     def finished(self) -> bool:
