@@ -3,7 +3,7 @@
 import logging
 
 import pytorch_lightning as pl
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from xalign import collectives
 from xalign.choices import StrategyName
