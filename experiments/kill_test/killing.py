@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -87,7 +88,10 @@ def attempt(overrides: list[str], folder: Path, moment: Moment | None) -> Outcom
     assert process.pid is not None
     if moment is not None and not moment.count:
         process.join(moment.seconds)
-        _kill(process.pid, moment.rank)
+        if moment.rank is None:
+            process.kill()
+        else:
+            _kill_rank(process.pid, moment.rank)
     family = _family(process.pid)
     while process.is_alive():
         family |= _family(process.pid)
@@ -181,7 +185,7 @@ def _run(overrides: list[str], folder: Path, moment: Moment | None) -> None:
     from xalign.experiment import run
     from xalign.validation import resolve
 
-    config = resolve(compose_config("config", [*overrides, f"run.dir={folder / 'run'}"]), Config)
+    config = resolve(compose_config("config", [f"run.dir={folder / 'run'}", *overrides]), Config)
     if moment is not None and moment.count:
         _kill_at(moment, folder)
     user_facing(run)(config)
@@ -202,16 +206,11 @@ def _kill_at(moment: Moment, folder: Path) -> None:
     sys.addaudithook(hook)
 
 
-def _kill(pid: int, rank: int | None) -> None:
-    if rank is None:
-        os.kill(pid, signal.SIGKILL)
-        return
-    for process in psutil.Process(pid).children(recursive=True):
-        try:
+def _kill_rank(pid: int, rank: int) -> None:
+    for process in _family(pid):
+        with suppress(psutil.Error):
             if process.environ().get("RANK") == str(rank):
                 process.kill()
-        except psutil.Error:
-            continue
 
 
 def _family(pid: int) -> set[psutil.Process]:
