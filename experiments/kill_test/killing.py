@@ -42,9 +42,9 @@ class Moment:
     count: int = 0
     seconds: float = 0.0
     rank: int | None = None
-    """Kill this rank instead of the first process (by the clock only)."""
+    """Kill this rank instead of the first process, which only waits for the ranks."""
     number: signal.Signals = signal.SIGKILL
-    """Which signal (by touches only)."""
+    """Which signal (by touches of the first process only)."""
 
     def __str__(self) -> str:
         who = "" if self.rank is None else f" (rank {self.rank})"
@@ -72,7 +72,9 @@ def random_moments(random: Random, ranks: int, seconds: float) -> Iterable[Momen
             yield Moment("clock", seconds=random.uniform(0, seconds), rank=rank)
         else:
             stage, (where, most) = random.choice([*STAGES.items()])
-            yield Moment(stage, where, random.randint(1, most))
+            # Of several ranks, the first one writes.
+            rank = 0 if ranks > 1 and stage in ("metrics", "checkpoint") else None
+            yield Moment(stage, where, random.randint(1, most), rank=rank)
 
 
 def attempt(overrides: list[str], folder: Path, moment: Moment | None) -> Outcome:
@@ -186,22 +188,33 @@ def _run(overrides: list[str], folder: Path, moment: Moment | None) -> None:
     from xalign.validation import resolve
 
     config = resolve(compose_config("config", [f"run.dir={folder / 'run'}", *overrides]), Config)
-    if moment is not None and moment.count:
-        _kill_at(moment, folder)
+    if moment is not None and moment.count and moment.rank is None:
+        kill_at(moment.where, moment.count, str(folder), moment.number)
+    elif moment is not None and moment.count:
+        here = Path(__file__).parent
+        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ |= {
+            "PYTHONPATH": os.pathsep.join([str(here / "in_ranks"), str(here), *filter(None, inherited)]),
+            "KILL_RANK": str(moment.rank),
+            "KILL_WHERE": moment.where,
+            "KILL_COUNT": str(moment.count),
+            "KILL_FOLDER": str(folder),
+        }
     user_facing(run)(config)
 
 
-def _kill_at(moment: Moment, folder: Path) -> None:
-    left = moment.count
+def kill_at(where: str, count: int, folder: str, number: int = signal.SIGKILL) -> None:
+    """Kill this process at the `count`-th touch of a file below `folder` whose path contains `where`."""
+    left = count
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
         if event in FILES and arguments and isinstance(arguments[0], str | os.PathLike):
             path = os.fspath(arguments[0])
-            if isinstance(path, str) and path.startswith(str(folder)) and moment.where in path:
+            if isinstance(path, str) and path.startswith(folder) and where in path:
                 left -= 1
                 if left == 0:
-                    os.kill(os.getpid(), moment.number)
+                    os.kill(os.getpid(), number)
 
     sys.addaudithook(hook)
 
