@@ -1,11 +1,20 @@
 """Faults of the machine, tried on whole runs: docs/faults.md says what happens at each."""
 
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from test_run import QUICK, catalogues, xalign
+
+EXPERIMENT = Path(__file__).parents[1] / "experiments" / "kill_test"
+sys.path.append(str(EXPERIMENT))  # stays: the attempts' processes look there, too
+
+from killing import attempt, differences  # noqa: E402
+
+from xalign.training.checkpoints import newest  # noqa: E402
 
 
 @pytest.fixture
@@ -17,11 +26,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
+    """A file system of 6 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("may not mount a file system")
@@ -34,39 +43,33 @@ SMALL = (*QUICK, "benchmark.tasks=[bits_per_byte]", "benchmark.limit=4", "loss.r
 
 @pytest.mark.slow
 def test_a_full_disk_keeps_the_state_and_room_lets_the_run_go_on(place: Path, disk: Path) -> None:
-    """One checkpoint fits, or the model does not: one message each time, and nothing half."""
-    run = (*SMALL, "run.dir=disk/run", "trainer.steps=6", "trainer.checkpoint_every=2")
+    """No checkpoint fits, then one more at a time: one message each time, and nothing half."""
+    asked = [*SMALL, f"data.path={place / 'corpus'}", "trainer.checkpoint_every=2", "trainer.threads=1"]
+    assert attempt(asked, place / "whole", None).exit_code == 0
+    asked += [f"run.dir={disk / 'run'}"]
     filler = disk / "filler"
-    seen = set()
-    # What is free, in kB, before each attempt.
-    for free in (30, 200, 800, 1200, 1600, 3000):
+    checkpoints = []
+    for free in (100, 1200, 1000):  # kB; a checkpoint has 850
         filler.unlink(missing_ok=True)
-        used = sum(file.stat().st_size for file in disk.rglob("*") if file.is_file()) // 1024
-        filler.write_bytes(b"x" * max(0, 1024 * (2900 - used - free)))
-        done = xalign("run", *run, cwd=place)
-        if done.returncode == 0:
-            break
-        assert done.returncode == 1
-        assert "Traceback" not in done.stderr
-        assert done.stderr.count("xalign: ") == 1
-        assert "No space left on device" in done.stderr or "disk" in done.stderr, done.stderr
-        seen.add(done.stderr.splitlines()[-1])
-        assert not (disk / "run/model").exists()
-    assert seen
+        filler.write_bytes(b"x" * (shutil.disk_usage(disk).free - 1000 * free))
+        assert attempt(asked, place / "full", None).exit_code == 1
+        log = (place / "full/output.log").read_text()
+        assert "Traceback" not in log
+        assert "No space left on device" in log.splitlines()[-1]
+        assert log.splitlines()[-1].startswith("xalign: ")
+        found = newest(disk / "run/checkpoints")
+        checkpoints.append(found and found.step)
+    assert checkpoints == [None, 2, 4]
+    assert not [*disk.rglob("*.part")]
     filler.unlink()
-    done = xalign("run", *run, cwd=place)
-    assert done.returncode == 0, done.stderr
-    whole = xalign("run", *run, "run.dir=whole", cwd=place)
-    assert whole.returncode == 0, whole.stderr
-    name = "model/model.safetensors"
-    assert (disk / "run" / name).read_bytes() == (place / "whole" / name).read_bytes()
+    assert attempt(asked, place / "full", None).exit_code == 0
+    assert differences(disk / "run", place / "whole/run") == []
 
 
 @pytest.mark.slow
-def test_a_disk_that_becomes_read_only(place: Path, disk: Path) -> None:
+def test_a_read_only_disk_is_named(place: Path, disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     done = xalign("run", *SMALL, "run.dir=disk/run", cwd=place)
     assert done.returncode == 1
     assert "xalign: Read-only file system (disk/run)" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not any(disk.iterdir())

@@ -26,6 +26,7 @@ from xalign.evaluation.statistics import compare, write_comparisons
 from xalign.files import write_atomically
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone, setting_of, texts_to_measure
+from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.export import export
 from xalign.models.gguf import notices
@@ -128,17 +129,23 @@ class _Run:
                 )
                 if inputs.validation is not None and config.trainer.select is not None:
                     require_other_items(inputs.validation, self.setting)
+                adapter = inputs.adapter
                 if config.strategy.name is StrategyName.single:
                     fit(config, folder, inputs)
                 elif self.followers is not None:
                     self.followers.fit(config, folder, inputs)
+                    if config.strategy.name is not StrategyName.ddp:
+                        # What was trained is spread over the ranks: taken up from the files.
+                        backbone = load_backbone(config.model, device, config.seed)
+                        adapter = Adapter(backbone, config.adapter, config.seed)
+                        restore_chosen(backbone, folder.checkpoints)
                 else:
                     launch(config, folder)
                     if config.sweep.trial is not None and folder.pruned.exists():
                         raise Pruned(folder.pruned.read_text(encoding="utf-8"))
                     restore_chosen(backbone, folder.checkpoints)
             with self._phase("export"):
-                export(inputs.adapter, folder.model, notices(config.model.artifact))
+                export(adapter, folder.model, notices(config.model.artifact))
         else:
             backbone = load_backbone(
                 replace(config.model, path=str(folder.model), artifact=None, pretrained=True, tokenizer=None),

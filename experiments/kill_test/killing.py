@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -41,9 +42,9 @@ class Moment:
     count: int = 0
     seconds: float = 0.0
     rank: int | None = None
-    """Kill this rank instead of the first process (by the clock only)."""
+    """Kill this rank instead of the first process, which only waits for the ranks."""
     number: signal.Signals = signal.SIGKILL
-    """Which signal (by touches only)."""
+    """Which signal (by touches of the first process only)."""
 
     def __str__(self) -> str:
         who = "" if self.rank is None else f" (rank {self.rank})"
@@ -71,7 +72,9 @@ def random_moments(random: Random, ranks: int, seconds: float) -> Iterable[Momen
             yield Moment("clock", seconds=random.uniform(0, seconds), rank=rank)
         else:
             stage, (where, most) = random.choice([*STAGES.items()])
-            yield Moment(stage, where, random.randint(1, most))
+            # Of several ranks, the first one writes.
+            rank = 0 if ranks > 1 and stage in ("metrics", "checkpoint") else None
+            yield Moment(stage, where, random.randint(1, most), rank=rank)
 
 
 def attempt(overrides: list[str], folder: Path, moment: Moment | None) -> Outcome:
@@ -87,7 +90,10 @@ def attempt(overrides: list[str], folder: Path, moment: Moment | None) -> Outcom
     assert process.pid is not None
     if moment is not None and not moment.count:
         process.join(moment.seconds)
-        _kill(process.pid, moment.rank)
+        if moment.rank is None:
+            process.kill()
+        else:
+            _kill_rank(process.pid, moment.rank)
     family = _family(process.pid)
     while process.is_alive():
         family |= _family(process.pid)
@@ -181,37 +187,43 @@ def _run(overrides: list[str], folder: Path, moment: Moment | None) -> None:
     from xalign.experiment import run
     from xalign.validation import resolve
 
-    config = resolve(compose_config("config", [*overrides, f"run.dir={folder / 'run'}"]), Config)
-    if moment is not None and moment.count:
-        _kill_at(moment, folder)
+    config = resolve(compose_config("config", [f"run.dir={folder / 'run'}", *overrides]), Config)
+    if moment is not None and moment.count and moment.rank is None:
+        kill_at(moment.where, moment.count, str(folder), moment.number)
+    elif moment is not None and moment.count:
+        here = Path(__file__).parent
+        inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ |= {
+            "PYTHONPATH": os.pathsep.join([str(here / "in_ranks"), str(here), *filter(None, inherited)]),
+            "KILL_RANK": str(moment.rank),
+            "KILL_WHERE": moment.where,
+            "KILL_COUNT": str(moment.count),
+            "KILL_FOLDER": str(folder),
+        }
     user_facing(run)(config)
 
 
-def _kill_at(moment: Moment, folder: Path) -> None:
-    left = moment.count
+def kill_at(where: str, count: int, folder: str, number: int = signal.SIGKILL) -> None:
+    """Kill this process at the `count`-th touch of a file below `folder` whose path contains `where`."""
+    left = count
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
         if event in FILES and arguments and isinstance(arguments[0], str | os.PathLike):
             path = os.fspath(arguments[0])
-            if isinstance(path, str) and path.startswith(str(folder)) and moment.where in path:
+            if isinstance(path, str) and path.startswith(folder) and where in path:
                 left -= 1
                 if left == 0:
-                    os.kill(os.getpid(), moment.number)
+                    os.kill(os.getpid(), number)
 
     sys.addaudithook(hook)
 
 
-def _kill(pid: int, rank: int | None) -> None:
-    if rank is None:
-        os.kill(pid, signal.SIGKILL)
-        return
-    for process in psutil.Process(pid).children(recursive=True):
-        try:
+def _kill_rank(pid: int, rank: int) -> None:
+    for process in _family(pid):
+        with suppress(psutil.Error):
             if process.environ().get("RANK") == str(rank):
                 process.kill()
-        except psutil.Error:
-            continue
 
 
 def _family(pid: int) -> set[psutil.Process]:

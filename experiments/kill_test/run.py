@@ -83,7 +83,7 @@ def main() -> None:
             )
             bad.extend([problems] if problems else [])
 
-        moments = random_moments(Random(arguments.seed), ranks, seconds)
+        moments = random_moments(Random(arguments.seed), ranks, 0.8 * seconds)
         runs = campaign(overrides, place / f"run-{ranks}", reference / "run", moments, arguments.kills, tell)
         print(
             f"\n{ranks} rank(s): {runs} runs got through, {len(bad)} differed; the run alone: {seconds:.0f} s"

@@ -74,8 +74,12 @@ def test_two_ranks_killed_from_outside_end_with_the_same_bits(tmp_path: Path) ->
     asked = [*overrides(tmp_path), "strategy=ddp", "trainer.devices=2", "trainer.batch_size=4"]
     assert attempt(asked, tmp_path / "whole", None).exit_code == 0
     outcomes = []
-    for moment in (Moment("clock", seconds=14), Moment("clock", seconds=14, rank=1), None):
+    for moment in (Moment("writing", "step-00000002.part", 3, rank=0), Moment("clock", seconds=8), None):
         outcomes.append(attempt(asked, tmp_path / "cut", moment))
-    assert outcomes[-1].exit_code == 0
+    assert [outcome.exit_code for outcome in outcomes] == [1, -signal.SIGKILL, 0]
+    assert outcomes[0].found == "checkpoints/step-00000002.part"
+    log = (tmp_path / "cut/output.log").read_text()
+    assert "xalign: rank 0 of 2 on " in log
+    assert " was killed by SIGKILL" in log
     assert differences(tmp_path / "cut/run", tmp_path / "whole/run") == []
     shutil.rmtree(tmp_path / "cut")

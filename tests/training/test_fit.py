@@ -232,6 +232,16 @@ def test_a_signal_lets_the_step_finish_and_saves_it(
     assert [line["step"] for line in timeless(tmp_path / "run")] == [1, 2, 3]
 
 
+def test_a_lost_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_at(3, monkeypatch, lambda: (tmp_path / "run").rename(tmp_path / "away"))
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*run/metrics\.jsonl'"):
+        fitted(small_config(), tmp_path / "run")
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    (tmp_path / "away").rename(tmp_path / "run")
+    fitted(small_config(), tmp_path / "run")
+    assert [line["step"] for line in timeless(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash() -> None:
         raise RuntimeError("power cut")

@@ -4,7 +4,7 @@ import logging
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from xalign import collectives
 from xalign.choices import Precision, StrategyName
