@@ -171,9 +171,34 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     with (
         folder.locked(),
-        pytest.raises(RunError, match="another process is at work"),
+        pytest.raises(RunError, match=rf"another process is at work .*\(pid {os.getpid()} on .*, since 20"),
         RunFolder(tmp_path).locked(),
     ):
+        pass
+
+
+def test_of_two_jobs_of_the_same_second_one_is_refused(place: Path) -> None:
+    """And what a killed one held is free at once."""
+    command = [sys.executable, "-m", "xalign.run", *QUICK, "trainer.steps=1"]
+    jobs = [
+        subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [job.communicate(timeout=240)[1] for job in jobs]
+    assert sorted(job.returncode for job in jobs) == [0, 1]
+    refused = next(i for i, job in enumerate(jobs) if job.returncode)
+    assert f"another process is at work in this folder (pid {jobs[1 - refused].pid} on " in errors[refused]
+    assert errors[refused].count("xalign: ") == 1
+
+    holding = "from xalign.training.folder import RunFolder; from pathlib import Path; import time\n"
+    holding += "with RunFolder(Path('held')).locked(): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", holding], cwd=place, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(RunError, match=f"pid {holder.pid} on "), RunFolder(place / "held").locked():
+            pass
+        holder.kill()
+    with RunFolder(place / "held").locked():
         pass
 
 

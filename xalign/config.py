@@ -257,7 +257,9 @@ class TrainerConfig:
     max_bad_steps: Positive = 5
     """Consecutive steps with a non-finite loss or gradient after which the run stops, its state saved."""
     devices: Positive = 1
-    """Processes (ranks) on this machine."""
+    """Processes (ranks) on each machine."""
+    nodes: Positive = 1
+    """Machines; more than one are told by torchrun or srun, which start the ranks on each."""
     threads: Positive | None = None
     """CPU threads a rank; null divides the cores by the ranks."""
 
@@ -276,6 +278,8 @@ class StrategyConfig:
     reshard_after_forward: bool = True
     """fsdp: blocks are gathered again for the backward pass; false keeps them: faster, as much as the model
     more memory."""
+    timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
+    """Minutes after which a rank that does not answer the others ends the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

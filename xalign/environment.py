@@ -50,9 +50,14 @@ def set_up_logging(file: Path | None) -> None:
     root.propagate = False
     root.addHandler(log_handler())
     if file:
-        to_file = logging.FileHandler(file, encoding="utf-8")
+        to_file = _LogFile(file, encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.addHandler(to_file)
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Nothing: a full disk stops the run with a message of its own, not with a traceback a line."""
 
 
 def keep_freed_memory() -> bool:

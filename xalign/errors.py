@@ -56,6 +56,7 @@ class Stopped(BaseException):
 
     def __init__(self, number: int, saved: str = "what was done so far is kept") -> None:
         self.number = number
+        self.saved = saved
         self.exit_code = 128 + number
         super().__init__(f"stopped by {signal.Signals(number).name}; {saved}; the same command goes on")
 

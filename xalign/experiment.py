@@ -5,6 +5,7 @@ interrupted a run, the same command goes on.
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from xalign.choices import StrategyName
+from xalign.choices import LoggerName, StrategyName
 from xalign.config import Config
 from xalign.data.parallel import Splits, load_corpus, split_corpus
 from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
@@ -22,8 +23,10 @@ from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
+from xalign.files import write_atomically
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone, setting_of, texts_to_measure
+from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.export import export
 from xalign.models.gguf import notices
@@ -42,14 +45,16 @@ from xalign.training.decisions import (
 )
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder, default_folder
+from xalign.training.followers import Followers
 from xalign.training.inputs import training_inputs
+from xalign.training.out_of_memory import measuring_in_memory
 from xalign.training.ranks import launch
 
 log = logging.getLogger(__name__)
 
 
-def run(config: Config) -> None:
-    """Carry out a run, or what is left of it.
+def run(config: Config, followers: Followers | None = None) -> None:
+    """Carry out a run, or what is left of it, with the other ranks where a launcher has started several.
 
     Raises:
         XalignError: whatever the user can mend; what was computed so far stays in the folder.
@@ -65,19 +70,23 @@ def run(config: Config) -> None:
         set_up_logging(folder.log)
         quiet_libraries()
         keep_freed_memory()
-        _Run(config, folder).carry_out()
+        _Run(config, folder, followers).carry_out()
 
 
 @dataclass
 class _Run:
     config: Config
     folder: RunFolder
+    followers: Followers | None
 
     def carry_out(self) -> None:
         config, folder = self.config, self.folder
         self.decisions = Decisions()
         self.seconds: dict[str, float] = {}
         folder.update_environment(**describe_environment())
+        if config.logger.name is LoggerName.wandb:
+            # W&B's id of the run, kept so that it is the same one when the run goes on.
+            folder.update_environment(wandb_id=folder.known().get("wandb_id") or secrets.token_hex(4))
         choose_threads(config.trainer.threads, config.trainer.devices, self.decisions)
         device = choose_device(self.decisions)
 
@@ -120,13 +129,21 @@ class _Run:
                 )
                 if inputs.validation is not None and config.trainer.select is not None:
                     require_other_items(inputs.validation, self.setting)
+                adapter = inputs.adapter
                 if config.strategy.name is StrategyName.single:
                     fit(config, folder, inputs)
+                elif self.followers is not None:
+                    self.followers.fit(config, folder, inputs)
+                    if config.strategy.name is not StrategyName.ddp:
+                        # What was trained is spread over the ranks: taken up from the files.
+                        backbone = load_backbone(config.model, device, config.seed)
+                        adapter = Adapter(backbone, config.adapter, config.seed)
+                        restore_chosen(backbone, folder.checkpoints)
                 else:
                     launch(config, folder)
                     restore_chosen(backbone, folder.checkpoints)
             with self._phase("export"):
-                export(inputs.adapter, folder.model, notices(config.model.artifact))
+                export(adapter, folder.model, notices(config.model.artifact))
         else:
             backbone = load_backbone(
                 replace(config.model, path=str(folder.model), artifact=None, pretrained=True, tokenizer=None),
@@ -141,7 +158,7 @@ class _Run:
             folder.update_environment(seconds=self.seconds)
             write_card(folder.path)
             write_report(folder.path)
-        folder.done.touch()
+        write_atomically(folder.done, "")
         print_comparison(folder.path)
         print(f"model:  {folder.model}\nreport: {folder.report}")
 
@@ -170,7 +187,8 @@ class _Run:
             return Evaluation.read(path)
         log.info("measuring %s training: %s", when, ", ".join(config.benchmark.tasks))
         model = config.model.name if when == "before" else str(self.folder.model)
-        measured = evaluate(backbone, self.setting, model=model, dtype=dtype)
+        with measuring_in_memory():
+            measured = evaluate(backbone, self.setting, model=model, dtype=dtype)
         if measured.picture is not None:
             measured.picture.write(self.folder.evaluation / f"{when}.representations.npz")
         if when == "before":

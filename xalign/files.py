@@ -25,15 +25,27 @@ def write_atomically(path: Path, text: str | Iterable[str]) -> None:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Inside, errors of the system that name no file, as a full disk's, get this one's name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name, in the folder of `path`, for what takes its place once it is written and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        fsync(temporary)
-        temporary.replace(path)
-        fsync(path.parent)
+        with naming(path):
+            yield temporary
+            fsync(temporary)
+            temporary.replace(path)
+            fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

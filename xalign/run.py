@@ -4,12 +4,14 @@ Nothing heavy is imported before the config is known to be right.
 """
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from xalign.command_line import check, config_folder
 from xalign.config import Config, register
-from xalign.errors import user_facing
+from xalign.errors import ConfigError, user_facing
 from xalign.validation import resolve
+from xalign.world import placed, world_of_launcher
 
 
 @hydra.main(config_path=config_folder(), config_name="config", version_base="1.3")
@@ -23,12 +25,30 @@ def _run(composed: DictConfig) -> None:
         return
     from xalign.experiment import run
 
-    run(config)
+    world = world_of_launcher()
+    if world is None:
+        run(config)
+        return
+    from xalign.training.followers import Followers
+
+    config = placed(config, world)
+    with Followers(world) as followers:
+        run(config, followers)
 
 
 @user_facing
 def main() -> None:
     """Entry point of `python -m xalign.run` and of the `xalign` command."""
+    world = world_of_launcher()
+    if world is not None and world.rank > 0:
+        from xalign.training.followers import follow
+
+        follow(world)
+        return
+    if world is not None and get_args_parser().parse_args().multirun:
+        raise ConfigError(
+            [f"--multirun: a sweep's runs start their own ranks; not {world.ranks} ranks a sweep"]
+        )
     check("config", Config)
     register()
     _run()

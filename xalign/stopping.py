@@ -25,7 +25,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 class Requests:
     """Notes signals instead of acting on them, from `start` to `end`; main thread only, elsewhere nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.asked = 0
         """Number of the signal that came last; 0: none."""
         self._former: dict[int, Any] = {}
@@ -43,6 +44,8 @@ class Requests:
         if self.asked == number == signal.SIGINT:
             raise Stopped(number)  # a second Ctrl-C does not wait
         self.asked = number
+        if self.quiet:
+            return
         hint = " (Ctrl-C again to stop at once)" if number == signal.SIGINT else ""
         log.warning("%s: finishing this step and saving it%s", signal.Signals(number).name, hint)
 

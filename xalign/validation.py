@@ -26,6 +26,7 @@ from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, L
 from xalign.errors import ConfigError, XalignError, did_you_mean
 from xalign.evaluation import tasks
 from xalign.languages import canonical
+from xalign.world import world_of_launcher
 
 C = TypeVar("C", Config, EvaluateConfig)
 
@@ -226,6 +227,8 @@ def _training_rules(config: Config) -> Iterator[str]:
         yield f"trainer.micro_batch={size}: must be auto or a number of tokens, at least 1"
     if trainer.devices > 1 and config.strategy.name is StrategyName.single:
         yield f"trainer.devices={trainer.devices}: needs strategy=ddp or strategy=fsdp"
+    if trainer.nodes > 1 and world_of_launcher() is None:
+        yield f"trainer.nodes={trainer.nodes}: is told by torchrun or srun, which start ranks on each machine"
     yield from _strategy_rules(config)
     if config.data.validation_fraction + config.data.test_fraction >= 1:
         yield "data.validation_fraction + data.test_fraction: must leave something to train on"

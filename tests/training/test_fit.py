@@ -1,8 +1,14 @@
 """Fitting: resuming, signals, non-finite losses, the files that are left."""
 
+import csv
+import itertools
+import json
 import os
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +38,7 @@ def saved_in(run: Path) -> dict[str, Any]:
     return load_state(found)
 
 
-def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
+def fitted(config: Config, path: Path, micro_batch: int | None = None) -> dict[str, torch.Tensor]:
     """Train in a folder, from its checkpoint if there is one; the trained parameters."""
     backbone = tiny_backbone("llama")
     adapter = Adapter(backbone, config.adapter)
@@ -40,7 +46,9 @@ def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
     instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
     path.mkdir(exist_ok=True)
     splits = Splits(corpus, corpus, corpus)
-    fit(config, RunFolder(path), TrainingInputs(backbone, adapter, splits, instructions, [], 2, PACKED, None))
+    arrangement = replace(PACKED, micro_batch=micro_batch)
+    inputs = TrainingInputs(backbone, adapter, splits, instructions, [], 2, arrangement, None)
+    fit(config, RunFolder(path), inputs)
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
 
 
@@ -126,7 +134,7 @@ def test_a_finished_training_is_taken_up_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("logger", "left"),
     [
-        ("csv", "logs/version_0/metrics.csv"),
+        ("csv", "logs/metrics.csv"),
         ("tensorboard", "logs/tensorboard/events*"),
         ("wandb", "wandb/offline-run-*"),
     ],
@@ -134,6 +142,104 @@ def test_a_finished_training_is_taken_up_as_it_is(tmp_path: Path) -> None:
 def test_loggers(logger: str, left: str, tmp_path: Path) -> None:
     fitted(small_config(f"logger={logger}", "trainer.steps=2"), tmp_path / "run")
     assert list((tmp_path / "run").glob(left))
+
+
+def test_a_resumed_run_logs_into_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash() -> None:
+        raise RuntimeError("power cut")
+
+    interrupt_at(3, monkeypatch, crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fitted(small_config("logger=csv"), tmp_path / "run")
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    fitted(small_config("logger=csv"), tmp_path / "run")
+    with (tmp_path / "run/logs/metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [float(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [float(row["loss"]) for row in rows] == [line["loss"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+    ],
+)
+def test_out_of_memory_goes_on_in_smaller_parts(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fitted(small_config(), tmp_path / "whole")
+
+    def fail() -> None:
+        raise error
+
+    interrupt_at(3, monkeypatch, fail)
+    with pytest.raises(RunError, match=r"out of memory in training .*the same command goes on.*=32\."):
+        fitted(small_config(), tmp_path / "run", 64)
+    folder = RunFolder(tmp_path / "run")
+    assert folder.known() == {"micro_batch": 32}
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    resumed = fitted(small_config(), tmp_path / "run", 32)
+    assert [line["step"] for line in timeless(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_jump_of_the_clock_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of day is set back a day and on two: as many checkpoints, the same lines."""
+    days = itertools.cycle([0, -86_400, 172_800])
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + next(days))
+    saved: list[int] = []
+    monkeypatch.setattr(
+        "xalign.training.callbacks.checkpoint.save", lambda trainer, folder, kind, step: saved.append(step)
+    )
+    fitted(small_config(), tmp_path / "run")
+    assert saved == [2, 4, 6]
+    seconds = [json.loads(line)["seconds/forward"] for line in (tmp_path / "run/metrics.jsonl").open()]
+    assert all(0 <= value < 100 for value in seconds)
+
+
+def test_checkpoints_by_the_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute a step on the one clock that counts: one is due after three steps; saving reads it too."""
+    minutes = itertools.count()
+    monkeypatch.setattr(
+        "xalign.training.callbacks.checkpoint.time", SimpleNamespace(monotonic=lambda: 60.0 * next(minutes))
+    )
+    saved: list[int] = []
+    monkeypatch.setattr(
+        "xalign.training.callbacks.checkpoint.save", lambda trainer, folder, kind, step: saved.append(step)
+    )
+    fitted(
+        small_config("trainer.checkpoint_every=1000", "trainer.checkpoint_minutes=2.5", "trainer.steps=7"),
+        tmp_path / "run",
+    )
+    assert saved == [3, 6, 7]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_lets_the_step_finish_and_saves_it(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(2, monkeypatch, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(Stopped, match=f"stopped by {number.name}; step 3 is saved") as stopped:
+        fitted(small_config(), tmp_path / "run")
+    assert stopped.value.exit_code == 128 + number
+    assert saved_in(tmp_path / "run")["next_step"] == 3
+    assert [line["step"] for line in timeless(tmp_path / "run")] == [1, 2, 3]
+
+
+def test_a_lost_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_at(3, monkeypatch, lambda: (tmp_path / "run").rename(tmp_path / "away"))
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*run/metrics\.jsonl'"):
+        fitted(small_config(), tmp_path / "run")
+    monkeypatch.setattr(AlignedModel, "training_step", STEP)
+    (tmp_path / "away").rename(tmp_path / "run")
+    fitted(small_config(), tmp_path / "run")
+    assert [line["step"] for line in timeless(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

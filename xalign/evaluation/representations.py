@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xalign.choices import Pooling
 from xalign.data.collate import encode, pad
+from xalign.files import replacing
 from xalign.models.backbone import Backbone, evaluating
 from xalign.progress import Advance
 
@@ -78,16 +79,14 @@ class Picture:
 
     def write(self, path: Path) -> None:
         """Write an `.npz` file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp.npz")
-        np.savez_compressed(
-            temporary,
-            vectors=self.vectors,
-            languages=np.array(self.languages),
-            sentences=np.array(self.sentences),
-            texts=np.array(self.texts),
-        )
-        temporary.replace(path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                vectors=self.vectors,
+                languages=np.array(self.languages),
+                sentences=np.array(self.sentences),
+                texts=np.array(self.texts),
+            )
 
     @classmethod
     def read(cls, path: Path) -> "Picture":

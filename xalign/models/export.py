@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xalign.data.collate import Tokens
 from xalign.errors import RunError
+from xalign.files import fsync, fsync_tree, naming
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
 
@@ -38,16 +39,17 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     backbone = adapter.backbone
-    if isinstance(adapter.peft, PeftModel):
-        adapter.peft.save_pretrained(str(part / "adapter"), safe_serialization=True)
-        backbone.model = adapter.peft.merge_and_unload()
-        adapter.peft = None
-    _assert_tied_as_configured(backbone.model)
     try:
-        backbone.model.save_pretrained(part)
-        backbone.tokenizer.save_pretrained(part)
-        for notice in notices:
-            shutil.copy(notice, part)
+        with naming(part):
+            if isinstance(adapter.peft, PeftModel):
+                adapter.peft.save_pretrained(str(part / "adapter"), safe_serialization=True)
+                backbone.model = adapter.peft.merge_and_unload()
+                adapter.peft = None
+            _assert_tied_as_configured(backbone.model)
+            backbone.model.save_pretrained(part)
+            backbone.tokenizer.save_pretrained(part)
+            for notice in notices:
+                shutil.copy(notice, part)
     except SafetensorError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise RunError(
@@ -55,8 +57,10 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
             "mend the disk and run the same command"
         ) from error
     _check(backbone, trained, part)
+    fsync_tree(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
+    fsync(folder.parent)
 
 
 def _probe(backbone: Backbone) -> Tensor:

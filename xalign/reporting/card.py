@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from xalign.files import write_atomically
 from xalign.languages import canonical, is_language
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.html import environment
@@ -67,8 +68,7 @@ def write_card(run_dir: Path) -> Path:
         )
     )
     path = run.path / "model" / "README.md"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(card, encoding="utf-8")
+    write_atomically(path, card)
     return path
 
 

@@ -4,10 +4,10 @@ import logging
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from xalign import collectives
-from xalign.choices import LoggerName, Precision, StrategyName
+from xalign.choices import Precision, StrategyName
 from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.errors import ConfigError
@@ -22,7 +22,9 @@ from xalign.training.checkpoints import newest, restore_chosen
 from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
+from xalign.training.loggers import finished, logger_of
 from xalign.training.module import AlignedModel
+from xalign.training.out_of_memory import less_next_time
 from xalign.training.sharding import is_sharded
 from xalign.training.strategy import build_strategy
 
@@ -37,7 +39,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
 
     Raises:
         DataError: a task of the validation lacks its data.
-        RunError: stopped by non-finite losses, a full disk, or damaged checkpoints only.
+        RunError: stopped by non-finite losses, too little memory, a full disk, or damaged checkpoints only.
         Stopped: a signal asked for it; the step is saved.
     """
     backbone = inputs.backbone
@@ -50,6 +52,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         inputs.own_texts,
         arrangement=inputs.arrangement,
     )
+    start = collectives.of_first(lambda: newest(folder.checkpoints))
     stopping = StopRequests()
     callbacks = [
         stopping,
@@ -65,8 +68,11 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         default_root_dir=folder.path,
         max_epochs=1,
         devices=config.trainer.devices,
+        num_nodes=config.trainer.nodes,
+        # A single process is that, whatever a batch job's variables would make Lightning expect.
+        plugins=LightningEnvironment() if config.strategy.name is StrategyName.single else None,
         strategy=build_strategy(config.strategy),
-        logger=_logger(config, folder),
+        logger=logger_of(config, folder, 0 if start is None else start.step),
         callbacks=callbacks,
         detect_anomaly=config.debug.detect_anomaly,
         enable_checkpointing=False,
@@ -76,8 +82,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         use_distributed_sampler=False,  # a step's batch already knows its rank
     )
     backbone.train()
-    start = collectives.of_first(lambda: newest(folder.checkpoints))
-    trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
+    with finished(trainer.loggers), less_next_time(folder, inputs.arrangement.micro_batch):
+        trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
     # Sharded parameters are of no further use here: the process that exports reads them from the files.
     if config.trainer.select is not None and not is_sharded(backbone):
         step = restore_chosen(backbone, folder.checkpoints)
@@ -106,26 +112,3 @@ def _measuring(
 
 def _dtype(precision: Precision, backbone: Backbone) -> torch.dtype:
     return choose_precision(precision, backbone.device, Decisions(quiet=True))
-
-
-def _logger(config: Config, folder: RunFolder) -> Logger | bool:
-    match config.logger.name:
-        case LoggerName.none:
-            return False
-        case LoggerName.csv:
-            # A version of its own each time: Lightning empties the folder of one that goes on.
-            return CSVLogger(folder.path, name="logs", flush_logs_every_n_steps=10)
-        case LoggerName.tensorboard:
-            try:
-                return TensorBoardLogger(folder.path, name="logs", version="tensorboard")
-            except ModuleNotFoundError as error:
-                raise ConfigError(
-                    ["logger=tensorboard: needs the extra: pip install 'xalign[tensorboard]'"]
-                ) from error
-        case LoggerName.wandb:
-            return WandbLogger(
-                project=config.logger.project,
-                name=folder.path.name,
-                save_dir=folder.path,
-                offline=config.logger.offline,
-            )

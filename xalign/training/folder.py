@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,20 @@ from xalign.validation import plain
 
 # Says where and how, not what: the same run in another folder is the same run.
 NOT_CONTENT = ("run", "resume", "logger", "plan")
+
+LOCK, HOLDER = ".lock", ".holder.json"
+
+MAY_CHANGE = (
+    "trainer.micro_batch",
+    "trainer.activation_checkpointing",
+    "trainer.threads",
+    "trainer.checkpoint_every",
+    "trainer.checkpoint_minutes",
+    "strategy.timeout_minutes",
+    "benchmark.batch_tokens",
+    "validation.batch_tokens",
+)
+"""Changes no result but by rounding: a run may go on with other values."""
 
 
 class RunFolder:
@@ -41,23 +58,38 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process alone; frees itself when the process dies.
+        """Hold the folder for this process alone; frees itself when the process dies, by whatever means.
 
         Raises:
-            RunError: another process works in it.
+            RunError: another process works in it; names its number and machine.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.path / LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(
-                f"{self.path}: another process is at work in this folder; wait for it or give another run.dir"
+                f"{self.path}: another process is at work in this folder{self._holder()}; wait for it or "
+                "give another run.dir"
             ) from None
         try:
+            here = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": f"{datetime.now(UTC):%F %T} UTC",
+            }
+            write_atomically(self.path / HOLDER, json.dumps(here))
             yield
         finally:
             lock.release()
+
+    def _holder(self) -> str:
+        # Of a holder that has only just taken the lock, nothing is known.
+        try:
+            here = json.loads((self.path / HOLDER).read_text(encoding="utf-8"))
+            return f" (pid {here['pid']} on {here['host']}, since {here['since']})"
+        except (OSError, ValueError):
+            return ""
 
     def prepare(self, config: Config) -> None:
         """Make the folder ready for this config: new, to be gone on with, or started over.
@@ -81,6 +113,8 @@ class RunFolder:
                 )
             elif not config.resume and not self.finished:
                 self._clear()
+            elif former["trainer"]["micro_batch"] != config.trainer.micro_batch:
+                self.update_environment(micro_batch=None)  # chosen for another value
         write_atomically(self.config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
     def _holds_results(self) -> bool:
@@ -89,7 +123,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         for item in self.path.iterdir():
-            if item.name == ".lock":
+            if item.name in (LOCK, HOLDER):
                 continue
             shutil.rmtree(item) if item.is_dir() else item.unlink()
 
@@ -110,10 +144,10 @@ def default_folder(config: Config) -> Path:
 
 
 def differences(former: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """`key: former -> now` for every value that differs, leaving out what is not content."""
+    """`key: former -> now` for every value that differs and matters to the results."""
     found = []
     for key in sorted({*former, *now}):
-        if not prefix and key in NOT_CONTENT:
+        if f"{prefix}{key}" in (*NOT_CONTENT, *MAY_CHANGE):
             continue
         a, b = former.get(key), now.get(key)
         if isinstance(a, dict) and isinstance(b, dict):

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 
 from xalign import collectives
 from xalign.data.datamodule import AlignmentData, StepBatch
-from xalign.files import write_atomically
+from xalign.files import naming, write_atomically
 from xalign.flops import costs_of, step_operations
 from xalign.hardware import peak_flops, peak_memory
 from xalign.phases import phases
@@ -86,7 +86,7 @@ class MetricsWriter(pl.Callback):
             **{f"seconds/{name}": round(spent.get(name, 0.0), 4) for name in PHASES},
         }
         if trainer.is_global_zero:
-            with self.path.open("a") as file:
+            with naming(self.path), self.path.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=batch.step + 1)

@@ -1,0 +1,90 @@
+"""Where metrics go besides `metrics.jsonl`; a resumed run goes on in the same place."""
+
+import csv
+import io
+import json
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from xalign.choices import LoggerName
+from xalign.config import Config
+from xalign.errors import ConfigError
+from xalign.files import naming, write_atomically
+from xalign.training.folder import RunFolder
+
+
+def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | bool:
+    """The configured logger, for a run that has done so many steps.
+
+    Raises:
+        ConfigError: it needs a package that is not installed.
+    """
+    match config.logger.name:
+        case LoggerName.none:
+            return False
+        case LoggerName.csv:
+            return CsvMetrics(folder.path / "logs" / "metrics.csv", folder.metrics)
+        case LoggerName.tensorboard:
+            try:
+                # What an interrupted run logged beyond its checkpoint comes again: the former is hidden.
+                return TensorBoardLogger(folder.path, name="logs", version="tensorboard", purge_step=step + 1)
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    ["logger=tensorboard: needs the extra: pip install 'xalign[tensorboard]'"]
+                ) from error
+        case LoggerName.wandb:
+            return WandbLogger(
+                project=config.logger.project,
+                name=folder.path.name,
+                id=folder.known().get("wandb_id"),
+                save_dir=folder.path,
+                offline=config.logger.offline,
+            )
+
+
+@contextmanager
+def finished(loggers: Iterable[Logger]) -> Iterator[None]:
+    """Close W&B's run on leaving: the next run of this process, as in a sweep, would be logged into it."""
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
+
+
+class CsvMetrics(Logger):
+    """`metrics.jsonl` as a table.
+
+    Begun anew from that file whenever training starts or there is a new column, so that a killed run leaves
+    neither gaps nor repetitions; otherwise a row is added a step. (Lightning's own empties the file.)
+    """
+
+    name, version = "csv", ""
+
+    def __init__(self, path: Path, source: Path) -> None:
+        super().__init__()
+        self.path, self.source = path, source
+        self.columns: list[str] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add a row whose line is in the source already."""
+        if metrics.keys() <= set(self.columns):
+            with naming(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, self.columns).writerow(metrics)
+            return
+        rows = [json.loads(line) for line in self.source.read_text(encoding="utf-8").splitlines()]
+        self.columns = list(dict.fromkeys(key for row in rows for key in row))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path, text.getvalue())
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """They are in `config.yaml`."""

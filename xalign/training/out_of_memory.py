@@ -1,0 +1,65 @@
+"""When memory runs out: what is kept, and what to do with less of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from pytorch_lightning.utilities.memory import is_oom_error
+
+from xalign.errors import RunError
+from xalign.training.folder import RunFolder
+
+
+class OutOfMemory(RunError):
+    """The GPU's or the machine's memory was not enough."""
+
+
+@contextmanager
+def less_next_time(folder: RunFolder, micro_batch: int | None) -> Iterator[None]:
+    """In training: say that the last checkpoint stands, and let the run go on from it in smaller parts.
+
+    The step that failed is not saved: memory may have run out halfway through the update.
+
+    Raises:
+        OutOfMemory: memory ran out inside.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_about_memory(error):
+            raise
+        advice = "lower trainer.micro_batch"
+        if micro_batch is not None and micro_batch > 1:
+            folder.update_environment(micro_batch=micro_batch // 2)
+            advice = f"the same command goes on from there with trainer.micro_batch={micro_batch // 2}"
+        raise OutOfMemory(
+            f"out of memory in training ({_first_line(error)}), with trainer.micro_batch={micro_batch}. "
+            f"The last checkpoint is kept; {advice}. trainer.activation_checkpointing=true needs less, too"
+        ) from error
+
+
+@contextmanager
+def measuring_in_memory() -> Iterator[None]:
+    """In measuring: say which key to lower.
+
+    Raises:
+        OutOfMemory: memory ran out inside.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_about_memory(error):
+            raise
+        raise OutOfMemory(
+            f"out of memory in measuring ({_first_line(error)}): lower benchmark.batch_tokens, which changes "
+            "no result. What was measured so far is kept"
+        ) from error
+
+
+def _is_about_memory(error: MemoryError | RuntimeError) -> bool:
+    # On the CPU, torch has no class for it: Lightning looks at the text.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or is_oom_error(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
