@@ -86,6 +86,15 @@ MISTAKES = {
     ("trainer.micro_batch=0",): ["trainer.micro_batch=0: must be auto or a number of tokens, at least 1"],
     ("trainer.micro_batch=1.5",): ["trainer.micro_batch=1.5: must be auto or a number"],
     ("trainer.devices=2",): ["trainer.devices=2: needs strategy=ddp"],
+    ("strategy=fdsp",): ["strategy=fdsp: no such option; did you mean 'fsdp'?"],
+    ("strategy=fsdp", "trainer.compile=true"): ["trainer.compile=true: not with strategy=fsdp"],
+    ("strategy=fsdp", "adapter=full", "loss.retention_weight=0", "optimizer=adafactor"): [
+        "optimizer.kind=adafactor: with strategy=fsdp and adapter=full only adamw"
+    ],
+    ("strategy.cpu_offload=true", "strategy.reshard_after_forward=false"): [
+        "strategy.cpu_offload=true: needs strategy=fsdp",
+        "strategy.reshard_after_forward=false: needs strategy=fsdp",
+    ],
     ("adapter=full",): ["loss.retention_weight=", "needs adapter=lora"],
     ("model=xglm", "model.pretrained=false"): ["model.tokenizer: model.pretrained=false needs a tokenizer"],
     ("data=files",): ["data.path: required"],

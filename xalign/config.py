@@ -219,9 +219,9 @@ class TrainerConfig:
     """Target languages that share a contrastive batch, in equal parts."""
     instruction_batch_size: Positive = 12
     """Instruction samples a step and rank."""
-    retention_batch_size: Positive = 4
+    retention_batch_size: Positive = 2
     """Texts a step and rank on which the model is held to what it was."""
-    retention_own_fraction: Fraction = 0.75
+    retention_own_fraction: Fraction = 0.5
     """Share of these texts that the model itself wrote before training; the rest is from the corpus."""
     retention_tokens: Positive = 64
     """Token positions, drawn from these texts, whose next-token distributions are compared."""

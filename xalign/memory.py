@@ -68,7 +68,7 @@ def memory_of(config: Config, backbone: Backbone, costs: Costs, layer: int) -> M
     products = (costs.up_to(backbone.depth) + costs.head).forward // 2
     # Sharded, each rank keeps its part of what is trained; of adapters all.
     sharded = config.strategy.name is StrategyName.fsdp and config.adapter.method is not AdapterMethod.lora
-    shares = config.trainer.devices if sharded else 1
+    shares = config.trainer.devices * config.trainer.nodes if sharded else 1
     held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in backbone.parameters()}
     return Memory(
         weights=sum(held.values()),

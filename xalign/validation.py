@@ -248,7 +248,7 @@ def _strategy_rules(config: Config) -> Iterator[str]:
         yield "trainer.compile=true: not with strategy=fsdp"
     kind, method = config.optimizer.kind, config.adapter.method
     if kind is not OptimizerKind.adamw and method is not AdapterMethod.lora:
-        # Their states are not sums over a matrix's own rows, or not of torch's own types.
+        # Adafactor's states are means over whole matrices, bitsandbytes knows nothing of shards.
         yield f"optimizer.kind={kind}: with strategy=fsdp and adapter={method} only adamw"
 
 

@@ -71,8 +71,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", ["full", "lora"])
-@pytest.mark.parametrize("ranks_after", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks_after", [2, 1])
 def test_a_sharded_run_resumes_and_exports_what_one_rank_trains(
     adapter: str, ranks_after: int, tmp_path: Path
 ) -> None:

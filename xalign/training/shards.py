@@ -7,12 +7,12 @@ They are read into any number of ranks, also into none. `torch.distributed.check
 index as a pickle, which may run code when it is read; safetensors hold nothing but numbers.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
@@ -38,8 +38,8 @@ def save(checkpoint: dict[str, Any], folder: Path, *, first: bool) -> None:
         torch.save({"checkpoint": rest, "sharded": list(sharded)}, folder / REST)
 
 
-def load(folder: Path, room: Room) -> dict[str, Any]:
-    """The checkpoint again; where there are several ranks, every rank calls this."""
+def load(folder: Path, room: Room, *, alone: bool = False) -> dict[str, Any]:
+    """The checkpoint again; every rank calls this, unless it is read by one process `alone`."""
     saved = torch.load(folder / REST, map_location="cpu", weights_only=True)
     checkpoint: dict[str, Any] = saved["checkpoint"]
     known = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
@@ -51,7 +51,9 @@ def load(folder: Path, room: Room) -> dict[str, Any]:
             read[place] = tensor
     named: dict[str, Any] = {_name(place): tensor for place, tensor in read.items()}
     reader = HuggingFaceStorageReader(str(folder))
-    dcp.load(named, storage_reader=reader, no_dist=not dist.is_initialized())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as it should be
+        dcp.load(named, storage_reader=reader, no_dist=alone)
     for (*way, last), tensor in read.items():
         part: Any = checkpoint
         for key in way:
@@ -66,7 +68,7 @@ def load_whole(folder: Path) -> dict[str, Any]:
     def room(place: Place, size: torch.Size, dtype: torch.dtype) -> Tensor | None:
         return torch.empty(size, dtype=dtype) if place[0] == "state_dict" else None
 
-    return load(folder, room)
+    return load(folder, room, alone=True)
 
 
 def _without_sharded(part: Any, place: Place, sharded: dict[Place, DTensor]) -> Any:
