@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from optuna.distributions import FloatDistribution
 from sweep_helpers import ROOT, summary
+
+from xalign.config import SweepConfig
+from xalign.sweeps.study import open_study
 
 SMALL = (
     "experiment=quick", "model=tiny", "trainer.precision=fp32", "benchmark.precision=fp32",
@@ -85,3 +89,28 @@ def test_a_search_gives_up_what_is_worse(place: Path) -> None:
     assert best["values"] == [json.loads(lines[-1])[figure]]
     (rate,) = (override for override in best["overrides"] if override.startswith("optimizer.lr="))
     assert found["commands"][0].endswith(rate)
+
+
+@pytest.mark.slow
+def test_two_ranks_give_a_trial_up_together(place: Path) -> None:
+    """The first rank asks the search, both stop at that step, and the run that waits for them ends there."""
+    figure = "eval/heldout/bits_per_byte/mean"
+    study = open_study(place / "study.log", [figure], SweepConfig(startup=1))
+    for _ in range(2):
+        trial = study.ask({"loss.tau": FloatDistribution(0.01, 0.2)})
+        trial.report(0.1, 2)  # bits a byte that no model reaches
+        study.tell(trial, 0.1)
+    study.ask({"loss.tau": FloatDistribution(0.01, 0.2)})
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "xalign.run", *SMALL, "run.dir=run", "strategy=ddp", "trainer.devices=2",
+            "benchmark@validation=heldout", "validation.tasks=[bits_per_byte]", "trainer.evaluate_every=2",
+            f"sweep.metric={figure}", "sweep.study=study.log", "sweep.trial=2", "sweep.startup=1",
+        ],
+        cwd=place, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "given up at step 2" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len((place / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+    assert not (place / "run" / "model").exists()

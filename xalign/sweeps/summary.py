@@ -17,13 +17,10 @@ from rich.table import Table
 from xalign.errors import XalignError
 from xalign.files import write_atomically
 from xalign.reporting.formatting import MISSING, duration, markdown, number
-from xalign.reporting.run_folder import load_run
-from xalign.reporting.summary import headlines_of
 from xalign.sweeps.figures import falls
 from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder, own_overrides
 from xalign.sweeps.importance import importances
 from xalign.sweeps.job import point_of
-from xalign.sweeps.picture import draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +88,12 @@ def show(folder: SweepFolder, console: Console | None = None) -> None:
         return
     console = console or Console()
     sweep = summary.sweep
-    if drawn := draw(sweep, summary.jobs, folder.picture):
-        console.print(f"picture: {folder.picture}", soft_wrap=True)
+    drawn = None
+    if sweep.figures:
+        # matplotlib takes a while to import.
+        from xalign.sweeps.picture import draw
+
+        drawn = draw(sweep, summary.jobs, folder.picture)
     write_atomically(folder.summary, json.dumps(asdict(summary), indent=2, ensure_ascii=False))
     columns, rows = _table(summary)
     write_atomically(folder.page, _page(summary, columns, rows, drawn))
@@ -103,7 +104,8 @@ def show(folder: SweepFolder, console: Console | None = None) -> None:
     console.print(table)
     for line in _notes(summary):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    console.print(f"summary: {folder.page}", soft_wrap=True, highlight=False)
+    for path in [folder.page, *([drawn] if drawn else [])]:
+        console.print(f"summary: {path}", soft_wrap=True, highlight=False)
 
 
 def _table(summary: Summary) -> tuple[list[str], list[list[str]]]:
@@ -139,6 +141,10 @@ def _headlines(job: Job) -> dict[str, str]:
     """The run's main figures, before and after; for reading, not for choosing."""
     if job.status is not Status.complete or job.folder is None:
         return {}
+    # So does scipy, behind these.
+    from xalign.reporting.run_folder import load_run
+    from xalign.reporting.summary import headlines_of
+
     try:
         found = headlines_of(load_run(Path(job.folder)))
     except XalignError:

@@ -38,7 +38,6 @@ def carry_out(sweep: Sweep, start: Callable[[], object]) -> None:
                 raise RunError(f"the launcher could not run the jobs: {error}") from error
             raise
         finally:
-            # Pictures and tables take a second to import; jobs should not wait for them.
             from xalign.sweeps.summary import show
 
             show(folder)
