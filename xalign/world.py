@@ -50,7 +50,7 @@ def placed(config: Config, world: World) -> Config:
     """
     trainer = config.trainer
     if config.strategy.name is StrategyName.single:
-        raise ConfigError([f"strategy=single: {world.ranks} ranks were started; needs strategy=ddp"])
+        raise ConfigError([f"strategy=single: {world.ranks} ranks were started; needs strategy=ddp or fsdp"])
     if trainer.devices not in (1, world.local_ranks):
         raise ConfigError(
             [f"trainer.devices={trainer.devices}: {world.local_ranks} ranks were started on each machine"]
