@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -233,8 +234,17 @@ def _family(pid: int) -> set[psutil.Process]:
         return set()
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still does something: a dead one may wait for ever for a parent that asks for its status."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def _require_gone(processes: set[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    until = time.monotonic() + 10
+    while (alive := [process for process in processes if is_alive(process)]) and time.monotonic() < until:
+        time.sleep(0.1)
     if alive:
         raise TimeoutError(f"outlived the run: {alive}")
 

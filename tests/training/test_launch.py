@@ -157,8 +157,10 @@ def started(*overrides: str, cwd: Path, launcher: tuple[str, ...] = ()) -> subpr
 def ended(process: subprocess.Popen[str], family: set[psutil.Process] = frozenset()) -> tuple[int, str]:  # type: ignore[assignment]
     """Exit code and standard error; nothing that it started is left."""
     _, error = process.communicate(timeout=240)
-    _, alive = psutil.wait_procs(family, timeout=10)
-    assert not alive
+    until = time.monotonic() + 10
+    while alive := [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.1)
     return process.returncode, error
 
 
