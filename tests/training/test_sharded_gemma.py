@@ -20,7 +20,7 @@ COMMON = (
     "data.path=corpus", "languages.targets=[fr,de]", "languages.unseen=[]", "trainer.languages_per_batch=2",
     f"trainer.steps={STEPS}", "trainer.checkpoint_every=2", "trainer.precision=fp32", "loss.layer=4",
     "trainer.micro_batch=512", "benchmark.tasks=[retrieval]", "benchmark.limit=4", "logger=none",
-    "trainer.retention_own_fraction=0",
+    "trainer.retention_own_fraction=0", "trainer.threads=1",
 )  # fmt: skip
 METHODS = {
     "lora": [],
@@ -75,7 +75,7 @@ def test_gemma_on_two_sharded_ranks(method: str, tmp_path: Path) -> None:
         pytest.skip("the embedded model is not in the cache")
     catalogues(tmp_path / "corpus")
     one = finish(tmp_path, "one", *METHODS[method], *batches(1))
-    sharded = [*METHODS[method], *batches(2), "strategy=fsdp", "trainer.devices=2", "trainer.threads=1"]
+    sharded = [*METHODS[method], *batches(2), "strategy=fsdp", "trainer.devices=2"]
     kill_after_a_checkpoint(tmp_path, "two", *sharded)
     two = finish(tmp_path, "two", *sharded)
 
