@@ -15,6 +15,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xalign.cache import cache_dir
 
+ROOT = Path(__file__).parents[2]
+"""Whose code the runs are to execute, whatever is installed."""
+
 STEPS = 4
 COMMON = (
     "data.path=corpus", "languages.targets=[fr,de]", "languages.unseen=[]", "trainer.languages_per_batch=2",
@@ -41,7 +44,8 @@ def start(place: Path, folder: str, *overrides: str) -> subprocess.Popen[bytes]:
     with (place / f"{folder}.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "xalign.run", f"run.dir={folder}", *COMMON, *overrides],
-            cwd=place, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            cwd=place, stdout=log, stderr=log,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
 
