@@ -15,12 +15,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xalign.cache import cache_dir
 
+ROOT = Path(__file__).parents[2]
+"""Whose code the runs are to execute, whatever is installed."""
+
 STEPS = 4
 COMMON = (
     "data.path=corpus", "languages.targets=[fr,de]", "languages.unseen=[]", "trainer.languages_per_batch=2",
     f"trainer.steps={STEPS}", "trainer.checkpoint_every=2", "trainer.precision=fp32", "loss.layer=4",
     "trainer.micro_batch=512", "benchmark.tasks=[retrieval]", "benchmark.limit=4", "logger=none",
-    "trainer.retention_own_fraction=0",
+    "trainer.retention_own_fraction=0", "trainer.threads=1",
 )  # fmt: skip
 METHODS = {
     "lora": [],
@@ -41,7 +44,8 @@ def start(place: Path, folder: str, *overrides: str) -> subprocess.Popen[bytes]:
     with (place / f"{folder}.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "xalign.run", f"run.dir={folder}", *COMMON, *overrides],
-            cwd=place, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"},
+            cwd=place, stdout=log, stderr=log,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
 
@@ -75,7 +79,7 @@ def test_gemma_on_two_sharded_ranks(method: str, tmp_path: Path) -> None:
         pytest.skip("the embedded model is not in the cache")
     catalogues(tmp_path / "corpus")
     one = finish(tmp_path, "one", *METHODS[method], *batches(1))
-    sharded = [*METHODS[method], *batches(2), "strategy=fsdp", "trainer.devices=2", "trainer.threads=1"]
+    sharded = [*METHODS[method], *batches(2), "strategy=fsdp", "trainer.devices=2"]
     kill_after_a_checkpoint(tmp_path, "two", *sharded)
     two = finish(tmp_path, "two", *sharded)
 

@@ -121,7 +121,7 @@ def gathered(backbone: Backbone, config: StrategyConfig) -> Iterator[None]:
     finally:
         for part in parts:
             part.reshard()
-            # The root keeps what it gathered until the backward pass.
-            keeps = part is backbone or not config.reshard_after_forward
-            part.set_reshard_after_forward(not keeps, recurse=False)
+            part.set_reshard_after_forward(config.reshard_after_forward, recurse=False)
+        # The root keeps what it gathered until the backward pass.
+        backbone.set_reshard_after_forward(False, recurse=False)
         backbone.forget_rounded_head()

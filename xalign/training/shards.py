@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.tensor import DTensor
 
 REST = "rest.pt"
@@ -29,11 +29,11 @@ Room = Callable[[Place, torch.Size, torch.dtype], Tensor | None]
 
 def save(checkpoint: dict[str, Any], folder: Path, *, first: bool) -> None:
     """Write a checkpoint of Lightning's as a folder; every rank calls this, the `first` writes the rest."""
-    sharded: dict[Place, DTensor] = {}
+    sharded: dict[Place, Tensor] = {}
     rest = _without_sharded(checkpoint, (), sharded)
     folder.mkdir(parents=True, exist_ok=True)
     named: dict[str, Any] = {_name(place): tensor for place, tensor in sharded.items()}
-    dcp.save(named, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    state_dict_saver.save(named, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
     if first:
         torch.save({"checkpoint": rest, "sharded": list(sharded)}, folder / REST)
 
@@ -53,7 +53,7 @@ def load(folder: Path, room: Room, *, alone: bool = False) -> dict[str, Any]:
     reader = HuggingFaceStorageReader(str(folder))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as it should be
-        dcp.load(named, storage_reader=reader, no_dist=alone)
+        state_dict_loader.load(named, storage_reader=reader, no_dist=alone)
     for (*way, last), tensor in read.items():
         part: Any = checkpoint
         for key in way:
@@ -71,7 +71,7 @@ def load_whole(folder: Path) -> dict[str, Any]:
     return load(folder, room, alone=True)
 
 
-def _without_sharded(part: Any, place: Place, sharded: dict[Place, DTensor]) -> Any:
+def _without_sharded(part: Any, place: Place, sharded: dict[Place, Tensor]) -> Any:
     """The same dicts and lists without sharded tensors, which are put into `sharded`."""
     if isinstance(part, dict):
         kept = {key: _without_sharded(value, (*place, key), sharded) for key, value in part.items()}
