@@ -23,7 +23,7 @@ demo: $(VENV)/.ready  ## align the default model, measure before and after, writ
 	$(BIN)/python -m xalign.run experiment=demo run.rerun=true $(IN_CONTEXT)
 
 test: $(VENV)/.ready  ## the test suite, under 15 minutes on two cores
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: $(VENV)/.ready  ## the checks that need a real model or several minutes
 	$(BIN)/python -m pytest -q -m slow

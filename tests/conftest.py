@@ -5,11 +5,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+import pytest
+
+# With `pytest -n`, each process, and what it starts, has a core of its own: more threads than cores cost many
+# times the speed.
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER and CORES:
+    os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
+os.environ["OMP_NUM_THREADS"] = "1" if WORKER else "2"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-import pytest
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 

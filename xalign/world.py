@@ -10,6 +10,9 @@ from xalign.choices import StrategyName
 from xalign.config import Config
 from xalign.errors import ConfigError
 
+JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
+"""Environment variable: how many jobs share this machine's cores (`training.decisions.choose_threads`)."""
+
 
 @dataclass(frozen=True)
 class World:

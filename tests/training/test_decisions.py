@@ -5,7 +5,8 @@ import os
 import pytest
 import torch
 
-from xalign.training.decisions import JOBS_AT_ONCE, Decisions, choose_micro_batch, choose_threads
+from xalign.training.decisions import Decisions, choose_micro_batch, choose_threads
+from xalign.world import JOBS_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -221,15 +221,15 @@ def test_ranks_share_out_the_languages(monkeypatch: pytest.MonkeyPatch, tmp_path
     module = AlignedModel(backbone := tiny_backbone("llama"), Adapter(backbone, config.adapter), config, 2)
     callback = Evaluate(setting, config, tmp_path, torch.float32)
     whole = callback.measure(module)
-    gathered: list[list[Result]] = []
+    gathered: list[list[tuple[int, list[Result]]]] = []
     monkeypatch.setattr("xalign.collectives.world_size", lambda: 2)
     monkeypatch.setattr("xalign.collectives.gather_lists", lambda own: gathered.append(own) or own)
     for rank in (0, 1):
         monkeypatch.setattr("xalign.collectives.rank", lambda rank=rank: rank)
         callback.measure(module)
-    first, second = ({row.language for row in rows} for rows in gathered)
-    assert not first & second
-    assert figures([*gathered[0], *gathered[1]], setting) == pytest.approx(whole)
+    first, second = ([row for _, rows in parts for row in rows] for parts in gathered)
+    assert not {row.language for row in first} & {row.language for row in second}
+    assert figures([*first, *second], setting) == pytest.approx(whole)
 
 
 def test_settings_that_say_nothing_are_refused() -> None:

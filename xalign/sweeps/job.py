@@ -30,9 +30,7 @@ from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder
 from xalign.sweeps.gpus import own_gpus
 from xalign.training.folder import RunFolder, default_folder
 from xalign.validation import plain, resolve
-
-JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
-"""Environment variable: how many jobs share the machine's cores (`training.decisions.choose_threads`)."""
+from xalign.world import JOBS_AT_ONCE
 
 SIGNALS = {
     signal.SIGINT: signal.SIGINT,

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 import torch
 
 from xalign.choices import Precision
+from xalign.world import JOBS_AT_ONCE
 
 log = logging.getLogger(__name__)
-
-JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
-"""Environment variable, set by a sweep: how many of its jobs share the machine."""
 
 
 @dataclass

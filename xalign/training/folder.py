@@ -5,8 +5,9 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,17 +81,23 @@ class RunFolder:
                 "since": f"{datetime.now(UTC):%F %T} UTC",
             }
             write_atomically(self.path / HOLDER, json.dumps(here))
+            for leftover in self.path.rglob(".*.[0-9]*.tmp"):  # half-written by a process that was killed
+                leftover.unlink(missing_ok=True)
             yield
         finally:
+            with suppress(OSError):
+                (self.path / HOLDER).unlink()
             lock.release()
 
     def _holder(self) -> str:
-        # Of a holder that has only just taken the lock, nothing is known.
-        try:
-            here = json.loads((self.path / HOLDER).read_text(encoding="utf-8"))
-            return f" (pid {here['pid']} on {here['host']}, since {here['since']})"
-        except (OSError, ValueError):
-            return ""
+        deadline = time.monotonic() + 2  # one that has only just taken the lock has not said who it is
+        while time.monotonic() < deadline:
+            try:
+                here = json.loads((self.path / HOLDER).read_text(encoding="utf-8"))
+                return f" (pid {here['pid']} on {here['host']}, since {here['since']})"
+            except (OSError, ValueError):
+                time.sleep(0.05)
+        return ""
 
     def prepare(self, config: Config) -> None:
         """Make the folder ready for this config: new, to be gone on with, or started over.
