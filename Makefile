@@ -12,28 +12,34 @@ IN_CONTEXT := $(if $(wildcard $(DATA)/xcopa),benchmark=demo benchmark.path=$(DAT
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-# One virtual environment, set up anew when what the package needs has changed.
+# One virtual environment, set up anew when what the package needs has changed; what only developers need comes second.
+# Python compiles what is imported when it is: doing it for all of torch and transformers takes a minute.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
+
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(INSTALL) -e '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.ready  ## align the default model, measure before and after, write outputs/demo/report.html
 	$(BIN)/python -m xalign.run experiment=demo run.rerun=true $(IN_CONTEXT)
 
-test: $(VENV)/.ready  ## the test suite, under 15 minutes on two cores
+test: $(VENV)/.ready-dev  ## the test suite, under 15 minutes on two cores
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-test-slow: $(VENV)/.ready  ## the checks that need a real model or several minutes
+test-slow: $(VENV)/.ready-dev  ## the checks that need a real model or several minutes
 	$(BIN)/python -m pytest -q -m slow
 
-lint: $(VENV)/.ready  ## style, imports, types
+lint: $(VENV)/.ready-dev  ## style, imports, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.ready  ## mend what ruff can mend
+format: $(VENV)/.ready-dev  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
