@@ -13,8 +13,7 @@ help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # One virtual environment, set up anew when what the package needs has changed; what only developers need comes second.
-# Python compiles what is imported when it is: doing it for all of torch and transformers takes a minute.
-INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -23,6 +23,7 @@ RECIPES: dict[str, list[str]] = {
     "retention on corpus sentences only": ["trainer.retention_own_fraction=0"],
     "retention on own text only": ["trainer.retention_own_fraction=1"],
     "no retention": ["loss.retention_weight=0"],
+    "no queue": ["loss.queue=0"],
     "no centring": ["loss.centering=none"],
     "one global clip, w_i 1.5": ["trainer.clip=total", "loss.instruction_weight=1.5"],
     "instruction alone": ["loss=instruction"],
