@@ -117,7 +117,7 @@ def test_objectives_equal_the_plain_formulas(
     family: str, adapter: str, dtype: torch.dtype, tolerance: float, request: pytest.FixtureRequest
 ) -> None:
     """Truncated decoder, packed rows, fused adapters, chunked head, micro-batches: the same in float64."""
-    config = small_config(f"adapter={adapter}", "loss.retention_weight=0", "loss.tau=0.5")
+    config = small_config(f"adapter={adapter}", "loss.retention_weight=0", "loss.tau=0.5", "loss.queue=0")
     packed = packs_exactly(tiny_backbone(family))
     assert packed == (family != "bloom")
     fast, slow = (module_of(config, family, dtype) for _ in range(2))
@@ -135,7 +135,7 @@ def test_objectives_equal_the_plain_formulas(
 @pytest.mark.parametrize("adapter", ["lora", "full"])
 @pytest.mark.parametrize("family", ["xglm", "bloom", "llama", "gemma3_text"])
 def test_checkpointed_activations_give_the_same_gradients(family: str, adapter: str) -> None:
-    config = small_config(f"adapter={adapter}", "loss.retention_weight=0")
+    config = small_config(f"adapter={adapter}", "loss.retention_weight=0", "loss.queue=0")
     plainly, again = (module_of(config, family, torch.float32) for _ in range(2))
     again.backbone.checkpoint_activations()
     ran: list[int] = []
@@ -161,7 +161,7 @@ def test_checkpointed_activations_give_the_same_gradients(family: str, adapter: 
 
 @pytest.mark.slow
 def test_compiled_blocks_give_the_same_gradients() -> None:
-    config = small_config("loss.retention_weight=0")
+    config = small_config("loss.retention_weight=0", "loss.queue=0")
     plainly, compiled = (module_of(config, "llama", torch.float32) for _ in range(2))
     compiled.backbone.compile_blocks()
     for name in ("contrastive", "instruction"):

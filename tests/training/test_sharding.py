@@ -18,7 +18,7 @@ def with_empty_passes(batch: Buckets | None) -> Buckets:
 
 @pytest.mark.parametrize("arrangement", [PADDED, PACKED], ids=["padded", "packed"])
 def test_empty_passes_count_for_nothing(arrangement: Arrangement, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small_config("trainer.retention_tokens=20")
+    config = small_config("trainer.retention_tokens=20", "loss.queue=0")
     module = module_of(config, "llama", torch.float32)
     batch = batches_of(config, module, arrangement=replace(arrangement, micro_batch=128))[0]
     wanted = {name: of_objective(module, batch, name) for name in module.objectives}
