@@ -1,4 +1,4 @@
-"""Whether this process is one of several that torchrun or srun has started, and which.
+"""This process among others: those that torchrun or srun has started, and those that share its cores.
 
 No torch here: this is asked before the command line is looked at.
 """
@@ -12,6 +12,11 @@ from xalign.errors import ConfigError
 
 JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
 """Environment variable: how many jobs share this machine's cores (`training.decisions.choose_threads`)."""
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

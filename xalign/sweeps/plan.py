@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Sequence
 from shutil import which
@@ -20,6 +19,7 @@ from xalign.sweeps.figures import wanted
 from xalign.sweeps.folder import Sweep
 from xalign.training.folder import default_folder
 from xalign.validation import resolve
+from xalign.world import cores
 
 
 def sweep_of(arguments: Sequence[str]) -> Sweep | None:
@@ -79,16 +79,12 @@ def _at_once(hydra: DictConfig, jobs: int, searching: bool, batch: int | None) -
         case "joblib":
             wanted = hydra.launcher.n_jobs
             # As joblib counts: -1 is every core, -2 all but one.
-            most = wanted if wanted > 0 else max(1, _cores() + 1 + wanted)
+            most = wanted if wanted > 0 else max(1, cores() + 1 + wanted)
         case "submitit_local":
-            most = min(jobs, _cores()) if searching else jobs  # it starts all that it is given
+            most = min(jobs, cores()) if searching else jobs  # it starts all that it is given
         case "ray":
-            most = max(1, int(_cores() / hydra.launcher.cpus_per_job))
+            most = max(1, int(cores() / hydra.launcher.cpus_per_job))
         case _:
             most = 1
     largest = hydra.sweeper.max_batch_size if "max_batch_size" in hydra.sweeper else None
     return max(1, min(most, jobs, batch or jobs, largest or jobs))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

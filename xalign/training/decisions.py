@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from xalign.choices import Precision
-from xalign.world import JOBS_AT_ONCE
+from xalign.world import JOBS_AT_ONCE, cores
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +69,11 @@ def choose_threads(configured: int | None, ranks: int, decisions: Decisions) -> 
 
     Cores are shared with the other ranks, and with the jobs of a sweep that run beside this one.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = int(os.environ.get(JOBS_AT_ONCE, 1))
-    threads = configured or max(1, cores // (ranks * jobs))
+    threads = configured or max(1, cores() // (ranks * jobs))
     if configured is None:
         shared = f"{ranks} rank{'s' * (ranks > 1)}" + (f" of each of {jobs} jobs" if jobs > 1 else "")
-        decisions.add("trainer.threads", threads, f"{cores} cores shared by {shared}")
+        decisions.add("trainer.threads", threads, f"{cores()} cores shared by {shared}")
     torch.set_num_threads(threads)
     return threads
 

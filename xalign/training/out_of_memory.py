@@ -1,6 +1,6 @@
 """When memory runs out: what is kept, and what to do with less of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -23,19 +23,19 @@ def less_next_time(folder: RunFolder, micro_batch: int | None) -> Iterator[None]
     Raises:
         OutOfMemory: memory ran out inside.
     """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not _is_about_memory(error):
-            raise
+
+    def message(error: str) -> str:
         advice = "lower trainer.micro_batch"
         if micro_batch is not None and micro_batch > 1:
             folder.update_environment(micro_batch=micro_batch // 2)
             advice = f"the same command goes on from there with trainer.micro_batch={micro_batch // 2}"
-        raise OutOfMemory(
-            f"out of memory in training ({_first_line(error)}), with trainer.micro_batch={micro_batch}. "
+        return (
+            f"out of memory in training ({error}), with trainer.micro_batch={micro_batch}. "
             f"The last checkpoint is kept; {advice}. trainer.activation_checkpointing=true needs less, too"
-        ) from error
+        )
+
+    with _telling(message):
+        yield
 
 
 @contextmanager
@@ -45,15 +45,24 @@ def measuring_in_memory() -> Iterator[None]:
     Raises:
         OutOfMemory: memory ran out inside.
     """
+    with _telling(
+        lambda error: (
+            f"out of memory in measuring ({error}): lower benchmark.batch_tokens, which changes "
+            "no result. What was measured so far is kept"
+        )
+    ):
+        yield
+
+
+@contextmanager
+def _telling(message: Callable[[str], str]) -> Iterator[None]:
+    """Where memory runs out inside, raise OutOfMemory with what `message` makes of the error's first line."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not _is_about_memory(error):
             raise
-        raise OutOfMemory(
-            f"out of memory in measuring ({_first_line(error)}): lower benchmark.batch_tokens, which changes "
-            "no result. What was measured so far is kept"
-        ) from error
+        raise OutOfMemory(message(_first_line(error))) from error
 
 
 def _is_about_memory(error: MemoryError | RuntimeError) -> bool:
