@@ -43,7 +43,7 @@ COMMON = (
 )
 _ACCEPTANCE_A = ("trainer.batch_size=32", "trainer.instruction_batch_size=16")
 _LONG = ("trainer.max_length=512", "trainer.instruction_max_length=512")
-_RECIPE = ("loss=afp", "adapter=lora", "optimizer=adamw", "loss.retention_weight=0")
+_RECIPE = ("loss=afp", "adapter=lora", "optimizer=adamw", "loss.layer=null")
 _NO_INSTRUCTIONS, _NO_CONTRAST = "loss.instruction_weight=0", "loss.contrastive_weight=0"
 
 
@@ -108,12 +108,9 @@ CASES = {
         _ACCEPTANCE_A,
         systems=(PUBLISHED, XALIGN, RETAINING),
         own={
-            XALIGN: (*_RECIPE, "loss.layer=null"),
-            RETAINING: (
-                *(*_RECIPE, "loss.layer=null"),
-                # Of corpus sentences: the model would first have to write texts of its own.
-                *("loss.retention_weight=0.7", "trainer.retention_own_fraction=0"),
-            ),
+            XALIGN: (*_RECIPE, "loss.retention_weight=0"),
+            # Of corpus sentences: the model would first have to write texts of its own.
+            RETAINING: (*_RECIPE, "trainer.retention_own_fraction=0"),
         },
         targets=(Target(than=PUBLISHED, speed=4), _THIRD),
     ),

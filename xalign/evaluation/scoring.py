@@ -18,7 +18,7 @@ from torch import Tensor
 from xalign.errors import DataError, ModelError
 from xalign.evaluation.journal import NO_JOURNAL, Journal
 from xalign.evaluation.prefix_tree import Row
-from xalign.evaluation.tree_engine import Engine, Way, choose_way, log_probabilities, tree_reach
+from xalign.evaluation.tree_engine import Engine, Way, choose_way, read_log_probabilities, tree_reach
 from xalign.models.backbone import Backbone, evaluating
 from xalign.progress import Advance
 
@@ -155,11 +155,14 @@ def first_token(backbone: Backbone) -> int:
 
 def token_log_likelihoods(backbone: Backbone, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
     """Log-probabilities (S,) in float32 of the tokens that follow S positions, few logits at a time."""
-    parts = [
-        values_SV.gather(1, targets_S[first : first + len(values_SV), None])[:, 0]
-        for first, values_SV in log_probabilities(backbone, hidden_SD)
-    ]
-    return torch.cat(parts)
+    found_S = hidden_SD.new_empty(len(hidden_SD), dtype=torch.float32)
+
+    def read(first: int, values_RV: Tensor) -> None:
+        own = slice(first, first + len(values_RV))
+        found_S[own] = values_RV.gather(1, targets_S[own, None])[:, 0]
+
+    read_log_probabilities(backbone, hidden_SD, read)
+    return found_S
 
 
 # From text to rows of token ids.

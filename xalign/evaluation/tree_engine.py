@@ -6,7 +6,7 @@ V vocabulary, P positions that predict, Q pairs of such a position and a next to
 
 import copy
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from weakref import WeakKeyDictionary
@@ -256,7 +256,8 @@ def _predictions(
     """Log-probabilities of tokens at places in P, and whether each is the likeliest token there."""
     values_Q = torch.empty(len(places_Q), device=places_Q.device)
     greedy_Q = torch.empty(len(places_Q), dtype=torch.bool, device=places_Q.device)
-    for first, values_PV in log_probabilities(backbone, hidden_PD):
+
+    def read(first: int, values_PV: Tensor) -> None:
         inside_Q = (places_Q >= first) & (places_Q < first + len(values_PV))
         places, tokens = places_Q[inside_Q] - first, tokens_Q[inside_Q]
         values = values_PV[places, tokens]
@@ -265,19 +266,27 @@ def _predictions(
         for q in (greedy & (values < -0.69)).nonzero()[:, 0].tolist():
             greedy[q] = values_PV[places[q]].argmax() == tokens[q]
         values_Q[inside_Q], greedy_Q[inside_Q] = values, greedy
+
+    read_log_probabilities(backbone, hidden_PD, read)
     return values_Q.tolist(), greedy_Q.tolist()
 
 
-def log_probabilities(backbone: Backbone, hidden_PD: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Log-probabilities (V) in float32 after a few positions at a time, with the first one's place.
+def read_log_probabilities(
+    backbone: Backbone, hidden_PD: Tensor, read: Callable[[int, Tensor], None]
+) -> None:
+    """Give `read` the place of the first of a few positions and their log-probabilities (V) in float32.
 
-    The kernel is the harness's: over 262,144 tokens, float32 on a CPU is 3.5e-5 nats too high in each, and
-    a sum of logarithms of another kind would differ by that.
+    A function and not an iterator, so that nobody holds the last ones while the next are made. The kernel is
+    the harness's: over 262,144 tokens, float32 on a CPU is 3.5e-5 nats too high in each, and a sum of
+    logarithms of another kind would differ by that.
     """
     size = max(1, LOGITS_AT_ONCE // int(backbone.model.get_output_embeddings().weight.shape[0]))
     for first in range(0, len(hidden_PD), size):
-        logits_PV = backbone.head(hidden_PD[first : first + size]).float()
-        yield first, torch.log_softmax(logits_PV, -1, out=logits_PV)  # in place: as large as all the model
+        read(first, _log_softmax(backbone.head(hidden_PD[first : first + size]).float()))
+
+
+def _log_softmax(logits_PV: Tensor) -> Tensor:
+    return torch.log_softmax(logits_PV, -1, out=logits_PV)  # in place: as large as all the model
 
 
 def _is_out_of_memory(error: Exception) -> bool:
