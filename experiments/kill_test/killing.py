@@ -150,24 +150,26 @@ def campaign(
     reference: Path,
     moments: Iterable[Moment],
     kills: int,
-    tell: Callable[[Moment, Outcome, list[str] | None], None],
+    tell: Callable[[Moment, bool, Outcome, list[str] | None], None],
 ) -> int:
     """Kill runs until so many kills have struck; a run that gets through is compared, and a new one begun.
 
-    `tell` hears of every attempt, with what differed where the run got through; returns how many runs did.
+    `tell` hears of every attempt: the moment, whether the kill struck, how the run ended (the last one is
+    finished first), what differed where it got through. Returns how many runs got through.
     """
     struck = finished = 0
     for moment in moments:
         outcome = attempt(overrides, folder, moment)
         # Where a rank was killed, the first process ends by itself, with a message.
-        struck += outcome.killed or (moment.rank is not None and outcome.exit_code != 0)
+        hit = outcome.killed or (moment.rank is not None and outcome.exit_code != 0)
+        struck += hit
         problems = None
         if outcome.exit_code == 0 or struck >= kills:
             if outcome.exit_code != 0:
                 outcome = attempt(overrides, folder, None)
             problems = differences(folder / "run", reference)
             finished += 1
-        tell(moment, outcome, problems)
+        tell(moment, hit, outcome, problems)
         if problems is not None:
             shutil.rmtree(folder)
         if struck >= kills:

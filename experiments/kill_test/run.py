@@ -72,10 +72,10 @@ def main() -> None:
         bad: list[list[str]] = []
 
         def tell(
-            moment: Moment, outcome: Outcome, problems: list[str] | None, struck: Counter[str] = struck,
-            bad: list[list[str]] = bad, ranks: int = ranks,
+            moment: Moment, hit: bool, outcome: Outcome, problems: list[str] | None,
+            struck: Counter[str] = struck, bad: list[list[str]] = bad, ranks: int = ranks,
         ) -> None:  # fmt: skip
-            struck[moment.stage] += outcome.killed or moment.rank is not None
+            struck[moment.stage] += hit
             end = "" if problems is None else f"; got through: {', '.join(problems) or 'the same to the bit'}"
             left = f"; left {outcome.found}" if outcome.found else ""
             print(

@@ -40,16 +40,17 @@ MOMENTS = [
 def test_killed_at_every_stage_a_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     asked = overrides(tmp_path)
     assert attempt(asked, tmp_path / "whole", None).exit_code == 0
-    heard: list[tuple[Moment, Outcome, list[str] | None]] = []
+    heard: list[tuple[Moment, bool, Outcome, list[str] | None]] = []
     runs = campaign(
         asked, tmp_path / "cut", tmp_path / "whole/run", MOMENTS, len(MOMENTS), lambda *all: heard.append(all)
     )
     assert runs == 1
-    assert [problems for _, _, problems in heard] == [None] * (len(MOMENTS) - 1) + [[]]
+    assert all(hit for _, hit, _, _ in heard)
+    assert [problems for *_, problems in heard] == [None] * (len(MOMENTS) - 1) + [[]]
     # What was half done when it struck: the kills are where they should be.
-    assert heard[3][1].found == "checkpoints/step-00000004.part"
-    assert heard[4][1].found == "model.part"
-    assert heard[4][1].step == 5
+    assert heard[3][2].found == "checkpoints/step-00000004.part"
+    assert heard[4][2].found == "model.part"
+    assert heard[4][2].step == 5
 
 
 def test_a_polite_signal_during_evaluation_loses_nothing_either(tmp_path: Path) -> None:
