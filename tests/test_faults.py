@@ -26,11 +26,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MB."""
+    """A file system of 32 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", folder], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("may not mount a file system")
@@ -46,12 +46,15 @@ def test_a_full_disk_keeps_the_state_and_room_lets_the_run_go_on(place: Path, di
     """No checkpoint fits, then one more at a time: one message each time, and nothing half."""
     asked = [*SMALL, f"data.path={place / 'corpus'}", "trainer.checkpoint_every=2", "trainer.threads=1"]
     assert attempt(asked, place / "whole", None).exit_code == 0
+    whole = newest(place / "whole/run/checkpoints")
+    assert whole is not None
+    size = whole.state.stat().st_size
     asked += [f"run.dir={disk / 'run'}"]
     filler = disk / "filler"
     checkpoints = []
-    for free in (100, 1200, 1000):  # kB; a checkpoint has 850
+    for room in (0.1, 1.4, 1.2):  # for so many checkpoints
         filler.unlink(missing_ok=True)
-        filler.write_bytes(b"x" * (shutil.disk_usage(disk).free - 1000 * free))
+        filler.write_bytes(b"x" * (shutil.disk_usage(disk).free - int(room * size)))
         assert attempt(asked, place / "full", None).exit_code == 1
         log = (place / "full/output.log").read_text()
         assert "Traceback" not in log
