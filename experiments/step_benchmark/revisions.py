@@ -3,8 +3,8 @@
     python experiments/step_benchmark/revisions.py 771220f HEAD [--steps 12] [--repeats 3] [KEY=VALUE ...]
 
 Each commit's `python -m xalign.run experiment=demo`, cut to a few steps and next to no measuring, with the
-recipe that it has by default. Seconds are medians over the steps (of `metrics.jsonl`) and repeats; those of all
-steps of the recipe are the steps that its config asks times that.
+recipe that it has by default. Seconds are medians over the steps (of `metrics.jsonl`) and repeats; "in all"
+is that times the steps of the recipe.
 """
 
 import argparse
@@ -81,14 +81,13 @@ def main() -> None:
             "| commit | seconds a step | steps of the recipe | seconds in all | times as fast as the first |"
         )
         print("| --- | --- | --- | --- | --- |")
-        whole = {}
+        first = 0.0
         for revision, tree in trees.items():
             steps = yaml.safe_load((tree / "conf/trainer/default.yaml").read_text())["steps"]
-            whole[revision] = steps * median(found[revision])
-            ratio = whole[revisions[0]] / whole[revision]
-            print(
-                f"| {revision} | {median(found[revision]):.2f} | {steps} | {whole[revision]:.0f} | {ratio:.2f} |"
-            )
+            each = median(found[revision])
+            first = first or steps * each
+            ratio = first / (steps * each)
+            print(f"| {revision} | {each:.2f} | {steps} | {steps * each:.0f} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

@@ -184,3 +184,13 @@ def test_a_measurement(data: Path, tmp_path: Path) -> None:
     assert all(len(m.seconds) == 3 and m.operations > 0 and m.peak_mib > 100 for m in measured)
     published, own = (m.losses["contrastive"] for m in measured)
     assert own == pytest.approx(published, rel=1e-4)
+
+
+def test_a_commit_that_git_does_not_know_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, EXPERIMENT / "revisions.py", "no-such-commit"],
+        cwd=EXPERIMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "no-such-commit" in done.stderr
+    assert "Traceback" not in done.stderr

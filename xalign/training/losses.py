@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xalign import collectives
 from xalign.config import Config
@@ -18,6 +18,7 @@ from xalign.data.collate import Buckets, Tokens
 from xalign.data.datamodule import StepBatch
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
+from xalign.objectives import gradients
 from xalign.objectives.cached import cached_backward
 from xalign.objectives.contrastive import Negatives, info_nce, unit_vectors
 from xalign.objectives.instruction import answer_cross_entropy
@@ -113,6 +114,8 @@ class Losses:
         if plain is None:
             return answer_cross_entropy(backbone.head(hidden_SD), targets_S)
         weight_VD, bias_V = plain
+        if isinstance(weight_VD, nn.Parameter) and weight_VD.requires_grad and not is_sharded(backbone):
+            weight_VD = gradients.added_at_once(weight_VD)
         hidden_SD = backbone.rounded(hidden_SD)
         return linear_cross_entropy(hidden_SD, weight_VD, targets_S, bias_V=bias_V, softcap=backbone.softcap)
 
