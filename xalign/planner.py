@@ -149,7 +149,7 @@ def _timed(module: AlignedModel, batches: Sequence[StepBatch]) -> tuple[float, d
             objective(batches[number % len(batches)])
             parts.append(gradients.of(module.trained))
         with phases("optimizer"):
-            for parameter, gradient in zip(module.trained, gradients.add(parts), strict=True):
+            for parameter, gradient in zip(module.trained, gradients.add_(parts), strict=True):
                 parameter.grad = gradient
             optimizer.step()
     spent = {name: seconds / TIMED for name, seconds in phases.take().items()}

@@ -120,9 +120,6 @@ def add_(parts: Sequence[Gradients]) -> Gradients:
     return total
 
 
-add = add_  # until the training module calls it by its name
-
-
 def _coalesced(gradient: Tensor | None) -> Tensor | None:
     return gradient.coalesce() if gradient is not None and gradient.is_sparse else gradient
 

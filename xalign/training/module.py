@@ -104,7 +104,7 @@ class AlignedModel(pl.LightningModule):
             if trainer.clip is GradientClipping.per_objective:
                 gradients.clip_(gradient, trainer.clip_norm)
             gradients.scale_(gradient, self.objectives[name][0])
-        joined = gradients.add(list(parts.values()))
+        joined = gradients.add_(list(parts.values()))
         if trainer.clip is GradientClipping.total:
             metrics["gradient_norm"] = float(gradients.clip_(joined, trainer.clip_norm))
         else:
