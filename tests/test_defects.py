@@ -27,7 +27,7 @@ from xalign.models.adapters import Adapter
 from xalign.models.backbone import evaluating
 from xalign.models.export import export
 from xalign.objectives.contrastive import info_nce
-from xalign.objectives.vocabulary import linear_cross_entropy
+from xalign.objectives.linear_cross_entropy import linear_cross_entropy
 
 
 def test_1_candidates_of_an_item_differ() -> None:

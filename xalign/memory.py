@@ -99,7 +99,7 @@ def _saved(backbone: Backbone, layer: int, rows: int) -> int:
         if not tensor.is_leaf or not tensor.requires_grad:
             storage = tensor.untyped_storage()
             saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # with its graph it would hold, in a circle, all that is noted here
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         kept = [backbone.hidden_states(bucket, layer) for bucket in tokens.buckets]

@@ -122,8 +122,9 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
     import torch.nn.functional as F
 
     from xalign.objectives.instruction import answer_cross_entropy
+    from xalign.objectives.linear_cross_entropy import linear_cross_entropy
+    from xalign.objectives.linear_kl import linear_kl
     from xalign.objectives.retention import retention_kl
-    from xalign.objectives.vocabulary import linear_cross_entropy, linear_kl
 
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)
     if case == "kl":

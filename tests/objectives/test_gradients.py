@@ -126,22 +126,3 @@ def test_clipping_keeps_rows_unique() -> None:
     assert found[0] is not None
     assert found[0].is_coalesced()
     assert float(gradients.norm(found)) == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize("before", [None, "sparse", "dense"])
-def test_a_gradient_added_at_once_is_the_usual_one(before: str | None) -> None:
-    """Of a tied table, on top of whatever gradient it has already."""
-    found = []
-    for at_once in (False, True):
-        torch.manual_seed(0)
-        table = torch.nn.Embedding(6, 3, sparse=True)
-        if before == "sparse":
-            table(torch.tensor([1, 5])).sum().backward()
-        if before == "dense":
-            table.weight.square().sum().backward()
-        head = gradients.added_at_once(table.weight) if at_once else table.weight
-        (table(torch.tensor([2, 2, 4])) @ head.T).square().sum().backward()
-        assert table.weight.grad is not None
-        assert not table.weight.grad.is_sparse
-        found.append(table.weight.grad)
-    torch.testing.assert_close(*found)

@@ -9,8 +9,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from xalign.objectives import vocabulary
 from xalign.objectives.instruction import answer_cross_entropy
+from xalign.objectives.linear_cross_entropy import add_cross_entropy_gradients, linear_cross_entropy
+from xalign.objectives.linear_kl import linear_kl
 from xalign.objectives.retention import retention_kl
-from xalign.objectives.vocabulary import linear_cross_entropy, linear_kl
 
 POSITIONS, VOCABULARY, WIDTH = 7, 33, 5
 LOSSES = ["cross-entropy", "kl"]
@@ -297,3 +298,36 @@ def test_kl_of_a_large_vocabulary_is_right_in_float32() -> None:
     before = now + 0.05 * torch.randn(4, 16)
     expected = linear_kl(before.double(), now.double(), weight.double())
     assert float(linear_kl(before, now, weight)) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("before", [None, "sparse", "dense"])
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_gradients_of_micro_batches_add_to_those_there_are(
+    before: str | None, softcap: float | None, small: pytest.MonkeyPatch, plain_in_float64: None
+) -> None:
+    """Also to those of a tied table that embeddings have left; one part of the batch has no position."""
+    case, scale = Case(torch.float64, softcap), 0.3
+    expected = [g * scale for g in torch.autograd.grad(case.plain("cross-entropy"), case.inputs)]
+    if before is not None:
+        earlier = torch.zeros_like(case.weight)
+        earlier[[1, 5]] = torch.randn(2, WIDTH, dtype=torch.float64)
+        expected[1] += earlier
+        case.weight.grad = earlier.to_sparse(1) if before == "sparse" else earlier
+    losses, parts = [], []
+    for rows in (slice(0, 3), slice(3, 3), slice(3, POSITIONS)):
+        loss, part = add_cross_entropy_gradients(
+            case.hidden[rows],
+            case.weight,
+            case.targets[rows],
+            scale=scale,
+            bias_V=case.bias,
+            softcap=softcap,
+        )
+        losses.append(loss)
+        parts.append(part)
+    assert case.weight.grad is not None
+    assert case.bias.grad is not None
+    torch.testing.assert_close(torch.stack(losses).sum(), scale * case.plain("cross-entropy").detach())
+    found = [torch.cat(parts), case.weight.grad, case.bias.grad]
+    for gradient, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-9)

@@ -7,7 +7,6 @@ are sharded over ranks each rank has its part, and all ranks must call.
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,34 +34,6 @@ def use_sparse_embedding_gradients(model: PreTrainedModel) -> bool:
         first = table(torch.zeros(1, 1, dtype=torch.long, device=table.weight.device))
         table.sparse = torch.autograd.grad(first.sum(), table.weight)[0].is_sparse
     return table.sparse
-
-
-def added_at_once(parameter: nn.Parameter) -> Tensor:
-    """The parameter, with a gradient that goes into its `.grad` when it is made; for `backward()` only.
-
-    A tied table gets a dense gradient from the head and then a sparse one from the embeddings. Autograd would
-    hold them until both are there and add them out of place, in a third tensor as large as the table.
-    """
-    value: Tensor = _AddedAtOnce.apply(parameter)
-    return value
-
-
-class _AddedAtOnce(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, parameter: nn.Parameter) -> Tensor:
-        ctx.parameter = parameter
-        return parameter.view_as(parameter)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> None:
-        parameter = ctx.parameter
-        earlier = parameter.grad
-        if earlier is None:
-            parameter.grad = gradient
-        elif earlier.is_sparse:
-            parameter.grad = gradient.add_(earlier)
-        else:
-            earlier.add_(gradient)
 
 
 def of(parameters: Iterable[nn.Parameter]) -> Gradients:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xalign import collectives
 from xalign.config import Config
@@ -18,13 +18,13 @@ from xalign.data.collate import Buckets, Tokens
 from xalign.data.datamodule import StepBatch
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
-from xalign.objectives import gradients
 from xalign.objectives.cached import cached_backward
 from xalign.objectives.contrastive import Negatives, info_nce, unit_vectors
 from xalign.objectives.instruction import answer_cross_entropy
+from xalign.objectives.linear_cross_entropy import add_cross_entropy_gradients, linear_cross_entropy
+from xalign.objectives.linear_kl import linear_kl
 from xalign.objectives.queue import NegativeQueue
 from xalign.objectives.retention import retention_kl
-from xalign.objectives.vocabulary import linear_cross_entropy, linear_kl
 from xalign.phases import phases
 from xalign.training.sharding import in_step, is_sharded
 
@@ -86,8 +86,7 @@ class Losses:
         for tokens in buckets:
             with phases("forward"):
                 hidden_SD, targets_S = self.backbone.supervised(tokens)
-                summed = self._cross_entropy(hidden_SD, targets_S)
-            parts.append(self._backward(summed / max(count, 1)))
+            parts.append(self._answers(hidden_SD, targets_S, 1 / max(count, 1)))
         return torch.stack(parts).sum(), {}
 
     def retention(self, batch: StepBatch) -> tuple[Tensor, dict[str, float]]:
@@ -108,16 +107,28 @@ class Losses:
             parts.append(self._backward(summed / max(count, 1)))
         return torch.stack(parts).sum(), {}
 
-    def _cross_entropy(self, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
+    def _answers(self, hidden_SD: Tensor, targets_S: Tensor, scale: float) -> Tensor:
+        """`scale` times the targets' summed cross-entropy, forward and backward."""
         backbone = self.backbone
         plain = backbone.plain_head()
         if plain is None:
-            return answer_cross_entropy(backbone.head(hidden_SD), targets_S)
-        weight_VD, bias_V = plain
-        if isinstance(weight_VD, nn.Parameter) and weight_VD.requires_grad and not is_sharded(backbone):
-            weight_VD = gradients.added_at_once(weight_VD)
-        hidden_SD = backbone.rounded(hidden_SD)
-        return linear_cross_entropy(hidden_SD, weight_VD, targets_S, bias_V=bias_V, softcap=backbone.softcap)
+            with phases("forward"):
+                loss = scale * answer_cross_entropy(backbone.head(hidden_SD), targets_S)
+            return self._backward(loss)
+        (weight_VD, bias_V), softcap, rounded_SD = plain, backbone.softcap, backbone.rounded(hidden_SD)
+        if weight_VD.requires_grad and not is_sharded(backbone):
+            with phases("forward"):
+                loss, gradient_SD = add_cross_entropy_gradients(
+                    rounded_SD, weight_VD, targets_S, scale=scale, bias_V=bias_V, softcap=softcap
+                )
+            with phases("backward"):
+                hidden_SD.backward(gradient_SD.to(hidden_SD.dtype))
+            return loss
+        with phases("forward"):
+            loss = scale * linear_cross_entropy(
+                rounded_SD, weight_VD, targets_S, bias_V=bias_V, softcap=softcap
+            )
+        return self._backward(loss)
 
     def _kl(self, before_SD: Tensor, now_SD: Tensor) -> Tensor:
         backbone = self.backbone
