@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from xalign import artifacts
-from xalign.artifacts import PACKAGES, Package, package_file, package_files
+from xalign import artifacts, packages
+from xalign.artifacts import package_file, package_files
 from xalign.errors import ArtifactError
+from xalign.packages import PACKAGES, Package
 
 ROOT = Path(__file__).parents[1]
 CONTENT = b"a wheel " * 1000
@@ -62,7 +63,7 @@ def fake_command(body: str) -> Callable[[Package, Path], list[str]]:
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    monkeypatch.setattr(artifacts, "PACKAGES", {name: toy(name) for name in ("toy-pack", "toy-b", "toy-c")})
+    monkeypatch.setattr(packages, "PACKAGES", {name: toy(name) for name in ("toy-pack", "toy-b", "toy-c")})
     return tmp_path / "cache" / "wheels"
 
 
@@ -210,8 +211,8 @@ def test_unknown_name(wheels: Path) -> None:
 def start_process(body: str) -> "subprocess.Popen[str]":
     script = (
         "import logging, sys; logging.basicConfig(level=logging.INFO)\n"
-        "import test_artifacts as t; from xalign import artifacts as a\n"
-        "a.PACKAGES = {'toy-pack': t.toy()}; a._pip_command = t.fake_command(sys.argv[1])\n"
+        "import test_artifacts as t; from xalign import artifacts as a, packages\n"
+        "packages.PACKAGES = {'toy-pack': t.toy()}; a._pip_command = t.fake_command(sys.argv[1])\n"
         "print(a.package_file('toy-pack'))"
     )
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])

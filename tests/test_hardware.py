@@ -1,8 +1,9 @@
 """The machine's speed and memory."""
 
+import pytest
 import torch
 
-from xalign.hardware import free_memory, peak_flops, peak_memory
+from xalign.hardware import free_memory, is_out_of_memory, peak_flops, peak_memory
 
 CPU = torch.device("cpu")
 
@@ -21,3 +22,25 @@ def test_memory_is_in_bytes() -> None:
     held = torch.ones(50_000_000)
     assert peak_memory(CPU) >= before
     assert free_memory(CPU) > held.nbytes / 1000
+
+
+@pytest.mark.parametrize(
+    ("error", "about_memory"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried 9 bytes"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_that_are_about_memory(error: Exception, about_memory: bool) -> None:
+    assert is_out_of_memory(error) is about_memory
+
+
+def test_torch_says_so_in_words_that_are_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert is_out_of_memory(caught.value)

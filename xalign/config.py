@@ -45,7 +45,7 @@ class ModelConfig:
     path: str | None = None
     """Hub id or local folder of a causal language model in Hugging Face format."""
     artifact: str | None = None
-    """Name of a model that comes by pip from the package index (see `xalign/artifacts.py`)."""
+    """Name of a model that comes by pip from the package index (see `xalign/packages.py`)."""
     revision: str | None = None
     """Commit or tag on the hub; null takes the default branch."""
     pretrained: bool = True
@@ -89,7 +89,7 @@ class DataConfig:
     path: str | None = None
     """Local file or folder."""
     packages: list[str] = field(default_factory=list)
-    """Pinned packages whose gettext catalogues are read (see `xalign/artifacts.py`)."""
+    """Pinned packages whose gettext catalogues are read (see `xalign/packages.py`)."""
     hub: str | None = None
     """Dataset id on the Hugging Face hub."""
     hub_config: str | None = None

@@ -1,4 +1,4 @@
-"""What the machine can do, measured: the speed of its matrix products, its memory."""
+"""What the machine can do, measured: the speed of its matrix products, its memory, and that it is used up."""
 
 import sys
 import time
@@ -52,6 +52,15 @@ def peak_memory(device: torch.device) -> int:
         return int(psutil.Process().memory_info().peak_wset)
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine's or the GPU's memory was not enough."""
+    # torch has a class for it only where its own allocator on the GPU fails.
+    told = ("out of memory", "not enough memory", "DefaultCPUAllocator: can't allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in told)
+    )
 
 
 def _wait(device: torch.device) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from cases import CASES, LIBRARIES, PUBLISHED, RETAINING, TITLES, XALIGN, Target
+from cases import ADAFACTOR, CASES, LIBRARIES, PUBLISHED, RETAINING, TITLES, XALIGN, Target
 
 if TYPE_CHECKING:
     from system import Step
@@ -127,9 +127,10 @@ class Results:
             for target in CASES[first.case].targets:
                 if (judged := self.judged(target, group)) is not None:
                     wanted, value, reached = judged
+                    variant = "" if target.of == XALIGN else TITLES[target.of].removeprefix("(c) xalign")
                     cells = (
                         first.model,
-                        CASES[first.case].title,
+                        CASES[first.case].title + variant,
                         wanted,
                         value,
                         "yes" if reached else "**no**",
@@ -175,7 +176,7 @@ class Results:
 
         from xalign.reporting.style import INK, PALETTE, applied, new_figure
 
-        colours = dict(zip((XALIGN, PUBLISHED, LIBRARIES, RETAINING), PALETTE, strict=False))
+        colours = dict(zip((XALIGN, PUBLISHED, LIBRARIES, RETAINING, ADAFACTOR), PALETTE, strict=False))
         by_model: dict[tuple[str, ...], list[dict[str, Measured]]] = {}
         for group in self.groups():
             first = next(iter(group.values()))

@@ -18,6 +18,7 @@ from transformers import Cache, DynamicLayer
 
 from xalign.data.collate import pad
 from xalign.evaluation.prefix_tree import Group, Row, Tree, common_length, grow, plan
+from xalign.hardware import is_out_of_memory
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.masks import Masks, additive_masks
 
@@ -107,7 +108,7 @@ def _is_exact(backbone: Backbone, rows: Sequence[Row], groups: Sequence[Group], 
         own = sums(way, group.prefix, parts)
         worst = float(torch.tensor([abs(own[i] - wanted[i]) for i in own]).max())  # NaN where any is
     except Exception as error:  # a model's code can refuse in any way it likes
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         log.warning("not used, as the model refuses (%s): %s", _first_line(error), way)
         return False
@@ -166,7 +167,7 @@ class Engine:
             try:
                 found = self._score(waiting[:count], cache)
             except RuntimeError as error:
-                if not _is_out_of_memory(error) or (count == 1 and len(waiting[0].members) == 1):
+                if not is_out_of_memory(error) or (count == 1 and len(waiting[0].members) == 1):
                     raise
                 log.warning("out of memory with %d positions: going on with half", count * widest)
                 self.budget = count * widest // 2
@@ -287,11 +288,3 @@ def read_log_probabilities(
 
 def _log_softmax(logits_PV: Tensor) -> Tensor:
     return torch.log_softmax(logits_PV, -1, out=logits_PV)  # in place: as large as all the model
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator raises a plain RuntimeError.
-    told = ("not enough memory", "DefaultCPUAllocator")
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in told)
-    )

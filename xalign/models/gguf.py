@@ -36,7 +36,7 @@ class GgufModel:
 
     title: str
     packages: tuple[str, ...]
-    """Packages of `xalign.artifacts` that hold the pieces, in order."""
+    """Packages of `xalign.packages` that hold the pieces, in order."""
     sha256: str
     """Of the whole GGUF file."""
     licence: str

@@ -50,16 +50,17 @@ def add_cross_entropy_gradients(
     with torch.autocast(hidden_SD.device.type, enabled=False):
         head = Head(hidden_SD, weight_VD, bias_V, softcap)
         fresh = weight_VD.grad is None
-        found = head.nothing(Wants(hidden=True, weight=fresh, bias=bias_V is not None))
+        own_bias = bias_V if bias_V is not None and bias_V.requires_grad else None
+        found = head.nothing(Wants(hidden=True, weight=fresh, bias=own_bias is not None))
         if weight_VD.grad is None:
             weight_VD.grad = found.weight
         elif weight_VD.grad.is_sparse:
             weight_VD.grad = weight_VD.grad.to_dense()
         found = found._replace(weight=weight_VD.grad)
         _cross_entropy(hidden_SD, head, targets_S, found, scale=scale, fresh=fresh)
-    if bias_V is not None and bias_V.requires_grad:
+    if own_bias is not None:
         assert found.bias is not None
-        bias_V.grad = found.bias if bias_V.grad is None else bias_V.grad.add_(found.bias)
+        own_bias.grad = found.bias if own_bias.grad is None else own_bias.grad.add_(found.bias)
     assert found.hidden is not None
     return found.loss * scale, found.hidden
 

@@ -1,4 +1,4 @@
-"""Losses over the vocabulary, from hidden states and the head's weights, without logits of all positions.
+"""What `linear_cross_entropy` and `linear_kl` share: losses over the vocabulary without logits of all positions.
 
 Exact: sums in another order, nothing left out. Loss and gradients are made together, a block of the
 vocabulary at a time, so that logits are used while they are in the processor's cache. The way of adding up
@@ -50,6 +50,7 @@ class Found(NamedTuple):
 
 
 def applied(function: type[torch.autograd.Function], *inputs: object) -> Tensor:
+    """`function.apply`, which torch leaves without a type."""
     loss: Tensor = function.apply(*inputs)
     return loss
 

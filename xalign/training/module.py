@@ -80,6 +80,7 @@ class AlignedModel(pl.LightningModule):
         metrics["loss"] = total
         with phases("optimizer"):
             joined = self._join(per_objective, metrics, batch.step)
+            per_objective.clear()  # the optimizer needs the room
             for parameter, gradient in zip(self.trained, joined, strict=True):
                 parameter.grad = gradient
             finite = math.isfinite(total) and math.isfinite(metrics["gradient_norm"])

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import torch
-from pytorch_lightning.utilities.memory import is_oom_error
-
 from xalign.errors import RunError
+from xalign.hardware import is_out_of_memory
 from xalign.training.folder import RunFolder
 
 
@@ -60,14 +58,9 @@ def _telling(message: Callable[[str], str]) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_about_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemory(message(_first_line(error))) from error
-
-
-def _is_about_memory(error: MemoryError | RuntimeError) -> bool:
-    # On the CPU, torch has no class for it: Lightning looks at the text.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or is_oom_error(error)
 
 
 def _first_line(error: BaseException) -> str:
