@@ -1,4 +1,4 @@
-"""What `linear_cross_entropy` and `linear_kl` share: losses over the vocabulary without logits of all positions.
+"""What `linear_cross_entropy` and `linear_kl` share: losses without logits of all positions.
 
 Exact: sums in another order, nothing left out. Loss and gradients are made together, a block of the
 vocabulary at a time, so that logits are used while they are in the processor's cache. The way of adding up
