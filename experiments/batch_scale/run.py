@@ -156,7 +156,7 @@ def step_of(backbone, config, pairs, micro_batch, arguments) -> tuple[Callable[[
 
     sources, targets, groups = texts(arguments.data, pairs)
     ids = encode(backbone.tokenizer, [*sources, *targets], arguments.max_length)
-    arrangement = Arrangement(packs_exactly(backbone), micro_batch)
+    arrangement = Arrangement(packs_exactly(backbone), micro_batch, backbone.context)
     sentences = arrange(backbone.tokenizer, ids, arrangement=arrangement).to(backbone.device)
     layer = backbone.depth // 2 if arguments.layer is None else arguments.layer
     loss, device = config.loss, backbone.device

@@ -74,7 +74,7 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
     )  # fmt: skip
     module = module_of(config, case.family, torch.float32)
     # Ranks with different numbers of passes, which texts of different lengths alone make seldom.
-    arrangement = Arrangement(packed=case.family != "bloom", micro_batch=(256, 128)[rank % 2])
+    arrangement = Arrangement(packed=case.family != "bloom", micro_batch=(256, 128)[rank % 2], widest=128)
     module.backbone.compute_dtype = choose_precision(
         config.trainer.precision, module.backbone.device, Decisions(quiet=True)
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from xalign.data.packing import best_fit
+from xalign.data.packing import best_packing
 
 if TYPE_CHECKING:
     from xalign.data.instructions import InstructionSample
@@ -70,6 +70,8 @@ class Arrangement:
     """Whether texts share rows; otherwise they are padded, in buckets of similar length."""
     micro_batch: int | None = None
     """Most tokens, padding included, of one pass through the model."""
+    widest: int = PACKED
+    """Most tokens of a packed row, but for a text that is longer."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,8 @@ def arrange(
 
 def _packed_groups(lengths: Sequence[int], arrangement: Arrangement) -> list[list[list[int]]]:
     """Groups of rows of texts (numbers): rows are of one width, groups within the micro-batch."""
-    width = max(PACKED, *lengths)
-    rows = best_fit(lengths, width)
+    widest = min(arrangement.widest, arrangement.micro_batch or sys.maxsize)
+    width, rows = best_packing(lengths, max(PACKED, *lengths), widest)
     most = max(1, (arrangement.micro_batch or sys.maxsize) // width)
     return [rows[first : first + most] for first in range(0, len(rows), most)]
 

@@ -3,6 +3,26 @@
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
+ATTENTION = 1500
+"""Width of a row at which attention costs as much as all else. By operations alone it is six times the hidden
+size or more; but attention is bound by memory."""
+
+WIDEST, TRIED, FEW = 3, 32, 512
+"""Widths are tried up to so many times the narrowest, some so many of them, for texts no more than so many:
+more of them fill rows of any width."""
+
+
+def best_packing(sizes: Sequence[int], narrowest: int, widest: int) -> tuple[int, list[list[int]]]:
+    """The width of rows that costs least, `narrowest` or up to `widest`, and the items' numbers in each.
+
+    Where texts have some 60 tokens and the longest 75, rows for two of them waste less than rows for one.
+    """
+    last = max(narrowest, min(WIDEST * narrowest, widest)) if len(sizes) <= FEW else narrowest
+    step = max(1, (WIDEST - 1) * narrowest // TRIED)
+    packings = {width: best_fit(sizes, width) for width in range(narrowest, last + 1, step)}
+    width = min(packings, key=lambda w: len(packings[w]) * w * (ATTENTION + w))
+    return width, packings[width]
+
 
 def best_fit(sizes: Sequence[int], room: int) -> list[list[int]]:
     """Numbers of the items that share a row of `room` places: the largest first, each where it fits best.

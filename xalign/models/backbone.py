@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from xalign.choices import Pooling
-from xalign.data.collate import IGNORED, Tokens
+from xalign.data.collate import IGNORED, PACKED, Tokens
 from xalign.errors import ModelError, did_you_mean
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
@@ -59,6 +59,11 @@ class Backbone(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    @property
+    def context(self) -> int:
+        """Most tokens that the model takes at a time, as far as it says."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or PACKED
 
     def hidden_states(self, tokens: Tokens, layer: int) -> Tensor:
         """Hidden states (B, T, D) after block `layer`; no later block runs."""

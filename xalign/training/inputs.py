@@ -74,6 +74,6 @@ def training_inputs(
         load_instructions(config.instructions, config.languages, splits.train, config.seed),
         texts,
         layer,
-        Arrangement(packed, micro_batch),
+        Arrangement(packed, micro_batch, backbone.context),
         validation_setting(config, splits, layer),
     )
