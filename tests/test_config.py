@@ -25,6 +25,7 @@ REQUIRED = {
     "benchmark=lm_eval": ["benchmark.tasks=[hellaswag]"],
     "adapter=full": ["loss.retention_weight=0"],
     "adapter=full_frozen_embeddings": ["loss.retention_weight=0"],
+    "optimizer=adamw_bf16": ["adapter=full", "loss.retention_weight=0", "trainer.precision=bf16"],
     "experiment=afp_xglm_5lang": ["data.path=x"],
 }
 
@@ -90,6 +91,11 @@ MISTAKES = {
     ("strategy=fsdp", "trainer.compile=true"): ["trainer.compile=true: not with strategy=fsdp"],
     ("strategy=fsdp", "adapter=full", "loss.retention_weight=0", "optimizer=adafactor"): [
         "optimizer.kind=adafactor: with strategy=fsdp and adapter=full only adamw"
+    ],
+    ("optimizer=adamw_bf16", "trainer.precision=fp32", "strategy=ddp"): [
+        "optimizer.kind=adamw_bf16: saves nothing with adapter.method=lora; adapter=full?",
+        "optimizer.kind=adamw_bf16: needs trainer.precision=bf16 (trainer.precision=fp32)",
+        "optimizer.kind=adamw_bf16: needs strategy=single (strategy=ddp)",
     ],
     ("strategy.cpu_offload=true", "strategy.reshard_after_forward=false"): [
         "strategy.cpu_offload=true: needs strategy=fsdp",

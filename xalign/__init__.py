@@ -1,3 +1,9 @@
 """Align generative language models across languages after pre-training."""
 
+import logging
+
 __version__ = "0.1.0"
+
+# Where torchao is installed transformers imports it, and it tells of its kernels for other machines.
+for _library in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_library).setLevel(logging.ERROR)

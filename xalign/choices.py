@@ -46,6 +46,7 @@ class OptimizerKind(StrEnum):
 
     adamw = "adamw"
     adamw_8bit = "adamw_8bit"
+    adamw_bf16 = "adamw_bf16"
     adafactor = "adafactor"
 
 

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,6 +78,12 @@ def keep_freed_memory() -> bool:
         return bool(libc.mallopt(m_mmap_threshold, 2**25) and libc.mallopt(m_trim_threshold, 2**31 - 1))
     except (OSError, AttributeError):
         return False  # not glibc
+
+
+def hand_back_freed_memory() -> None:
+    """What `keep_freed_memory` has kept, before much else is needed at once."""
+    with suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def quiet_libraries() -> None:

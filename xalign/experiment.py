@@ -144,6 +144,7 @@ class _Run:
                     if config.sweep.trial is not None and folder.pruned.exists():
                         raise Pruned(folder.pruned.read_text(encoding="utf-8"))
                     restore_chosen(backbone, folder.checkpoints)
+            backbone.model.float()  # of `adamw_bf16`: a model is measured and exported like any other
             with self._phase("export"):
                 export(adapter, folder.model, notices(config.model.artifact))
         else:

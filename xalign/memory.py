@@ -20,8 +20,14 @@ from xalign.training.decisions import Decisions, choose_micro_batch
 RESERVE = 0.25
 """Share of the free memory left alone: gradients of activations, buffers, other programs."""
 
-STATE = {OptimizerKind.adamw: 8.0, OptimizerKind.adamw_8bit: 2.1, OptimizerKind.adafactor: 0.1}
-"""Bytes of state a trained parameter: moments in float32, in 8 bits with scales, by rows and columns."""
+STATE = {
+    OptimizerKind.adamw: 8.0,
+    OptimizerKind.adamw_8bit: 2.1,
+    OptimizerKind.adamw_bf16: 4.0,
+    OptimizerKind.adafactor: 0.1,
+}
+"""Bytes of state a trained parameter: moments in float32, in 8 bits with scales, in bf16, by rows and
+columns."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from xalign.choices import (
     DataFormat,
     InstructionSource,
     OptimizerKind,
+    Precision,
     StrategyName,
     TaskProvider,
 )
@@ -231,6 +232,8 @@ def _training_rules(config: Config) -> Iterator[str]:
     if trainer.nodes > 1 and world_of_launcher() is None:
         yield f"trainer.nodes={trainer.nodes}: is told by torchrun or srun, which start ranks on each machine"
     yield from _strategy_rules(config)
+    if config.optimizer.kind is OptimizerKind.adamw_bf16:
+        yield from _low_weights_rules(config)
     if config.data.validation_fraction + config.data.test_fraction >= 1:
         yield "data.validation_fraction + data.test_fraction: must leave something to train on"
 
@@ -250,6 +253,17 @@ def _strategy_rules(config: Config) -> Iterator[str]:
     if kind is not OptimizerKind.adamw and method is not AdapterMethod.lora:
         # Adafactor's states are means over whole matrices, bitsandbytes knows nothing of shards.
         yield f"optimizer.kind={kind}: with strategy=fsdp and adapter={method} only adamw"
+
+
+def _low_weights_rules(config: Config) -> Iterator[str]:
+    """What weights kept in bf16 need: the model whole, in one process, its products in bf16 as well."""
+    low, method = "optimizer.kind=adamw_bf16", config.adapter.method
+    if method is AdapterMethod.lora:
+        yield f"{low}: saves nothing with adapter.method={method}; adapter=full?"
+    if config.trainer.precision is not Precision.bf16:
+        yield f"{low}: needs trainer.precision=bf16 (trainer.precision={config.trainer.precision})"
+    if config.strategy.name is not StrategyName.single:
+        yield f"{low}: needs strategy=single (strategy={config.strategy.name})"
 
 
 def _validation_rules(config: Config) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from cases import CASES, FRUGAL, LIBRARIES, PUBLISHED, RETAINING, TITLES, XALIGN, Target
+from cases import CASES, LIBRARIES, LOW, PUBLISHED, RETAINING, TITLES, XALIGN, Target
 
 if TYPE_CHECKING:
     from system import Step
@@ -176,7 +176,7 @@ class Results:
 
         from xalign.reporting.style import INK, PALETTE, applied, new_figure
 
-        colours = dict(zip((XALIGN, PUBLISHED, LIBRARIES, RETAINING, FRUGAL), PALETTE, strict=False))
+        colours = dict(zip((XALIGN, PUBLISHED, LIBRARIES, RETAINING, LOW), PALETTE, strict=False))
         by_model: dict[tuple[str, ...], list[dict[str, Measured]]] = {}
         for group in self.groups():
             first = next(iter(group.values()))

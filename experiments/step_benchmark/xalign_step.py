@@ -1,11 +1,13 @@
 """(c) xalign: a run's own training, from its inputs on; only the gate is put around each step."""
 
+import functools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from system import Gate, Setup
+from torch.utils._python_dispatch import _disable_current_modes
 
 from xalign.data.parallel import Splits
 from xalign.environment import keep_freed_memory, quiet_libraries
@@ -16,7 +18,7 @@ from xalign.training.folder import RunFolder
 from xalign.training.inputs import training_inputs
 from xalign.training.module import AlignedModel
 
-_STEP = AlignedModel.training_step
+_STEP, _OPTIMIZERS = AlignedModel.training_step, AlignedModel.configure_optimizers
 
 
 def drive(setup: Setup, gate: Gate) -> None:
@@ -32,7 +34,21 @@ def drive(setup: Setup, gate: Gate) -> None:
             {name.removeprefix("loss/"): metrics[name] for name in metrics if name.startswith("loss/")}
         )
 
+    def uncounted(module: AlignedModel) -> Any:
+        """torch compiles nothing while operations are counted, and an update multiplies no matrices."""
+        made = _OPTIMIZERS(module)
+        step = made["optimizer"].step
+
+        @functools.wraps(step)
+        def plain(*args: Any, **kwargs: Any) -> Any:
+            with _disable_current_modes():
+                return step(*args, **kwargs)
+
+        made["optimizer"].step = plain
+        return made
+
     AlignedModel.training_step = gated  # type: ignore[method-assign]
+    AlignedModel.configure_optimizers = uncounted  # type: ignore[method-assign]
     corpus = setup.texts.corpus
     backbone = Backbone(setup.model, setup.tokenizer)
     splits = Splits(corpus, corpus, corpus)

@@ -37,15 +37,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config_of(case: str, system: str, *more: str, model: str = "tiny") -> Config:
-    return resolve(compose_config("config", [*overrides_of(model, case, system, "fp32", 1), *more]), Config)
+def config_of(case: str, system: str, *more: str, model: str = "tiny", precision: str = "fp32") -> Config:
+    overrides = overrides_of(model, case, system, precision, 1)
+    return resolve(compose_config("config", [*overrides, *more]), Config)
 
 
 def test_every_case_composes() -> None:
     for plan in PLANS.values():
         for model, case in plan:
             for system in CASES[case].systems[-1:] if case != "recipe" else CASES[case].systems:
-                config = config_of(case, system, model=model)
+                config = config_of(case, system, model=model, precision="bf16")
                 assert config.loss.retention_weight == (0.9 if "retention" in system else 0)
 
 

@@ -31,8 +31,8 @@ class Backbone(nn.Module):
     Hugging Face's `hidden_states[l]`: 0 is the embeddings' output, and the last entry, alone, is
     after the final norm.
 
-    Parameters stay in float32; with `compute_dtype` bfloat16 the model's matrix products run in bf16,
-    while pooling and losses stay in float32.
+    Parameters stay in float32, but for `keep_low`; with `compute_dtype` bfloat16 the model's matrix products
+    run in bf16, while pooling and losses stay in float32.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -138,6 +138,20 @@ class Backbone(nn.Module):
     def forget_rounded_head(self) -> None:
         """Give the memory of the rounded head back; also needed where torch cannot see that it changes."""
         self._rounded_head.forget()
+
+    def keep_low(self) -> None:
+        """Keep trained matrices, and with them their gradients, in the arithmetic of the matrix products.
+
+        Vectors (norms, biases) stay in float32, and so do the sums between blocks, which embeddings begin.
+        """
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                dtype = self.compute_dtype if parameter.ndim > 1 else parameter.dtype
+                # Copied even so: one that is part of the mapped file would keep all of it in memory.
+                parameter.data = parameter.data.to(dtype, copy=True)
+        for module in self.model.modules():
+            if isinstance(module, nn.Embedding):
+                module.register_forward_hook(lambda module, inputs, output: output.float())
 
     def checkpoint_activations(self) -> None:
         """In training, keep only each block's input for the backward pass, which runs the block again."""

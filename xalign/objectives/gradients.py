@@ -6,7 +6,7 @@ are sharded over ranks each rank has its part, and all ranks must call.
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from transformers import PreTrainedModel
 from xalign import collectives
 
 Gradients = list[Tensor | None]
+
+PIECE = 2**22
+"""Entries that are summed at a time."""
 
 
 def use_sparse_embedding_gradients(model: PreTrainedModel) -> bool:
@@ -43,8 +46,8 @@ def of(parameters: Iterable[nn.Parameter]) -> Gradients:
 
 def norm(gradients: Gradients) -> Tensor:
     """Euclidean norm over all parameters (scalar, at least float32); missing gradients count as zero."""
-    norms = [_single(_entries(g).norm()) for g in gradients if g is not None and not _is_sharded(g)]
-    parts = [_single(_entries(g).norm()) for g in gradients if g is not None and _is_sharded(g)]
+    norms = [_norm(_entries(g)) for g in gradients if g is not None and not _is_sharded(g)]
+    parts = [_norm(_entries(g)) for g in gradients if g is not None and _is_sharded(g)]
     if parts:
         norms.append(collectives.summed(torch.stack(parts).square().sum()).sqrt())
     return torch.stack(norms).norm() if norms else torch.zeros(())
@@ -53,8 +56,8 @@ def norm(gradients: Gradients) -> Tensor:
 def cosine(a: Gradients, b: Gradients) -> Tensor:
     """Cosine of two gradients over all parameters (scalar); 0 where one of them is zero."""
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
-    dots = [_single(_dot(x, y)) for x, y in pairs if not _is_sharded(x)]
-    parts = [_single(_dot(collectives.local(x), collectives.local(y))) for x, y in pairs if _is_sharded(x)]
+    dots = [_dot(x, y) for x, y in pairs if not _is_sharded(x)]
+    parts = [_dot(collectives.local(x), collectives.local(y)) for x, y in pairs if _is_sharded(x)]
     if parts:
         dots.append(collectives.summed(torch.stack(parts).sum()))
     if not dots:
@@ -103,17 +106,23 @@ def _is_sharded(gradient: Tensor) -> bool:
     return isinstance(gradient, DTensor)
 
 
+def _norm(entries: Tensor) -> Tensor:
+    return torch.stack([piece.norm() for piece in _pieces(entries)]).norm()
+
+
 def _dot(x: Tensor, y: Tensor) -> Tensor:
     if x.is_sparse and y.is_sparse:
-        return (x.coalesce() * y.coalesce()).coalesce().values().sum()
+        products = (x.coalesce() * y.coalesce()).coalesce().values()
+        return torch.stack([piece.sum() for piece in _pieces(products)]).sum()
     if y.is_sparse:
         x, y = y, x
     if x.is_sparse:
         x = x.coalesce()
-        return (x.values() * y.index_select(0, x.indices()[0])).sum()
-    return (x * y).sum()
+        x, y = x.values(), y.index_select(0, x.indices()[0])
+    return torch.stack([a.dot(b) for a, b in zip(_pieces(x), _pieces(y), strict=True)]).sum()
 
 
-def _single(scalar: Tensor) -> Tensor:
-    """In float32 at least: sums over parameters are not rounded to bf16."""
-    return scalar.to(torch.promote_types(scalar.dtype, torch.float32))
+def _pieces(entries: Tensor) -> Iterator[Tensor]:
+    """The entries, flat, in float32 at least: sums are not rounded to bf16, and no copy is as large."""
+    dtype = torch.promote_types(entries.dtype, torch.float32)
+    return (piece.to(dtype) for piece in entries.reshape(-1).split(PIECE))

@@ -45,7 +45,7 @@ def add_cross_entropy_gradients(
 
     For a head that is trained: however many micro-batches there are, one gradient as large as the vocabulary
     is held. Through autograd each would make its own, and a tied table, whose other gradient is sparse, would
-    need a third in which they are added. The weight, a leaf, is in float32 (float64 with such hidden states).
+    need a third in which they are added. The weight is a leaf, its gradient in its own dtype.
     """
     with torch.autocast(hidden_SD.device.type, enabled=False):
         head = Head(hidden_SD, weight_VD, bias_V, softcap)
@@ -145,7 +145,8 @@ def _cross_entropy(
             if found.bias is not None:
                 found.bias[words] += powers_NR.to(head.exact) @ factor_R1[:, 0]
         if found.weight is not None:
-            found.weight.index_add_(0, targets_R1[:, 0], -target_weight_R1 * hidden_RD)
+            added_RD = (-target_weight_R1 * hidden_RD).to(found.weight.dtype)
+            found.weight.index_add_(0, targets_R1[:, 0], added_RD)
         if found.bias is not None:
             found.bias.index_add_(0, targets_R1[:, 0], -target_weight_R1[:, 0])
     return found

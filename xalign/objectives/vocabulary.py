@@ -41,7 +41,7 @@ class Wants(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A summed loss and its gradients in float32 (float64), each where it is wanted."""
+    """A summed loss and its gradients, where wanted, in float32 (float64); the weight's in its dtype."""
 
     loss: Tensor
     hidden: Tensor | None
@@ -136,7 +136,7 @@ class Head:
         return Found(
             like.new_zeros((), dtype=exact),
             like.new_zeros(like.shape, dtype=exact) if wants.hidden else None,
-            weight(size, width, dtype=exact) if wants.weight else None,
+            weight(size, width, dtype=self.weight_VD.dtype) if wants.weight else None,
             like.new_zeros(size, dtype=exact) if wants.bias else None,
         )
 

@@ -7,7 +7,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from xalign import collectives
-from xalign.choices import Precision, StrategyName
+from xalign.choices import OptimizerKind, Precision, StrategyName
 from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.errors import ConfigError
@@ -99,14 +99,19 @@ def _measuring(
     if validation is None:
         return []
     precision, dtype = validation.benchmark.precision, backbone.compute_dtype
-    if config.strategy.name is not StrategyName.fsdp:
+    low = {
+        "strategy=fsdp": config.strategy.name is StrategyName.fsdp,
+        "optimizer=adamw_bf16": config.optimizer.kind is OptimizerKind.adamw_bf16,
+    }
+    as_trained = [choice for choice, chosen in low.items() if chosen]
+    if not as_trained:
         # Said already, for the measurement before training.
         dtype = _dtype(precision, backbone)
     elif precision is not Precision.auto and _dtype(precision, backbone) is not dtype:
         raise ConfigError(
             [
-                f"validation.precision={precision}: with strategy=fsdp the model is measured as it is "
-                "gathered for training, in trainer.precision; validation.precision=auto"
+                f"validation.precision={precision}: with {as_trained[0]} the model is measured as it is "
+                "held for training, in trainer.precision; validation.precision=auto"
             ]
         )
     return [Evaluate(validation, config, folder.checkpoints, dtype)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from xalign.choices import AdapterMethod, StrategyName
+from xalign.choices import AdapterMethod, OptimizerKind, StrategyName
 from xalign.config import Config
 from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler, load_instructions
@@ -61,6 +61,8 @@ def training_inputs(
     adapter = Adapter(backbone, config.adapter, config.seed)
     if config.strategy.name is StrategyName.fsdp and config.adapter.method is AdapterMethod.full:
         decisions.add("gradients of embeddings", "dense", "strategy=fsdp sums shards of them over ranks")
+    if config.optimizer.kind is OptimizerKind.adamw_bf16:
+        backbone.keep_low()
     if config.trainer.activation_checkpointing:
         backbone.checkpoint_activations()
     if config.trainer.compile:

@@ -1,6 +1,8 @@
 """The optimizer, with linear warm-up and cosine decay of its learning rate."""
 
 import math
+import os
+import shutil
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from transformers.optimization import Adafactor
 
 from xalign.choices import OptimizerKind
 from xalign.config import OptimizerConfig
+from xalign.environment import hand_back_freed_memory
 from xalign.errors import ConfigError
 from xalign.training.row_adamw import RowAdamW
 
@@ -17,24 +20,25 @@ from xalign.training.row_adamw import RowAdamW
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer of `optimizer.kind` over the model's trained parameters.
 
-    Only `adamw` takes sparse gradients: for the others the model's tables are set to have dense ones.
+    Only `adamw` takes sparse gradients; the others get them dense.
 
     Raises:
-        ConfigError: `optimizer.kind` needs a package that is not installed.
+        ConfigError: `optimizer.kind` needs a package or a compiler that is not installed.
     """
-    if config.kind is not OptimizerKind.adamw:
-        for module in model.modules():
-            if isinstance(module, nn.Embedding):
-                module.sparse = False
     match config.kind:
         case OptimizerKind.adamw:
             return adamw(model, config)
         case OptimizerKind.adamw_8bit:
-            return _adamw_8bit(model, config)
+            optimizer = _adamw_8bit(model, config)
+        case OptimizerKind.adamw_bf16:
+            optimizer = _adamw_bf16(model, config)
         case OptimizerKind.adafactor:
             # No momentum, and the second moments of a matrix by rows and columns (Shazeer & Stern 2018). The
             # paper's own step sizes are off, so that `lr` means what it means for AdamW.
-            return Adafactor(_groups(model, config), lr=config.lr, scale_parameter=False, relative_step=False)
+            groups = _groups(model, config)
+            optimizer = Adafactor(groups, lr=config.lr, scale_parameter=False, relative_step=False)
+    optimizer.register_step_pre_hook(_with_dense_gradients)
+    return optimizer
 
 
 def adamw(model: nn.Module, config: OptimizerConfig) -> RowAdamW:
@@ -63,13 +67,48 @@ def _adamw_8bit(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimi
     try:
         from bitsandbytes.optim import AdamW8bit
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            ["optimizer.kind=adamw_8bit: needs the extra: pip install 'xalign[adamw-8bit]'"]
-        ) from error
+        raise _missing_extra("adamw_8bit") from error
     optimizer: torch.optim.Optimizer = AdamW8bit(
         _groups(model, config), lr=config.lr, betas=tuple(config.betas), eps=config.eps
     )
     return optimizer
+
+
+def _adamw_bf16(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """AdamW computed in float32 on weights and moments in bf16, the weights rounded stochastically.
+
+    Rounded to the nearest, most weights would never move (experiments/optimizer_benchmark).
+    """
+    try:
+        from torchao.optim import _AdamW  # its README's way to stochastic rounding
+    except ModuleNotFoundError as error:
+        raise _missing_extra("adamw_bf16") from error
+    compilers = os.environ.get("CXX"), "g++", "clang++"
+    if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers if name):
+        raise ConfigError(["optimizer.kind=adamw_bf16: its step is compiled: needs a C++ compiler (g++)"])
+    optimizer: torch.optim.Optimizer = _AdamW(
+        _groups(model, config),
+        lr=config.lr,
+        betas=tuple(config.betas),
+        eps=config.eps,
+        bf16_stochastic_round=True,
+    )
+    return optimizer
+
+
+def _missing_extra(kind: str) -> ConfigError:
+    extra = kind.replace("_", "-")
+    return ConfigError([f"optimizer.kind={kind}: needs the extra: pip install 'xalign[{extra}]'"])
+
+
+def _with_dense_gradients(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    sparse = [p for p in parameters if p.grad is not None and p.grad.is_sparse]
+    if sparse:
+        hand_back_freed_memory()
+    for parameter in sparse:
+        assert parameter.grad is not None
+        parameter.grad = parameter.grad.to_dense()
 
 
 def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
