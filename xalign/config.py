@@ -188,8 +188,8 @@ class OptimizerConfig:
     """Short name, used in reports."""
     kind: OptimizerKind = OptimizerKind.adamw
     """Bytes kept beside each parameter: `adamw` 8 (of embeddings that no trained head shares: for the rows
-    seen so far), `adamw_8bit` 2 (bitsandbytes), `adamw_bf16` 4, with weights and gradients in
-    bf16 too, rounded stochastically (torchao), `adafactor` nearly none (without `betas`, `eps`)."""
+    seen so far), `adamw_8bit` 2 (bitsandbytes), `adamw_bf16` 4, with weights and gradients in bf16 too,
+    rounded stochastically (torchao), `adafactor` nearly none (without `betas`, `eps`)."""
     lr: Annotated[float, Field(gt=0)] = 5e-4
     """Peak learning rate."""
     weight_decay: Weight = 0.0

@@ -21,6 +21,7 @@ from xalign.data.instructions import load_instructions
 from xalign.data.parallel import Splits
 from xalign.errors import RunError, Stopped
 from xalign.models.adapters import Adapter
+from xalign.models.backbone import Backbone
 from xalign.training.checkpoints import load_state, newest
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
@@ -41,7 +42,13 @@ def saved_in(run: Path) -> dict[str, Any]:
 def fitted(config: Config, path: Path, micro_batch: int | None = None) -> dict[str, torch.Tensor]:
     """Train in a folder, from its checkpoint if there is one; the trained parameters."""
     backbone = tiny_backbone("llama")
-    adapter = Adapter(backbone, config.adapter)
+    return fitted_from(backbone, Adapter(backbone, config.adapter), config, path, micro_batch)
+
+
+def fitted_from(
+    backbone: Backbone, adapter: Adapter, config: Config, path: Path, micro_batch: int | None = None
+) -> dict[str, torch.Tensor]:
+    """The same of a model that has its adapter."""
     corpus = small_corpus()
     instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
     path.mkdir(exist_ok=True)

@@ -7,22 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_fit import interrupt_at, saved_in
+from test_fit import fitted_from, interrupt_at, saved_in
 from tiny import FAMILIES, tiny_backbone
 from torch import nn
-from training_helpers import PACKED, small_config, small_corpus, timeless
+from training_helpers import small_config, timeless
 
 from xalign.choices import OptimizerKind, Pooling
 from xalign.config import AdapterConfig, Config, OptimizerConfig
 from xalign.data.collate import IGNORED, Tokens, tokenize
-from xalign.data.instructions import load_instructions
-from xalign.data.parallel import Splits
 from xalign.errors import ConfigError, Stopped
 from xalign.models.adapters import Adapter
 from xalign.models.backbone import Backbone
-from xalign.training.fit import fit
-from xalign.training.folder import RunFolder
-from xalign.training.inputs import TrainingInputs
 from xalign.training.losses import Losses
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer
@@ -63,7 +58,6 @@ def test_losses_and_gradients_are_those_of_float32_weights(family: str) -> None:
         tokens = tokenize(backbone.tokenizer, TEXTS, 64)
         labels = torch.where(tokens.content_mask.bool(), tokens.input_ids, IGNORED)
         hidden_BTD = backbone.hidden_states(tokens, 2)
-        # Most families hand the sum between blocks on as it is; the others' blocks end in a product.
         vectors_BD = backbone.represent(tokens, 2, Pooling.mean)
         loss = vectors_BD.pow(2).mean()
         loss.backward()
@@ -106,15 +100,7 @@ def test_updates_too_small_for_bf16_are_made_on_average() -> None:
 def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
     backbone, adapter = trained_in_bf16("gemma3_text")
     backbone.keep_low()
-    corpus = small_corpus()
-    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
-    path.mkdir(exist_ok=True)
-    fit(
-        config,
-        RunFolder(path),
-        TrainingInputs(backbone, adapter, Splits(corpus, corpus, corpus), instructions, [], 2, PACKED, None),
-    )
-    return {n: p.detach().clone() for n, p in backbone.named_parameters()}
+    return fitted_from(backbone, adapter, config, path)
 
 
 @pytest.mark.parametrize("objective", ["both", "contrastive"])  # the table's gradient is dense, sparse

@@ -99,18 +99,18 @@ def _measuring(
     if validation is None:
         return []
     precision, dtype = validation.benchmark.precision, backbone.compute_dtype
-    low = {
-        "strategy=fsdp": config.strategy.name is StrategyName.fsdp,
-        "optimizer=adamw_bf16": config.optimizer.kind is OptimizerKind.adamw_bf16,
-    }
-    as_trained = [choice for choice, chosen in low.items() if chosen]
-    if not as_trained:
+    holds_low = None
+    if config.strategy.name is StrategyName.fsdp:
+        holds_low = "strategy=fsdp"
+    elif config.optimizer.kind is OptimizerKind.adamw_bf16:
+        holds_low = "optimizer=adamw_bf16"
+    if holds_low is None:
         # Said already, for the measurement before training.
         dtype = _dtype(precision, backbone)
     elif precision is not Precision.auto and _dtype(precision, backbone) is not dtype:
         raise ConfigError(
             [
-                f"validation.precision={precision}: with {as_trained[0]} the model is measured as it is "
+                f"validation.precision={precision}: with {holds_low} the model is measured as it is "
                 "held for training, in trainer.precision; validation.precision=auto"
             ]
         )
