@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from xalign.config import Config, register
-from xalign.errors import ConfigError, did_you_mean
+from xalign.errors import ConfigError, did_you_mean, needs_extra
 from xalign.validation import C, field_names, field_type, one_of, resolve
 
 
@@ -139,7 +139,7 @@ def _missing_plugins(for_hydra: list[str]) -> list[str]:
         except ModuleNotFoundError:
             found = None
         if found is None:
-            problems.append(f"{group}={value}: needs the extra: pip install 'xalign[{extra}]'")
+            problems.append(needs_extra(f"{group}={value}", extra))
     return problems
 
 

@@ -74,6 +74,11 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def needs_extra(choice: str, extra: str) -> str:
+    """What to say where a choice needs a package that is not installed."""
+    return f"{choice}: needs the extra: pip install 'xalign[{extra}]'"
+
+
 def user_facing(main: Callable[P, T]) -> Callable[P, T]:
     """Let an entry point end with one message and an exit code where the mistake is the user's.
 

@@ -23,6 +23,7 @@ from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
+from xalign.extras import require_extras
 from xalign.files import write_atomically
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone, setting_of, texts_to_measure
@@ -60,6 +61,7 @@ def run(config: Config, followers: Followers | None = None) -> None:
         XalignError: whatever the user can mend; what was computed so far stays in the folder.
         Stopped: a signal asked for it.
     """
+    require_extras(config)
     folder = RunFolder(Path(config.run.dir) if config.run.dir else default_folder(config))
     with requeued(), stoppable(), folder.locked():
         folder.prepare(config)

@@ -19,6 +19,7 @@ from xalign.data.datamodule import AlignmentData, StepBatch
 from xalign.data.parallel import load_corpus, split_corpus
 from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
+from xalign.extras import require_extras
 from xalign.flops import Operations, costs_of, step_operations
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone
@@ -81,6 +82,7 @@ def make_plan(config: Config) -> Plan:
     Raises:
         XalignError: as the run itself would.
     """
+    require_extras(config)
     quiet_libraries()
     keep_freed_memory()
     decisions = Decisions()

@@ -1,6 +1,5 @@
 """The optimizers of `optimizer.kind`, and their learning rate's schedule."""
 
-import sys
 from dataclasses import replace
 
 import pytest
@@ -9,7 +8,6 @@ from torch import nn
 
 from xalign.choices import OptimizerKind
 from xalign.config import OptimizerConfig
-from xalign.errors import ConfigError
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
 from xalign.training.row_adamw import BLOCK
 
@@ -92,20 +90,6 @@ def test_frozen_parameters_are_left_out() -> None:
     model.weight.requires_grad_(False)
     optimizer = build_optimizer(model, OptimizerConfig())
     assert [p is model.bias for g in optimizer.param_groups for p in g["params"]] == [True]
-
-
-@pytest.mark.parametrize(
-    ("kind", "package"),
-    [(OptimizerKind.adamw_8bit, "bitsandbytes"), (OptimizerKind.adamw_bf16, "torchao")],
-)
-def test_a_missing_package_is_named(
-    kind: OptimizerKind, package: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setitem(sys.modules, f"{package}.optim", None)
-    extra = kind.replace("_", "-")
-    with pytest.raises(ConfigError, match=rf"optimizer.kind={kind}.*pip install 'xalign\[{extra}\]'"):
-        build_optimizer(nn.Linear(2, 2), OptimizerConfig(kind=kind))
 
 
 def test_the_learning_rate_rises_then_falls_as_half_a_cosine() -> None:

@@ -13,30 +13,20 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from xalign.choices import LoggerName
 from xalign.config import Config
-from xalign.errors import ConfigError
 from xalign.files import naming, write_atomically
 from xalign.training.folder import RunFolder
 
 
 def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | bool:
-    """The configured logger, for a run that has done so many steps.
-
-    Raises:
-        ConfigError: it needs a package that is not installed.
-    """
+    """The configured logger, for a run that has done so many steps."""
     match config.logger.name:
         case LoggerName.none:
             return False
         case LoggerName.csv:
             return CsvMetrics(folder.path / "logs" / "metrics.csv", folder.metrics)
         case LoggerName.tensorboard:
-            try:
-                # What an interrupted run logged beyond its checkpoint comes again: the former is hidden.
-                return TensorBoardLogger(folder.path, name="logs", version="tensorboard", purge_step=step + 1)
-            except ModuleNotFoundError as error:
-                raise ConfigError(
-                    ["logger=tensorboard: needs the extra: pip install 'xalign[tensorboard]'"]
-                ) from error
+            # What an interrupted run logged beyond its checkpoint comes again: the former is hidden.
+            return TensorBoardLogger(folder.path, name="logs", version="tensorboard", purge_step=step + 1)
         case LoggerName.wandb:
             return WandbLogger(
                 project=config.logger.project,

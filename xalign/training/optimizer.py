@@ -1,8 +1,6 @@
 """The optimizer, with linear warm-up and cosine decay of its learning rate."""
 
 import math
-import os
-import shutil
 from typing import Any
 
 import torch
@@ -13,17 +11,14 @@ from transformers.optimization import Adafactor
 from xalign.choices import OptimizerKind
 from xalign.config import OptimizerConfig
 from xalign.environment import hand_back_freed_memory
-from xalign.errors import ConfigError
 from xalign.training.row_adamw import RowAdamW
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer of `optimizer.kind` over the model's trained parameters.
 
-    Only `adamw` takes sparse gradients; the others get them dense.
-
-    Raises:
-        ConfigError: `optimizer.kind` needs a package or a compiler that is not installed.
+    Only `adamw` takes sparse gradients; the others get them dense. That their packages are installed has
+    been checked (`extras.require_extras`).
     """
     match config.kind:
         case OptimizerKind.adamw:
@@ -64,10 +59,8 @@ def cosine_with_warmup(optimizer: torch.optim.Optimizer, config: OptimizerConfig
 
 def _adamw_8bit(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """AdamW with moments in 8 bits, a scale for every 256 of them (Dettmers et al. 2022)."""
-    try:
-        from bitsandbytes.optim import AdamW8bit
-    except ModuleNotFoundError as error:
-        raise _missing_extra("adamw_8bit") from error
+    from bitsandbytes.optim import AdamW8bit
+
     optimizer: torch.optim.Optimizer = AdamW8bit(
         _groups(model, config), lr=config.lr, betas=tuple(config.betas), eps=config.eps
     )
@@ -79,13 +72,8 @@ def _adamw_bf16(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimi
 
     Rounded to the nearest, most weights would never move (experiments/optimizer_benchmark).
     """
-    try:
-        from torchao.optim import _AdamW  # its README's way to stochastic rounding
-    except ModuleNotFoundError as error:
-        raise _missing_extra("adamw_bf16") from error
-    compilers = os.environ.get("CXX"), "g++", "clang++"
-    if not torch.cuda.is_available() and not any(shutil.which(name) for name in compilers if name):
-        raise ConfigError(["optimizer.kind=adamw_bf16: its step is compiled: needs a C++ compiler (g++)"])
+    from torchao.optim import _AdamW  # its README's way to stochastic rounding
+
     optimizer: torch.optim.Optimizer = _AdamW(
         _groups(model, config),
         lr=config.lr,
@@ -94,11 +82,6 @@ def _adamw_bf16(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimi
         bf16_stochastic_round=True,
     )
     return optimizer
-
-
-def _missing_extra(kind: str) -> ConfigError:
-    extra = kind.replace("_", "-")
-    return ConfigError([f"optimizer.kind={kind}: needs the extra: pip install 'xalign[{extra}]'"])
 
 
 def _with_dense_gradients(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
