@@ -9,8 +9,19 @@ from tiny import tiny_backbone
 from training_helpers import small_config
 
 from xalign import memory as memories
+from xalign.choices import AdapterMethod, Pooling
+from xalign.config import AdapterConfig
+from xalign.data.collate import tokenize
 from xalign.flops import costs_of
-from xalign.memory import RESERVE, Memory, activation_bytes, fitting_micro_batch, memory_of, micro_batch_of
+from xalign.memory import (
+    RESERVE,
+    Memory,
+    activation_bytes,
+    fitting_micro_batch,
+    gradient_bytes,
+    memory_of,
+    micro_batch_of,
+)
 from xalign.models.adapters import Adapter
 from xalign.training.decisions import Decisions
 
@@ -52,12 +63,35 @@ def test_memory_counts_what_is_there() -> None:
     memory = memory_of(config, backbone, costs_of(backbone), 2)
     bytes_of = 4 * sum(p.numel() for p in backbone.parameters())
     assert memory.weights == bytes_of
-    assert memory.gradients == 2 * bytes_of  # two objectives
+    # Instructions leave one of everything, sentences of two blocks of four and the last norm.
+    blocks = sum(p.nbytes for block in backbone.blocks[:2] for p in block.parameters())
+    assert memory.gradients == bytes_of + blocks + 4 * 32
     assert memory.optimizer == 2 * bytes_of
     assert memory.token["contrastive"] < memory.token["instruction"]
     assert memory.activations({"contrastive": 10, "instruction": 1}) == round(
         max(10 * memory.token["contrastive"], memory.token["instruction"])
     )
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_gradients_are_as_many_as_a_backward_pass_leaves(tied: bool, method: str, sparse: bool) -> None:
+    backbone = tiny_backbone("llama", tie_word_embeddings=tied)
+    Adapter(backbone, AdapterConfig(method=AdapterMethod(method)))
+    backbone.model.get_input_embeddings().sparse = sparse
+    tokens = tokenize(backbone.tokenizer, ["one text", "another"], 16)
+
+    def left() -> int:
+        dense = [p.grad for p in backbone.parameters() if p.grad is not None and not p.grad.is_sparse]
+        backbone.zero_grad(set_to_none=True)
+        return sum(g.nbytes for g in dense)
+
+    backbone.represent(tokens, 2, Pooling.mean).sum().backward()
+    last_norm = 4 * 32 if method == "full" else 0
+    assert gradient_bytes(backbone, 2, head=False) == left() + last_norm
+    backbone.logits_at(tokens, tokens.content_mask.bool()).sum().backward()
+    assert gradient_bytes(backbone, backbone.depth, head=True) == left()
 
 
 def test_the_micro_batch_leaves_room_for_the_rest() -> None:

@@ -6,7 +6,7 @@ Activations are measured, in a pass over a few texts; the rest is counted.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xalign.choices import AdapterMethod, OptimizerKind, StrategyName
 from xalign.config import Config
@@ -76,15 +76,32 @@ def memory_of(config: Config, backbone: Backbone, costs: Costs, layer: int) -> M
     sharded = config.strategy.name is StrategyName.fsdp and config.adapter.method is not AdapterMethod.lora
     shares = config.trainer.devices * config.trainer.nodes if sharded else 1
     held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in backbone.parameters()}
+    # Each objective's are kept until they are clipped and joined.
+    gradients = sum(gradient_bytes(backbone, at, head=name != "contrastive") for name, at in depths.items())
+    if config.optimizer.kind is not OptimizerKind.adamw:
+        gradients = max(gradients, sum(p.nbytes for p in trained))  # the others' are made dense
     return Memory(
         weights=sum(held.values()),
         rounded=products * backbone.compute_dtype.itemsize if backbone.computes_low else 0,
-        # Each objective's is kept until they are clipped and joined.
-        gradients=sum(p.nbytes for p in trained) * len(depths) // shares,
+        gradients=gradients // shares,
         optimizer=round(sum(p.numel() for p in trained) * STATE[config.optimizer.kind] / shares),
         logits=4 * LOGITS_AT_ONCE[backbone.device.type] if {*depths} - {"contrastive"} else 0,
         token={name: activation_bytes(backbone, at) for name, at in depths.items()},
     )
+
+
+def gradient_bytes(backbone: Backbone, layer: int, head: bool) -> int:
+    """Bytes of the dense gradients of an objective on blocks [:layer] and, if so, the head.
+
+    A sparse gradient of the table of embeddings is next to nothing beside them.
+    """
+    table = backbone.model.get_input_embeddings()
+    rows, output = set(table.parameters()), set(backbone.model.get_output_embeddings().parameters())
+    sparse = isinstance(table, nn.Embedding) and table.sparse
+    dense = (output if head else set()) | (set() if sparse else rows)
+    above = {p for block in backbone.blocks[layer:] for p in block.parameters()}
+    none = above | ((rows | output) - dense)
+    return sum(p.nbytes for p in backbone.parameters() if p.requires_grad and p not in none)
 
 
 def activation_bytes(backbone: Backbone, layer: int) -> float:
