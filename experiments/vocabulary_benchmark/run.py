@@ -1,14 +1,18 @@
 """Seconds and memory of losses over the vocabulary, forward and backward: plain, torch's and xalign's.
 
     python experiments/vocabulary_benchmark/run.py [--positions 64 256 1024] [--cases frozen trained kl] ...
+    python experiments/vocabulary_benchmark/run.py --device cuda --positions 1024 8192     # and GPU kernels
 
-Each contender has a process of its own with the same numbers in it; one works at a time, by turns.
+On a GPU Liger's and cut-cross-entropy's kernels take part where they are installed
+(`pip install liger-kernel cut-cross-entropy`). Each contender has a process of its own with the same numbers
+in it; one works at a time, by turns.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +24,7 @@ CONTENDERS = {
     "trained": ("plain", "torch", "xalign"),
     "kl": ("plain", "xalign"),  # torch has none
 }
+KERNELS = {"liger": "liger_kernel", "cce": "cut_cross_entropy"}  # of GPUs, for cross-entropy alone
 PRODUCTS = {"frozen": 2, "trained": 3, "kl": 3}
 
 
@@ -27,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--cases", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument(
         "--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"]
@@ -52,6 +58,8 @@ def main() -> None:
 def compare(case: str, dtype: str, positions: int, arguments: argparse.Namespace) -> None:
     """One row for each contender."""
     names = CONTENDERS[case]
+    if arguments.device == "cuda" and case != "kl":
+        names += tuple(name for name, package in KERNELS.items() if find_spec(package) is not None)
     pipes = {name: start(name, case, dtype, positions, arguments) for name in names}
     measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
     for repeat in range(arguments.repeats + 1):  # the first warms up
@@ -97,22 +105,26 @@ def serve(
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     kind = getattr(torch, dtype)
-    hidden = torch.randn(positions, arguments.width).to(kind).requires_grad_()
-    before = hidden.detach() + 0.05 * torch.randn(positions, arguments.width).to(kind)
-    weight = torch.randn(arguments.vocabulary, arguments.width).mul_(0.1).to(kind)
+    to = {"device": arguments.device, "dtype": kind}
+    # Drawn on the CPU: the same numbers for every device.
+    hidden = torch.randn(positions, arguments.width).to(**to).requires_grad_()
+    before = hidden.detach() + 0.05 * torch.randn(positions, arguments.width).to(**to)
+    weight = torch.randn(arguments.vocabulary, arguments.width).mul_(0.1).to(**to)
     weight.requires_grad_(case == "trained")
-    targets = torch.randint(arguments.vocabulary, (positions,))
+    targets = torch.randint(arguments.vocabulary, (positions,)).to(arguments.device)
     keep_freed_memory()  # for all of them, as in training; not of what the numbers took to make
     ask = loss_of(name, case, arguments.chunk)
-    at_rest = memory("VmRSS")
+    memory = MEMORY[arguments.device]()
     while pipe.recv():
         hidden.grad = weight.grad = None
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        memory.begin()
         begin = time.perf_counter()
         loss = ask(hidden, before, weight, targets)
         (loss / positions).backward()
+        if arguments.device == "cuda":
+            torch.cuda.synchronize()
         seconds = time.perf_counter() - begin
-        pipe.send((seconds, memory("VmHWM") - at_rest, float(loss.detach())))
+        pipe.send((seconds, memory.more(), float(loss.detach())))
         del loss
 
 
@@ -131,6 +143,17 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
         if name == "xalign":
             return lambda h, b, w, t: linear_kl(b, h, w)
         return lambda h, b, w, t: retention_kl((b @ w.T).detach(), h @ w.T)
+    if name == "liger":
+        from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+        fused = LigerFusedLinearCrossEntropyLoss(reduction="sum")
+        return lambda h, b, w, t: fused(w, h, t)
+    if name == "cce":
+        import cut_cross_entropy
+
+        # Without "exact" it leaves out small gradients.
+        exact = {"impl": "cce_exact", "reduction": "sum"}
+        return lambda h, b, w, t: cut_cross_entropy.linear_cross_entropy(h, w, t, **exact)
     return {
         "plain": lambda h, b, w, t: answer_cross_entropy(h @ w.T, t),
         "torch": lambda h, b, w, t: F.linear_cross_entropy(h, w, t, reduction="sum", options=options),
@@ -138,10 +161,41 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
     }[name]
 
 
-def memory(line: str) -> float:
-    """MiB, of /proc/self/status."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(text for text in status.splitlines() if text.startswith(line)).split()[1]) / 1024
+class Resident:
+    """Of a process on a CPU: MiB of its highest resident size above the state at rest."""
+
+    def __init__(self) -> None:
+        self.at_rest = self._read("VmRSS")
+
+    def begin(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+
+    def more(self) -> float:
+        return self._read("VmHWM") - self.at_rest
+
+    def _read(self, line: str) -> float:
+        status = Path("/proc/self/status").read_text()
+        return int(next(text for text in status.splitlines() if text.startswith(line)).split()[1]) / 1024
+
+
+class Allocated:
+    """Of a GPU: MiB of torch's highest allocation above that at rest."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.cuda = torch.cuda
+        self.at_rest = self.cuda.memory_allocated()
+
+    def begin(self) -> None:
+        self.cuda.synchronize()
+        self.cuda.reset_peak_memory_stats()
+
+    def more(self) -> float:
+        return (self.cuda.max_memory_allocated() - self.at_rest) / 2**20
+
+
+MEMORY = {"cpu": Resident, "cuda": Allocated}
 
 
 if __name__ == "__main__":
