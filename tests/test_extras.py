@@ -1,3 +1,5 @@
+"""What is not installed is told at once, before anything is loaded or written."""
+
 import sys
 from dataclasses import replace
 from pathlib import Path
