@@ -114,17 +114,17 @@ def serve(
     targets = torch.randint(arguments.vocabulary, (positions,)).to(arguments.device)
     keep_freed_memory()  # for all of them, as in training; not of what the numbers took to make
     ask = loss_of(name, case, arguments.chunk)
-    memory = MEMORY[arguments.device]()
+    at_rest = reset_peak(arguments.device)
     while pipe.recv():
         hidden.grad = weight.grad = None
-        memory.begin()
+        reset_peak(arguments.device)
         begin = time.perf_counter()
         loss = ask(hidden, before, weight, targets)
         (loss / positions).backward()
         if arguments.device == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - begin
-        pipe.send((seconds, memory.more(), float(loss.detach())))
+        pipe.send((seconds, peak_mib(arguments.device) - at_rest, float(loss.detach())))
         del loss
 
 
@@ -161,41 +161,30 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
     }[name]
 
 
-class Resident:
-    """Of a process on a CPU: MiB of its highest resident size above the state at rest."""
-
-    def __init__(self) -> None:
-        self.at_rest = self._read("VmRSS")
-
-    def begin(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-
-    def more(self) -> float:
-        return self._read("VmHWM") - self.at_rest
-
-    def _read(self, line: str) -> float:
-        status = Path("/proc/self/status").read_text()
-        return int(next(text for text in status.splitlines() if text.startswith(line)).split()[1]) / 1024
-
-
-class Allocated:
-    """Of a GPU: MiB of torch's highest allocation above that at rest."""
-
-    def __init__(self) -> None:
+def reset_peak(device: str) -> float:
+    """The peak begins anew; MiB that are held now, resident or of a GPU."""
+    if device == "cuda":
         import torch
 
-        self.cuda = torch.cuda
-        self.at_rest = self.cuda.memory_allocated()
-
-    def begin(self) -> None:
-        self.cuda.synchronize()
-        self.cuda.reset_peak_memory_stats()
-
-    def more(self) -> float:
-        return (self.cuda.max_memory_allocated() - self.at_rest) / 2**20
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated() / 2**20
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident("VmRSS")
 
 
-MEMORY = {"cpu": Resident, "cuda": Allocated}
+def peak_mib(device: str) -> float:
+    """The most held since then."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resident("VmHWM")
+
+
+def resident(line: str) -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(next(text for text in status.splitlines() if text.startswith(line)).split()[1]) / 1024
 
 
 if __name__ == "__main__":
