@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from tiny import tiny_backbone
 
 from xalign.command_line import compose_config
@@ -11,11 +12,14 @@ from xalign.config import Config
 from xalign.data.collate import Arrangement
 from xalign.data.datamodule import StepBatches
 from xalign.data.instructions import load_instructions
-from xalign.data.parallel import ParallelCorpus
+from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
 from xalign.models.adapters import Adapter
 from xalign.training.callbacks.metrics import MEASURED
+from xalign.training.fit import fit
+from xalign.training.folder import RunFolder
+from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
 from xalign.validation import resolve
 
@@ -85,3 +89,29 @@ def small_module(config: Config, family: str = "llama", layer: int = 2) -> Align
     module = AlignedModel(backbone, Adapter(backbone, config.adapter), config, layer)
     module.train()
     return module
+
+
+OWN_TEXTS = ["The file was closed and saved.", "A page is open", "la page est ouverte", "Every group"]
+
+
+def fitted_curve(overrides: list[str], folder: Path, steps: int = 20) -> dict[str, list[float]]:
+    """Losses and norms of a short training of a tiny model, by name, one value a step."""
+    config = small_config(*overrides, f"trainer.steps={steps}", "trainer.checkpoint_every=1000")
+    torch.manual_seed(0)
+    backbone = tiny_backbone("llama")
+    adapter = Adapter(backbone, config.adapter, config.seed)
+    corpus = small_corpus()
+    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
+    run = folder / "-".join(["golden", *(o.replace("/", "_") for o in overrides)])
+    run.mkdir(parents=True)
+    layer = 2 if config.loss.layer is None else config.loss.layer
+    fit(
+        config,
+        RunFolder(run),
+        TrainingInputs(
+            backbone, adapter, Splits(corpus, corpus, corpus), instructions, OWN_TEXTS, layer, PACKED, None
+        ),
+    )
+    lines = timeless(run)
+    names = [name for name in lines[0] if name.startswith(("loss", "gradient_norm"))]
+    return {name: [line[name] for line in lines] for name in names}
