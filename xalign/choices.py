@@ -18,14 +18,6 @@ class Centering(StrEnum):
     language = "language"
 
 
-class AdapterMethod(StrEnum):
-    """Which parameters are trained."""
-
-    full = "full"
-    full_frozen_embeddings = "full_frozen_embeddings"
-    lora = "lora"
-
-
 class Precision(StrEnum):
     """Arithmetic of forward and backward passes; parameters that are trained stay in float32."""
 
@@ -34,8 +26,16 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class Combine(StrEnum):
+    """How the objectives' gradients are made one (`xalign/training/combine.py`)."""
+
+    weighted_sum = "weighted_sum"
+    clip_each = "clip_each"
+    pcgrad = "pcgrad"
+
+
 class GradientClipping(StrEnum):
-    """Whether each objective's gradient is clipped before the weighted sum, or only the sum."""
+    """Older names of `loss.combine`: `per_objective` is `clip_each`, `total` is `weighted_sum`."""
 
     per_objective = "per_objective"
     total = "total"

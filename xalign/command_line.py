@@ -19,8 +19,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from xalign.config import Config, register
+from xalign.config_problems import field_names, field_type, one_of
 from xalign.errors import ConfigError, did_you_mean, needs_extra
-from xalign.validation import C, field_names, field_type, one_of, resolve
+from xalign.validation import C, resolve
 
 
 def config_folder() -> str:

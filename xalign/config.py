@@ -5,18 +5,16 @@ Hydra composes YAML values against this schema (registered in the ConfigStore by
 config by string. `docs/config.md` is generated from the docstrings in this file.
 """
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass, field, is_dataclass
+from typing import Annotated, Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, Field
 
 from xalign.choices import (
-    AdapterMethod,
-    Centering,
+    Combine,
     DataFormat,
     Demonstrations,
-    GradientClipping,
     InstructionSource,
     LoggerName,
     OptimizerKind,
@@ -25,6 +23,8 @@ from xalign.choices import (
     StrategyName,
     TaskProvider,
 )
+from xalign.models.adapters.base import AdapterConfig
+from xalign.objectives.base import ObjectiveConfig
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -134,48 +134,32 @@ class InstructionsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """L = contrastive_weight * L_MCL + instruction_weight * L_CIF + retention_weight * L_KL."""
+    """What the model is trained on: objectives, each with a weight and options of its own, and how they are
+    combined.
+
+    Options of an objective are `loss.objectives.<name>.<option>`; those with an older, shorter key can be
+    given by that as well, for every objective that has them.
+    """
 
     __pydantic_config__ = STRICT
 
     name: str
     """Short name, used for folders and in reports."""
-    contrastive_weight: Weight = 1.0
-    """w_c, weight of multilingual contrastive learning."""
-    instruction_weight: Weight = 1.5
-    """w_i, weight of cross-lingual instruction following."""
-    retention_weight: Weight = 0.0
-    """Weight of KL(model before training || model), which keeps what the model knew (needs LoRA)."""
-    tau: Annotated[float, Field(gt=0)] = 0.05
-    """Temperature of the softmax over cosine similarities."""
-    symmetric: bool = True
-    """Average both directions; false is pivot to target only, as published."""
-    centering: Centering = Centering.language
-    """Subtract each language's mean representation in the batch before the cosine."""
-    queue: Natural = 0
-    """Past translations kept as further negatives."""
+    objectives: dict[str, ObjectiveConfig] = field(default_factory=dict)
+    """Name in the log -> options of the objective; `kind` says which it is, without it the name does."""
     layer: Natural | None = None
-    """Representations after this block (0: embeddings); null takes half of the model's depth."""
-    pooling: Pooling = Pooling.mean
-    """How hidden states become one vector."""
+    """The aligned layer: representations after this block (0: embeddings); null takes half of the model's
+    depth."""
+    combine: Combine = Combine.clip_each
+    """How the objectives' gradients are made one: `weighted_sum`, clipped as one (as published); `clip_each`,
+    so that none drowns another; `pcgrad`, without the components that conflict."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class AdapterConfig:
-    """Which parameters are trained."""
-
-    __pydantic_config__ = STRICT
-
-    method: AdapterMethod = AdapterMethod.lora
-    """Everything, everything but the embeddings, or low-rank adapters (merged at the end)."""
-    r: Positive = 16
-    """Rank of the low-rank adapters."""
-    alpha: Annotated[float, Field(gt=0)] = 32.0
-    """Scale of the low-rank adapters (the update is alpha / r * B A)."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Dropout on the adapters' input."""
-    target_modules: str = "all-linear"
-    """Modules that get adapters: peft's `all-linear`, or a regular expression over module names."""
+    @property
+    def aligned_layer(self) -> int | None:
+        """`layer`, else that of the first objective that aligns a layer of its own; None: half of the
+        depth."""
+        own = (objective.aligned_layer for objective in self.objectives.values())
+        return self.layer if self.layer is not None else next((n for n in own if n is not None), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,23 +199,11 @@ class TrainerConfig:
     steps: Positive = 100
     """Optimizer steps."""
     batch_size: Annotated[int, Field(ge=2)] = 32
-    """Translation pairs a step and rank in the contrastive batch: batch_size - 1 in-batch negatives."""
+    """Translation pairs a step and rank: for the contrastive loss, batch_size - 1 in-batch negatives."""
     languages_per_batch: Positive = 1
-    """Target languages that share a contrastive batch, in equal parts."""
-    instruction_batch_size: Positive = 12
-    """Instruction samples a step and rank."""
-    retention_batch_size: Positive = 2
-    """Texts a step and rank on which the model is held to what it was."""
-    retention_own_fraction: Fraction = 0.5
-    """Share of these texts that the model itself wrote before training; the rest is from the corpus."""
-    retention_tokens: Positive = 64
-    """Token positions, drawn from these texts, whose next-token distributions are compared."""
-    retention_max_length: Annotated[int, Field(ge=4)] = 96
-    """Tokens kept of such a text."""
+    """Target languages that share a batch of pairs, in equal parts."""
     max_length: Annotated[int, Field(ge=4)] = 64
-    """Tokens kept of a sentence in the contrastive batch."""
-    instruction_max_length: Annotated[int, Field(ge=8)] = 256
-    """Tokens kept of an instruction sample; the prompt is cut, never the answer's end-of-sequence."""
+    """Tokens kept of a sentence of a pair."""
     # A string: Hydra cannot compose OmegaConf's unions.
     micro_batch: str = "auto"
     """Most tokens, padding included, of one forward and backward pass; `auto`: the most that fit."""
@@ -242,11 +214,13 @@ class TrainerConfig:
     precision: Precision = Precision.auto
     """`auto` takes bf16 where the hardware computes in it, and says why."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are scaled down to this norm."""
-    clip: GradientClipping = GradientClipping.per_objective
-    """What is clipped; per objective, neither loss can swamp the other."""
+    """Gradients are scaled down to this norm; which of them, `loss.combine` says."""
+    dropout: bool = False
+    """Whether the model's own dropout is on while it trains. Then losses depend on how texts are divided over
+    micro-batches and ranks, not by rounding alone, and so does a run that goes on in smaller parts after
+    memory ran out."""
     gradient_stats_every: Positive = 10
-    """Steps between logs of each objective's gradient norm and their cosine."""
+    """Steps between logs of each objective's gradient norm and the cosine of every pair of them."""
     checkpoint_every: Positive = 25
     """Steps between checkpoints."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
@@ -463,16 +437,25 @@ def register() -> None:
     """Put the schemas into Hydra's ConfigStore, as `schema` and `evaluate_schema`."""
     from hydra.core.config_store import ConfigStore
 
+    from xalign.options import composed_schema
+
     store = ConfigStore.instance()
-    store.store(name="schema", node=_writable(OmegaConf.structured(Config)))
+    store.store(name="schema", node=_writable(OmegaConf.structured(composed_schema(Config))))
     store.store(name="evaluate_schema", node=_writable(OmegaConf.structured(EvaluateConfig)))
 
 
 def _writable(node: DictConfig) -> DictConfig:
-    # OmegaConf marks configs of frozen dataclasses read-only, but composition has yet to fill them.
+    """The schema as composition can fill it; keys may be added where it says `dict`."""
+    # OmegaConf marks configs of frozen dataclasses read-only.
     OmegaConf.set_readonly(node, None)
-    for key in node:
-        child = node._get_node(key)
-        if isinstance(child, DictConfig):
+    kind: Any = OmegaConf.get_type(node)
+    if kind is dict:
+        OmegaConf.set_struct(node, False)
+        return node
+    for name, hint in get_type_hints(kind).items():
+        if OmegaConf.is_missing(node, name) and is_dataclass(hint):
+            node[name] = OmegaConf.structured(hint)  # or what lies in it could not be marked
+        child = node._get_node(name)
+        if isinstance(child, DictConfig) and not child._is_none():
             _writable(child)
     return node

@@ -27,7 +27,7 @@ from xalign.extras import require_extras
 from xalign.files import write_atomically
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone, setting_of, texts_to_measure
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
 from xalign.models.backbone import Backbone
 from xalign.models.export import export
 from xalign.models.gguf import notices
@@ -95,7 +95,7 @@ class _Run:
         with self._phase("load"):
             splits = self._load_data()
             backbone = load_backbone(config.model, device, config.seed)
-        layer = choose_layer(config.loss.layer, backbone.depth, self.decisions)
+        layer = choose_layer(config.loss.aligned_layer, backbone.depth, self.decisions)
         if layer > backbone.depth:
             raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])
         training_dtype = choose_precision(config.trainer.precision, device, self.decisions)
@@ -139,7 +139,7 @@ class _Run:
                     if config.strategy.name is not StrategyName.ddp:
                         # What was trained is spread over the ranks: taken up from the files.
                         backbone = load_backbone(config.model, device, config.seed)
-                        adapter = Adapter(backbone, config.adapter, config.seed)
+                        adapter = adapters.attach(backbone, config.adapter, config.seed)
                         restore_chosen(backbone, folder.checkpoints)
                 else:
                     launch(config, folder)

@@ -22,11 +22,9 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from xalign.choices import Centering
-from xalign.config import Config
-from xalign.data.collate import IGNORED, Buckets, Tokens
-from xalign.data.datamodule import StepBatch
+from xalign.data.collate import Buckets, Tokens
 from xalign.models.backbone import Backbone
+from xalign.objectives.base import Work
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Work:
+class Amount:
     """What goes through the blocks: tokens, and pairs of positions in the same sequence (t^2 each)."""
 
     tokens: int = 0
@@ -115,42 +113,23 @@ def costs_of(backbone: Backbone) -> Costs:
     )
 
 
-def step_operations(costs: Costs, config: Config, layer: int, batch: StepBatch) -> dict[str, Operations]:
-    """Operations of a rank's step by objective; without padding, see the module's docstring."""
-    depth, loss = len(costs.blocks), config.loss
-    found: dict[str, Operations] = {}
-    if batch.sentences is not None:
-        # Similarities, once a direction, and group means: 2 N^2 D each; see info_nce.
-        product = 2 * batch.pairs**2 * costs.width
-        similarities, means = 1 + loss.symmetric, 2 * (loss.centering is Centering.language)
-        run = _run(costs.up_to(layer), work_of(batch.sentences))
-        found["contrastive"] = Operations(
-            run.forward + (similarities + means) * product,
-            run.backward + (2 * similarities + means) * product,
-        )
-    if batch.instructions is not None:
-        positions = supervised(batch.instructions)
-        run = _run(costs.up_to(depth), work_of(batch.instructions))
-        found["instruction"] = Operations(
-            run.forward + costs.head.forward * positions, run.backward + costs.head.backward * positions
-        )
-    if batch.retention is not None:
-        work, all_blocks = work_of(batch.retention), costs.up_to(depth)
-        content = sum(int(b.content_mask.sum()) for b in batch.retention.buckets)
-        positions = min(config.trainer.retention_tokens, content)
-        run = _run(all_blocks, work)
-        before = all_blocks.before * work.tokens + all_blocks.pair_forward * work.pairs
-        found["retention"] = Operations(
-            before + run.forward + (costs.head.before + costs.head.forward) * positions,
-            run.backward + costs.head.backward * positions,
-        )
-    return found
+def operations(costs: Costs, work: Work, texts: Buckets) -> Operations:
+    """What an objective's part of a rank's step takes; without padding, see the module's docstring."""
+    amount = amount_of(texts)
+    run = _run(costs.up_to(work.layer), amount)
+    forward = run.forward + work.forward + costs.head.forward * work.positions
+    backward = run.backward + work.backward + costs.head.backward * work.positions
+    if work.reference_layer is not None:
+        before = costs.up_to(work.reference_layer)
+        forward += before.before * amount.tokens + before.pair_forward * amount.pairs
+        forward += costs.head.before * work.positions
+    return Operations(forward, backward)
 
 
-def work_of(batch: Buckets) -> Work:
+def amount_of(batch: Buckets) -> Amount:
     """Tokens and pairs of positions in a batch, without padding."""
     lengths = [length for bucket in batch.buckets for length in lengths_of(bucket).tolist()]
-    return Work(sum(lengths), sum(length**2 for length in lengths))
+    return Amount(sum(lengths), sum(length**2 for length in lengths))
 
 
 def lengths_of(tokens: Tokens) -> Tensor:
@@ -160,15 +139,10 @@ def lengths_of(tokens: Tokens) -> Tensor:
     return tokens.attention_mask.sum(1)
 
 
-def supervised(batch: Buckets) -> int:
-    """Positions whose next token is supervised."""
-    return sum(int((b.labels[:, 1:] != IGNORED).sum()) for b in batch.buckets if b.labels is not None)
-
-
-def _run(cost: Cost, work: Work) -> Operations:
+def _run(cost: Cost, amount: Amount) -> Operations:
     return Operations(
-        cost.forward * work.tokens + cost.pair_forward * work.pairs,
-        cost.backward * work.tokens + cost.pair_backward * work.pairs,
+        cost.forward * amount.tokens + cost.pair_forward * amount.pairs,
+        cost.backward * amount.tokens + cost.pair_backward * amount.pairs,
     )
 
 

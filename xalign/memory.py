@@ -3,18 +3,22 @@
 Activations are measured, in a pass over a few texts; the rest is counted.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from xalign.choices import AdapterMethod, OptimizerKind, StrategyName
+from xalign.choices import OptimizerKind, StrategyName
 from xalign.config import Config
 from xalign.data.collate import PACKED, Arrangement, arrange
 from xalign.flops import Costs, costs_of
 from xalign.hardware import free_memory
+from xalign.models import adapters
 from xalign.models.backbone import Backbone
-from xalign.objectives.vocabulary import LOGITS_AT_ONCE
+from xalign.models.reference import Reference
+from xalign.objectives.base import Objective
+from xalign.objectives.kernels.vocabulary import LOGITS_AT_ONCE
 from xalign.training.decisions import Decisions, choose_micro_batch
 
 RESERVE = 0.25
@@ -35,6 +39,8 @@ class Memory:
     """Bytes that training holds, by part; `token`: of activations a token, by objective."""
 
     weights: int
+    reference: int
+    """Copies of what is trained, as it was before training."""
     rounded: int
     gradients: int
     optimizer: int
@@ -51,10 +57,17 @@ class Memory:
         return round(max(self.token[name] * number for name, number in tokens.items()))
 
 
-def micro_batch_of(config: Config, backbone: Backbone, layer: int, decisions: Decisions) -> int:
+def micro_batch_of(
+    config: Config,
+    backbone: Backbone,
+    objectives: Mapping[str, Objective],
+    reference: Reference | None,
+    decisions: Decisions,
+) -> int:
     """`trainer.micro_batch`, or the most tokens that fit; the backbone has its adapters and arithmetic."""
-    memory = memory_of(config, backbone, costs_of(backbone), layer)
-    return fitting_micro_batch(config, memory, room_of(config, backbone), decisions)
+    memory = memory_of(config, backbone, costs_of(backbone), objectives, reference)
+    most = {name: objective.needs.tokens for name, objective in objectives.items()}
+    return fitting_micro_batch(config, memory, most, room_of(config, backbone), decisions)
 
 
 def room_of(config: Config, backbone: Backbone) -> int:
@@ -63,31 +76,44 @@ def room_of(config: Config, backbone: Backbone) -> int:
     return free_memory(backbone.device) // shared_by
 
 
-def memory_of(config: Config, backbone: Backbone, costs: Costs, layer: int) -> Memory:
+def memory_of(
+    config: Config,
+    backbone: Backbone,
+    costs: Costs,
+    objectives: Mapping[str, Objective],
+    reference: Reference | None,
+) -> Memory:
     """Memory by part, for a model with its adapters; activations by a pass over a few texts."""
-    trained = [p for p in backbone.parameters() if p.requires_grad]
-    depth = backbone.depth
-    depths = {"contrastive": layer, "instruction": depth, "retention": depth}
-    weights = config.loss.contrastive_weight, config.loss.instruction_weight, config.loss.retention_weight
-    depths = {name: depths[name] for name, weight in zip(depths, weights, strict=True) if weight > 0}
+    own = [p for o in objectives.values() if o.own is not None for p in o.own.parameters() if p.requires_grad]
+    trained = [*(p for p in backbone.parameters() if p.requires_grad), *own]
+    needs = {name: objective.needs for name, objective in objectives.items()}
     # A product takes two operations a weight.
     products = (costs.up_to(backbone.depth) + costs.head).forward // 2
     # Sharded, each rank keeps its part of what is trained; of adapters all.
-    sharded = config.strategy.name is StrategyName.fsdp and config.adapter.method is not AdapterMethod.lora
+    sharded = config.strategy.name is StrategyName.fsdp and adapters.load(config.adapter.method).trains_model
     shares = config.trainer.devices * config.trainer.nodes if sharded else 1
-    held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in backbone.parameters()}
     # Each objective's are kept until they are clipped and joined.
-    gradients = sum(gradient_bytes(backbone, at, head=name != "contrastive") for name, at in depths.items())
+    gradients = sum(gradient_bytes(backbone, n.layer, head=n.head) for n in needs.values())
+    gradients += sum(p.nbytes for p in own)
     if config.optimizer.kind is not OptimizerKind.adamw:
         gradients = max(gradients, sum(p.nbytes for p in trained))  # the others' are made dense
+    layers = {n.layer for n in needs.values()}
+    activations = {layer: activation_bytes(backbone, layer) for layer in sorted(layers)}
     return Memory(
-        weights=sum(held.values()),
+        weights=_held([*backbone.parameters(), *own]),
+        reference=_held(reference.copies()) if reference is not None else 0,
         rounded=products * backbone.compute_dtype.itemsize if backbone.computes_low else 0,
         gradients=gradients // shares,
         optimizer=round(sum(p.numel() for p in trained) * STATE[config.optimizer.kind] / shares),
-        logits=4 * LOGITS_AT_ONCE[backbone.device.type] if {*depths} - {"contrastive"} else 0,
-        token={name: activation_bytes(backbone, at) for name, at in depths.items()},
+        logits=4 * LOGITS_AT_ONCE[backbone.device.type] if any(n.head for n in needs.values()) else 0,
+        token={name: activations[n.layer] for name, n in needs.items()},
     )
+
+
+def _held(parameters: Sequence[nn.Parameter]) -> int:
+    """Bytes of the parameters, those that share memory counted once."""
+    held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in parameters}
+    return sum(held.values())
 
 
 def gradient_bytes(backbone: Backbone, layer: int, head: bool) -> int:
@@ -130,17 +156,16 @@ def _saved(backbone: Backbone, layer: int, rows: int) -> int:
     return sum(saved.values())
 
 
-def fitting_micro_batch(config: Config, memory: Memory, free: int, decisions: Decisions) -> int:
-    """`trainer.micro_batch`, or the most tokens that fit into `free` bytes beside all else."""
-    trainer = config.trainer
-    most = {
-        "contrastive": 2 * trainer.batch_size * trainer.max_length,
-        "instruction": trainer.instruction_batch_size * trainer.instruction_max_length,
-        "retention": trainer.retention_batch_size * trainer.retention_max_length,
-    }
+def fitting_micro_batch(
+    config: Config, memory: Memory, most: Mapping[str, int], free: int, decisions: Decisions
+) -> int:
+    """`trainer.micro_batch`, or the most tokens that fit into `free` bytes beside all else.
+
+    `most` are the tokens of a step and rank, by objective.
+    """
     return choose_micro_batch(
-        trainer.micro_batch,
-        max(most[name] for name in memory.token),
+        config.trainer.micro_batch,
+        max(most.values()),
         decisions,
         room=max(0, free - memory.to_come),
         token=max(memory.token.values()),

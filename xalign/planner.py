@@ -15,17 +15,19 @@ from rich.table import Table
 
 from xalign.config import Config
 from xalign.data.collate import Buckets
-from xalign.data.datamodule import AlignmentData, StepBatch
+from xalign.data.datamodule import AlignmentData
 from xalign.data.parallel import load_corpus, split_corpus
+from xalign.data.step import StepBatch
 from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
 from xalign.extras import require_extras
-from xalign.flops import Operations, costs_of, step_operations
+from xalign.flops import Operations, costs_of, operations
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone
 from xalign.memory import Memory, memory_of, room_of
-from xalign.objectives import gradients
 from xalign.phases import phases
+from xalign.training import gradients
+from xalign.training.accumulate import accumulate
 from xalign.training.decisions import (
     Decisions,
     choose_device,
@@ -92,38 +94,46 @@ def make_plan(config: Config) -> Plan:
     corpus, _ = load_corpus(config.data, languages.pivot, [*languages.targets, *languages.unseen])
     splits = split_corpus(corpus, languages.pivot, config.data.validation_fraction, config.data.test_fraction)
     backbone = load_backbone(config.model, device, config.seed)
-    layer = choose_layer(config.loss.layer, backbone.depth, decisions)
+    layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
     if layer > backbone.depth:
         raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])
     dtype = choose_precision(config.trainer.precision, device, decisions)
     # The model's own texts take long to write, and are of the length of the others.
-    without = replace(config, validation=None, trainer=replace(config.trainer, retention_own_fraction=0.0))
-    inputs = training_inputs(without, backbone, splits, layer, dtype, decisions)
-    backbone.train()
+    without = replace(config, validation=None)
+    inputs = training_inputs(without, backbone, splits, layer, dtype, decisions, write_own_texts=False)
     costs = costs_of(backbone)
-    memory = memory_of(config, backbone, costs, layer)
+    memory = memory_of(config, backbone, costs, inputs.objectives, inputs.reference)
     data = AlignmentData(
         without,
         backbone.tokenizer,
         splits.train,
-        inputs.instructions,
+        inputs.objectives,
+        instructions=inputs.instructions,
         arrangement=inputs.arrangement,
+        cached_sentences=any(objective.needs.pairs for objective in inputs.objectives.values()),
     )
     batches = data.batches(0, config.trainer.devices)
     sample = [batches[step] for step in range(min(SAMPLE, config.trainer.steps))]
-    operations = [step_operations(costs, config, layer, batch) for batch in sample]
-    names = list(operations[0])
+    works = {
+        name: [
+            (batch.parts[name], operations(costs, objective.work(batch.parts[name]), batch.parts[name].texts))
+            for batch in sample
+            if name in batch.parts
+        ]
+        for name, objective in inputs.objectives.items()
+    }
+    module = AlignedModel(backbone, inputs.adapter, inputs.objectives, config, inputs.reference)
     plan = Plan(
         parameters=sum(p.numel() for p in backbone.parameters()),
-        trained=sum(p.numel() for p in backbone.parameters() if p.requires_grad),
-        tokens={name: _mean([_parts(b)[name].count for b in sample]) for name in names},
-        padded={name: _mean([_padded(_parts(b)[name]) for b in sample]) for name in names},
+        trained=sum(p.numel() for p in module.trained),
+        tokens={name: _mean([part.texts.count for part, _ in own], sample) for name, own in works.items()},
+        padded={name: _mean([_padded(part.texts) for part, _ in own], sample) for name, own in works.items()},
         operations={
             name: Operations(
-                round(_mean([o[name].forward for o in operations])),
-                round(_mean([o[name].backward for o in operations])),
+                round(_mean([o.forward for _, o in own], sample)),
+                round(_mean([o.backward for _, o in own], sample)),
             )
-            for name in names
+            for name, own in works.items()
         },
         memory=memory,
         micro_batch=inputs.arrangement.micro_batch or 0,
@@ -133,22 +143,21 @@ def make_plan(config: Config) -> Plan:
     )
     if not plan.fits:
         return plan
-    module = AlignedModel(backbone, inputs.adapter, config, layer).train()
     seconds, spent = _timed(module, [batch.to(device) for batch in sample])
     return replace(plan, seconds=seconds, phases=spent)
 
 
 def _timed(module: AlignedModel, batches: Sequence[StepBatch]) -> tuple[float, dict[str, float]]:
     """Seconds of a step, and by phase: as in training, without clipping and logging."""
-    optimizer = build_optimizer(module.backbone, module.config.optimizer)
+    optimizer = build_optimizer(module, module.config.optimizer)
     for number in range(1 + TIMED):
         if number == 1:
             phases.take()
             started = time.perf_counter()
         parts = []
-        for _, objective in module.objectives.values():
+        for name, part in batches[number % len(batches)].parts.items():
             optimizer.zero_grad(set_to_none=True)
-            objective(batches[number % len(batches)])
+            accumulate(module.objectives[name], module.run(number), part)
             parts.append(gradients.of(module.trained))
         with phases("optimizer"):
             for parameter, gradient in zip(module.trained, gradients.add_(parts), strict=True):
@@ -158,21 +167,13 @@ def _timed(module: AlignedModel, batches: Sequence[StepBatch]) -> tuple[float, d
     return (time.perf_counter() - started) / TIMED, spent
 
 
-def _parts(batch: StepBatch) -> dict[str, Buckets]:
-    parts = {
-        "contrastive": batch.sentences,
-        "instruction": batch.instructions,
-        "retention": batch.retention,
-    }
-    return {name: part for name, part in parts.items() if part is not None}
-
-
 def _padded(part: Buckets) -> int:
     return sum(tokens.input_ids.numel() for tokens in part.buckets)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _mean(values: Sequence[float], steps: Sequence[object]) -> float:
+    """Over all steps, also those in which an objective has no part."""
+    return sum(values) / len(steps)
 
 
 def show_plan(config: Config) -> None:
@@ -211,17 +212,19 @@ def _a_step(plan: Plan) -> Iterator[Row]:
     for name, tokens in plan.tokens.items():
         yield f"  {name}", f"{tokens:.0f}", f"and {1 - tokens / plan.padded[name]:.0%} padding"
     yield "operations a step", _short(plan.step_operations), "as few as the step needs"
-    for name, operations in plan.operations.items():
-        shown = f"forward {_short(operations.forward)}, backward {_short(operations.backward)}"
-        yield f"  {name}", _short(operations.total), shown
+    for name, own in plan.operations.items():
+        shown = f"forward {_short(own.forward)}, backward {_short(own.backward)}"
+        yield f"  {name}", _short(own.total), shown
 
 
 def _memory(plan: Plan) -> Iterator[Row]:
     memory = plan.memory
-    total = memory.weights + memory.to_come + plan.activations
+    total = memory.weights + memory.reference + memory.to_come + plan.activations
     fits = "" if plan.fits else ": does not fit"
     yield "memory", _bytes(total), f"{_bytes(plan.free)} free beside the weights{fits}"
     yield "  weights", _bytes(memory.weights), ""
+    if memory.reference:
+        yield "  model before training", _bytes(memory.reference), "a copy of what is trained"
     yield "  rounded copies", _bytes(memory.rounded), ""
     yield "  gradients", _bytes(memory.gradients), "one an objective, at most"
     yield "  optimizer state", _bytes(memory.optimizer), "at most"

@@ -4,18 +4,15 @@ Imports neither torch nor transformers: a mistake is told within a second or two
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from xalign.choices import (
-    AdapterMethod,
-    Centering,
     DataFormat,
     InstructionSource,
     OptimizerKind,
@@ -24,9 +21,12 @@ from xalign.choices import (
     TaskProvider,
 )
 from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig, ModelConfig
-from xalign.errors import ConfigError, XalignError, did_you_mean
+from xalign.config_problems import one_of, problem
+from xalign.errors import ConfigError, XalignError
 from xalign.evaluation import tasks
 from xalign.languages import canonical
+from xalign.models import adapters
+from xalign.options import effective_shorts, rules, take_options
 from xalign.world import world_of_launcher
 
 C = TypeVar("C", Config, EvaluateConfig)
@@ -43,11 +43,13 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     )
     if missing := _missing(values):
         raise ConfigError(f"{key}: required, but not given" for key in missing)
+    problems: list[str] = []
+    values = take_options(values, problems)
     try:
         config = TypeAdapter(schema).validate_python(values)
     except ValidationError as error:
-        raise ConfigError(_problem(e, schema) for e in error.errors()) from None
-    problems: list[str] = []
+        problems += [problem(e, ".".join(map(str, e["loc"])), schema) for e in error.errors()]
+        raise ConfigError(problems) from None
     config = replace(
         config,
         model=_settled_model(config.model),
@@ -61,6 +63,7 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         problems += _sweep_rules(config)
         problems += _training_rules(config)
         problems += _validation_rules(config)
+        problems += rules(config)
     if problems:
         raise ConfigError(problems)
     return config
@@ -77,6 +80,10 @@ def plain(config: Config | EvaluateConfig) -> dict[str, Any]:
         return value.value if isinstance(value, Enum) else value
 
     result: dict[str, Any] = value_of(asdict(config))
+    if isinstance(config, Config):
+        for key, value in effective_shorts(config).items():
+            group, _, name = key.partition(".")
+            result[group][name] = value_of(value)
     return result
 
 
@@ -89,44 +96,6 @@ def _missing(values: dict[str, Any], prefix: str = "") -> list[str]:
         elif isinstance(value, dict):
             found += _missing(value, f"{prefix}{key}.")
     return found
-
-
-def _problem(error: ErrorDetails, schema: type) -> str:
-    """One pydantic error as: dotted key, value, what is allowed, nearest valid name."""
-    path = [str(part) for part in error["loc"]]
-    key, value = ".".join(path), error["input"]
-    match error["type"]:
-        case "unexpected_keyword_argument":
-            allowed = field_names(schema, path[:-1])
-            return f"{key}: unknown key{did_you_mean(path[-1], allowed)} (allowed: {', '.join(allowed)})"
-        case "missing" | "missing_argument" | "missing_keyword_only_argument":
-            return f"{key}: required, but not given"
-        case "enum":
-            allowed = error["ctx"]["expected"].replace("'", "")
-            return one_of(key, str(value), allowed.replace(" or ", ", ").split(", "))
-        case _:
-            return f"{key}={value}: {error['msg'][0].lower()}{error['msg'][1:]}"
-
-
-def one_of(key: str, value: str, allowed: list[str]) -> str:
-    """The message for a value outside a fixed set."""
-    return f"{key}={value}: must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
-
-
-def field_type(schema: type, path: list[str]) -> Any:
-    """Type of the field at a dotted path of a schema; None where there is no such path."""
-    kind: Any = schema
-    for part in path:
-        kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
-        # A group that may be null.
-        kind = next((k for k in get_args(kind) if is_dataclass(k)), kind)
-    return kind
-
-
-def field_names(schema: type, path: list[str]) -> list[str]:
-    """Names of the fields of the group at a dotted path; empty where there is no such group."""
-    kind = field_type(schema, path)
-    return [f.name for f in fields(kind)] if is_dataclass(kind) else []
 
 
 def _settled_model(model: ModelConfig) -> ModelConfig:
@@ -206,18 +175,12 @@ def _training_rules(config: Config) -> Iterator[str]:
         yield f"languages.unseen: {both} is also trained on"
     if config.model.depth is not None and loss.layer is not None and loss.layer > config.model.depth:
         yield f"loss.layer={loss.layer}: {config.model.name} has layers 0 to {config.model.depth}"
-    if loss.contrastive_weight == loss.instruction_weight == 0:
-        yield "loss.contrastive_weight=0 and loss.instruction_weight=0: nothing would be trained"
-    if loss.retention_weight > 0 and config.adapter.method is not AdapterMethod.lora:
-        yield (
-            f"loss.retention_weight={loss.retention_weight}: needs adapter=lora, whose adapters can be "
-            f"switched off to give the model before training (adapter.method={config.adapter.method})"
-        )
-    share, rest = divmod(trainer.batch_size, trainer.languages_per_batch)
-    if rest or (share < 2 and loss.centering is Centering.language):
+    if not loss.objectives:
+        yield "loss.objectives: none has a weight above 0, so that nothing would be trained"
+    if trainer.batch_size % trainer.languages_per_batch:
         yield (
             f"trainer.languages_per_batch={trainer.languages_per_batch}: must divide "
-            f"trainer.batch_size={trainer.batch_size} into shares of at least 2"
+            f"trainer.batch_size={trainer.batch_size}"
         )
     elif trainer.languages_per_batch > len(languages.targets):
         yield (
@@ -250,7 +213,8 @@ def _strategy_rules(config: Config) -> Iterator[str]:
     if config.trainer.compile:
         yield "trainer.compile=true: not with strategy=fsdp"
     kind, method = config.optimizer.kind, config.adapter.method
-    if kind is not OptimizerKind.adamw and method is not AdapterMethod.lora:
+    trains_model = adapters.load(method).trains_model
+    if kind is not OptimizerKind.adamw and trains_model:
         # Adafactor's states are means over whole matrices, bitsandbytes knows nothing of shards.
         yield f"optimizer.kind={kind}: with strategy=fsdp and adapter={method} only adamw"
 
@@ -258,7 +222,8 @@ def _strategy_rules(config: Config) -> Iterator[str]:
 def _low_weights_rules(config: Config) -> Iterator[str]:
     """What weights kept in bf16 need: the model whole, in one process, its products in bf16 as well."""
     low, method = "optimizer.kind=adamw_bf16", config.adapter.method
-    if method is AdapterMethod.lora:
+    trains_model = adapters.load(method).trains_model
+    if not trains_model:
         yield f"{low}: saves nothing with adapter.method={method}; adapter=full?"
     if config.trainer.precision is not Precision.bf16:
         yield f"{low}: needs trainer.precision=bf16 (trainer.precision={config.trainer.precision})"

@@ -1,6 +1,7 @@
 """A tiny aligned model with data of its own, ready to be stepped or fitted."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from xalign.data.instructions import load_instructions
 from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
-from xalign.models.adapters import Adapter
+from xalign.data.step import Material
+from xalign.models import adapters
+from xalign.models.adapters.base import Adapter
+from xalign.models.backbone import Backbone
+from xalign.models.dropout import enter_training
 from xalign.training.callbacks.metrics import MEASURED
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
-from xalign.training.inputs import TrainingInputs
+from xalign.training.inputs import TrainingInputs, make_objectives
 from xalign.training.module import AlignedModel
 from xalign.validation import resolve
 
@@ -39,7 +44,6 @@ SMALL = (
     "trainer.steps=6",
     "trainer.checkpoint_every=2",
     "trainer.gradient_stats_every=1",
-    "adapter.r=4",
     "logger=none",
 )
 
@@ -51,7 +55,8 @@ def timeless(run: Path) -> list[dict[str, Any]]:
 
 
 def small_config(*overrides: str) -> Config:
-    return resolve(compose_config("config", [*SMALL, *overrides]), Config)
+    rank = () if any(o.startswith("adapter=full") for o in overrides) else ("adapter.r=4",)
+    return resolve(compose_config("config", [*SMALL, *rank, *overrides]), Config)
 
 
 def small_corpus(rows: int = 60) -> ParallelCorpus:
@@ -79,16 +84,51 @@ def batches_of(
         temperature=languages.temperature,
         seed=config.seed,
     )
-    instructions = load_instructions(config.instructions, languages, corpus, config.seed)
-    tokenizer = module.backbone.tokenizer
-    return StepBatches(config, tokenizer, pairs, instructions, rank, ranks, arrangement=arrangement)
+    material = Material(
+        module.backbone.tokenizer,
+        pairs,
+        config.seed,
+        trainer.max_length,
+        instructions=load_instructions(config.instructions, languages, corpus, config.seed),
+    )
+    return StepBatches(material, module.objectives, rank, ranks, arrangement=arrangement)
 
 
 def small_module(config: Config, family: str = "llama", layer: int = 2) -> AlignedModel:
+    """A tiny model in training, as `training_inputs` would make it."""
     backbone = tiny_backbone(family)
-    module = AlignedModel(backbone, Adapter(backbone, config.adapter), config, layer)
-    module.train()
-    return module
+    adapter = adapters.attach(backbone, config.adapter)
+    objectives = make_objectives(config, backbone, layer)
+    retained = any(objective.needs.reference for objective in objectives.values())
+    enter_training(backbone, dropout=config.trainer.dropout)
+    return AlignedModel(backbone, adapter, objectives, config, adapter.reference() if retained else None)
+
+
+def small_inputs(
+    config: Config,
+    backbone: Backbone,
+    adapter: Adapter,
+    *,
+    layer: int = 2,
+    own_texts: Sequence[str] = (),
+    arrangement: Arrangement = PACKED,
+) -> TrainingInputs:
+    """What `fit` needs to train a tiny model on the made corpus."""
+    corpus = small_corpus()
+    objectives = make_objectives(config, backbone, layer)
+    retained = any(objective.needs.reference for objective in objectives.values())
+    return TrainingInputs(
+        backbone=backbone,
+        adapter=adapter,
+        objectives=objectives,
+        reference=adapter.reference() if retained else None,
+        splits=Splits(corpus, corpus, corpus),
+        instructions=load_instructions(config.instructions, config.languages, corpus, config.seed),
+        own_texts=own_texts,
+        layer=layer,
+        arrangement=arrangement,
+        validation=None,
+    )
 
 
 OWN_TEXTS = ["The file was closed and saved.", "A page is open", "la page est ouverte", "Every group"]
@@ -99,19 +139,11 @@ def fitted_curve(overrides: list[str], folder: Path, steps: int = 20) -> dict[st
     config = small_config(*overrides, f"trainer.steps={steps}", "trainer.checkpoint_every=1000")
     torch.manual_seed(0)
     backbone = tiny_backbone("llama")
-    adapter = Adapter(backbone, config.adapter, config.seed)
-    corpus = small_corpus()
-    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
+    adapter = adapters.attach(backbone, config.adapter, config.seed)
     run = folder / "-".join(["golden", *(o.replace("/", "_") for o in overrides)])
     run.mkdir(parents=True)
     layer = 2 if config.loss.layer is None else config.loss.layer
-    fit(
-        config,
-        RunFolder(run),
-        TrainingInputs(
-            backbone, adapter, Splits(corpus, corpus, corpus), instructions, OWN_TEXTS, layer, PACKED, None
-        ),
-    )
+    fit(config, RunFolder(run), small_inputs(config, backbone, adapter, layer=layer, own_texts=OWN_TEXTS))
     lines = timeless(run)
     names = [name for name in lines[0] if name.startswith(("loss", "gradient_norm"))]
     return {name: [line[name] for line in lines] for name in names}

@@ -61,6 +61,19 @@ class Tokens:
         """Tokens that are predicted in training."""
         return 0 if self.labels is None else int((self.labels[:, 1:] != IGNORED).sum())
 
+    @property
+    def predicts(self) -> Tensor:
+        """Positions whose next token is supervised, (B, T) bool."""
+        assert self.labels is not None, "these texts have no labels"
+        predicts_BT = torch.zeros_like(self.labels, dtype=torch.bool)
+        predicts_BT[:, :-1] = self.labels[:, 1:] != IGNORED
+        return predicts_BT
+
+    def labels_after(self, chosen_BT: Tensor) -> Tensor:
+        """Labels (S,) of the tokens that follow the chosen positions (B, T), in row order."""
+        assert self.labels is not None, "these texts have no labels"
+        return self.labels[:, 1:][chosen_BT[:, :-1]]
+
 
 @dataclass(frozen=True)
 class Arrangement:

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from xalign.choices import Pooling
-from xalign.data.collate import IGNORED, PACKED, Tokens
+from xalign.data.collate import PACKED, Tokens
 from xalign.errors import ModelError, did_you_mean
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
@@ -93,15 +93,6 @@ class Backbone(nn.Module):
         """Next-token logits (S, V) at the positions (B, T, bool) only, in row order."""
         hidden_BTD = self.hidden_states(tokens, self.depth)
         return self.head(hidden_BTD[positions_BT])
-
-    def supervised(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """Final hidden states (S, D) that predict the labelled tokens, and those tokens (S,)."""
-        assert tokens.labels is not None
-        targets_BT = tokens.labels[:, 1:]
-        predicts_BT = torch.zeros_like(tokens.labels, dtype=torch.bool)
-        predicts_BT[:, :-1] = targets_BT != IGNORED
-        hidden_BTD = self.hidden_states(tokens, self.depth)
-        return hidden_BTD[predicts_BT], targets_BT[targets_BT != IGNORED]
 
     def head(self, hidden_SD: Tensor) -> Tensor:
         """The language-model head on chosen hidden states: (S, D) -> (S, V)."""
@@ -206,14 +197,15 @@ class Backbone(nn.Module):
 
 @contextmanager
 def evaluating(backbone: Backbone) -> Iterator[None]:
-    """No dropout and no graph inside; the former mode afterwards."""
-    training = backbone.training
+    """No dropout and no graph inside; the former mode of every part afterwards."""
+    training = [module for module in backbone.modules() if module.training]
     backbone.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        backbone.train(training)
+        for module in training:
+            module.training = True
 
 
 @contextmanager

@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from xalign.data.collate import Tokens
 from xalign.errors import RunError
 from xalign.files import fsync, fsync_tree, naming
-from xalign.models.adapters import Adapter
+from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
 
 log = logging.getLogger(__name__)
@@ -41,10 +40,7 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
     backbone = adapter.backbone
     try:
         with naming(part):
-            if isinstance(adapter.peft, PeftModel):
-                adapter.peft.save_pretrained(str(part / "adapter"), safe_serialization=True)
-                backbone.model = adapter.peft.merge_and_unload()
-                adapter.peft = None
+            adapter.merge(part / "adapter")
             _assert_tied_as_configured(backbone.model)
             backbone.model.save_pretrained(part)
             backbone.tokenizer.save_pretrained(part)

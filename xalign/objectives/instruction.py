@@ -1,13 +1,60 @@
-"""Cross-lingual instruction following: next-token cross-entropy on answers. S supervised positions."""
+"""Cross-lingual instruction following (CIF): cross-entropy of answers in one language to instructions in
+another."""
 
-import torch.nn.functional as F
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from xalign.objectives.base import Needs, ObjectiveConfig, Short, SumObjective, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xalign.data.collate import Tokens
+    from xalign.data.step import Part, StepData
+    from xalign.training.passes import Pass
 
 
-def answer_cross_entropy(logits_SV: Tensor, targets_S: Tensor) -> Tensor:
-    """Cross-entropy (nats) summed over supervised positions, in float32.
+class Instruction(SumObjective):
+    """Teaches the model to answer in language B an instruction given in language A.
 
-    Logits (S, V) are those that predict the answer's tokens and the end of sequence (S,), nothing
-    else (Li et al., NAACL 2024, equation 3). Divide by the global number of such positions.
+    Next-token cross-entropy on the tokens of the answer and the end of sequence, nothing else (Li et al.,
+    NAACL 2024, equation 3); where samples come from is `instructions`. Runs all blocks, and the head at these
+    tokens.
     """
-    return F.cross_entropy(logits_SV.float(), targets_S, reduction="sum")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ObjectiveConfig):
+        weight: Annotated[float, Field(ge=0), Short("loss.{kind}_weight")] = 1.5
+        """w_i, its weight in the sum; 0 leaves it out."""
+        batch_size: Annotated[int, Field(gt=0), Short("trainer.instruction_batch_size")] = 12
+        """Instruction samples a step and rank."""
+        max_length: Annotated[int, Field(ge=8), Short("trainer.instruction_max_length")] = 256
+        """Tokens kept of an instruction sample; the prompt is cut, never the answer's end of sequence."""
+
+    config: Config
+
+    @property
+    def needs(self) -> Needs:
+        tokens = self.config.batch_size * self.config.max_length
+        return Needs(self.setup.depth, tokens, head=True, instructions=True)
+
+    def sample(self, data: "StepData") -> "Part":
+        from xalign.data.collate import instruction_rows
+
+        samples = data.instructions(self.config.batch_size)
+        return data.part(*instruction_rows(data.material.tokenizer, samples, self.config.max_length))
+
+    def work(self, part: "Part") -> Work:
+        return Work(self.setup.depth, positions=sum(tokens.supervised_count for tokens in part.texts.buckets))
+
+    def positions(self, run: "Pass", part: "Part") -> "list[Tensor]":
+        return [tokens.predicts for tokens in part.texts.buckets]
+
+    def summed(self, run: "Pass", tokens: "Tokens", chosen_BT: "Tensor") -> "Tensor":
+        hidden_SD = run.hidden(tokens, self.setup.depth)[chosen_BT]
+        return run.cross_entropy(hidden_SD, tokens.labels_after(chosen_BT))
+
+
+OBJECTIVE = Instruction

@@ -13,6 +13,7 @@ from xalign.data.datamodule import AlignmentData
 from xalign.errors import ConfigError
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
+from xalign.models.dropout import enter_training
 from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
@@ -44,14 +45,16 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         Stopped: a signal asked for it; the step is saved.
     """
     backbone = inputs.backbone
-    module = AlignedModel(backbone, inputs.adapter, config, inputs.layer)
+    module = AlignedModel(backbone, inputs.adapter, inputs.objectives, config, inputs.reference)
     data = AlignmentData(
         config,
         backbone.tokenizer,
         inputs.splits.train,
-        inputs.instructions,
-        inputs.own_texts,
+        inputs.objectives,
+        instructions=inputs.instructions,
+        own_texts=inputs.own_texts,
         arrangement=inputs.arrangement,
+        cached_sentences=any(objective.needs.pairs for objective in inputs.objectives.values()),
     )
     start = collectives.of_first(lambda: newest(folder.checkpoints))
     stopping = StopRequests()
@@ -83,7 +86,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         log_every_n_steps=1,
         use_distributed_sampler=False,  # a step's batch already knows its rank
     )
-    backbone.train()
+    enter_training(backbone, dropout=config.trainer.dropout)
     with finished(trainer.loggers), less_next_time(folder, inputs.arrangement.micro_batch):
         trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
     # Sharded parameters are of no further use here: the process that exports reads them from the files.

@@ -1,23 +1,30 @@
 """What training needs besides the config: made alike by a run's only process and by each of several ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import torch
 
-from xalign.choices import AdapterMethod, OptimizerKind, StrategyName
+from xalign import objectives
+from xalign.choices import OptimizerKind, StrategyName
 from xalign.config import Config
 from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
 from xalign.evaluation.task import Setting
 from xalign.memory import micro_batch_of
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
+from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
+from xalign.models.dropout import dropout_of, enter_training
 from xalign.models.own_text import own_texts
 from xalign.models.packing import packs_exactly
+from xalign.models.reference import Reference
+from xalign.objectives.base import Objective, Setup
 from xalign.training.callbacks.evaluate import validation_setting
 from xalign.training.decisions import Decisions
+from xalign.training.passes import mixed_seed
 
 
 @dataclass(frozen=True)
@@ -26,10 +33,13 @@ class TrainingInputs:
 
     backbone: Backbone
     adapter: Adapter
+    objectives: Mapping[str, Objective]
+    reference: Reference | None
+    """The model before training, where an objective runs it."""
     splits: Splits
-    instructions: InstructionSampler
+    instructions: InstructionSampler | None
     own_texts: Sequence[str]
-    """Texts that the model wrote before training, for retention."""
+    """Texts that the model wrote before training."""
     layer: int
     arrangement: Arrangement
     validation: Setting | None
@@ -44,38 +54,80 @@ def training_inputs(
     decisions: Decisions,
     *,
     micro_batch: int | None = None,
+    write_own_texts: bool = True,
 ) -> TrainingInputs:
-    """Make them; the backbone gets its adapters and computes in `dtype` from here on.
+    """Make them; the backbone gets its adapters, computes in `dtype` and is in training from here on.
 
-    `micro_batch` is what this run chose before: other sums in another order would round differently.
+    `micro_batch` is what this run chose before: other sums in another order would round differently. A plan
+    does without the texts that the model would write, which take long and are of the length of the others.
 
     Raises:
         ConfigError: instructions or adapters cannot be made as configured.
         DataError: a file cannot be read.
     """
     backbone.compute_dtype = dtype
-    retained = config.loss.retention_weight > 0 and config.trainer.retention_own_fraction > 0
+    chosen = make_objectives(config, backbone, layer)
+    needs = {name: objective.needs for name, objective in chosen.items()}
+    lengths = [n.own_text for n in needs.values() if n.own_text is not None]
     # Before there are adapters: what it writes is what it was.
-    texts = own_texts(backbone, config.trainer.retention_max_length, config.seed) if retained else []
+    texts = own_texts(backbone, max(lengths), config.seed) if lengths and write_own_texts else []
     packed = packs_exactly(backbone)
-    adapter = Adapter(backbone, config.adapter, config.seed)
-    if config.strategy.name is StrategyName.fsdp and config.adapter.method is AdapterMethod.full:
+    adapter = adapters.attach(backbone, config.adapter, config.seed)
+    if config.strategy.name is StrategyName.fsdp and adapter.trains_model:
         decisions.add("gradients of embeddings", "dense", "strategy=fsdp sums shards of them over ranks")
     if config.optimizer.kind is OptimizerKind.adamw_bf16:
         backbone.keep_low()
+    reference = adapter.reference() if any(n.reference for n in needs.values()) else None
     if config.trainer.activation_checkpointing:
         backbone.checkpoint_activations()
     if config.trainer.compile:
         backbone.compile_blocks()
+    if dropout := dropout_of(backbone.model.config):
+        told = ", ".join(f"{name} {value:g}" for name, value in dropout.items())
+        decisions.add(
+            "dropout", "on" if config.trainer.dropout else "off", f"trainer.dropout; of the model: {told}"
+        )
+    enter_training(backbone, dropout=config.trainer.dropout)
     if micro_batch is None:
-        micro_batch = micro_batch_of(config, backbone, layer, decisions)
+        micro_batch = micro_batch_of(config, backbone, chosen, reference, decisions)
+    instructions = None
+    if any(n.instructions for n in needs.values()):
+        instructions = load_instructions(config.instructions, config.languages, splits.train, config.seed)
     return TrainingInputs(
         backbone,
         adapter,
+        chosen,
+        reference,
         splits,
-        load_instructions(config.instructions, config.languages, splits.train, config.seed),
+        instructions,
         texts,
         layer,
         Arrangement(packed, micro_batch, backbone.context),
         validation_setting(config, splits, layer),
     )
+
+
+def make_objectives(config: Config, backbone: Backbone, layer: int) -> dict[str, Objective]:
+    """The configured objectives by name, on the backbone's device; their own parameters are drawn from the
+    seed."""
+    head = backbone.model.get_output_embeddings().weight
+    assert isinstance(head, torch.Tensor)
+    setup = Setup(
+        depth=backbone.depth,
+        width=head.shape[1],
+        vocabulary=head.shape[0],
+        layer=layer,
+        languages=(config.languages.pivot, *config.languages.targets),
+        seed=config.seed,
+        pairs=config.trainer.batch_size,
+        sentence_length=config.trainer.max_length,
+    )
+    made: dict[str, Objective] = {}
+    for name, own in config.loss.objectives.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed_seed(config.seed, crc32(name.encode())))
+            objective = objectives.load(own.kind)(own, setup)
+        if objective.own is not None:
+            objective.own.to(backbone.device)
+        made[name] = objective
+    return made

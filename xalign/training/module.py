@@ -1,11 +1,11 @@
-"""The aligned generative model and its objective, as a LightningModule.
+"""The aligned generative model and its objectives, as a LightningModule.
 
-Optimization is manual because each objective's gradient is looked at, clipped and weighted by itself:
-at the start the instruction gradient is some sixty times the contrastive one, and under one global
-clip it would drown it.
+Optimization is manual because each objective's gradient is looked at, weighted and clipped by itself
+(`xalign/training/combine.py`).
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,120 +13,130 @@ import torch
 from torch import nn
 
 from xalign import collectives
-from xalign.choices import GradientClipping
 from xalign.config import Config
-from xalign.data.datamodule import StepBatch
-from xalign.models.adapters import Adapter
+from xalign.data.step import StepBatch
+from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
-from xalign.objectives import gradients
+from xalign.models.reference import FrozenCopy, Reference
+from xalign.objectives.base import Objective
 from xalign.phases import phases
-from xalign.training.losses import Losses, Objective, mixed_seed
+from xalign.training import gradients
+from xalign.training.accumulate import accumulate
+from xalign.training.combine import combine
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
+from xalign.training.passes import Pass, mixed_seed
 from xalign.training.sharding import is_sharded, shard
+
+FORMER_QUEUE = "queue"
+"""Key of the contrastive queue in checkpoints of earlier versions, which had no `objectives`."""
 
 
 class AlignedModel(pl.LightningModule):
-    """A backbone trained on w_c L_contrastive + w_i L_instruction + w_r L_retention."""
+    """A backbone trained on the weighted sum of its objectives."""
 
-    def __init__(self, backbone: Backbone, adapter: Adapter, config: Config, layer: int) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapter: Adapter,
+        objectives: Mapping[str, Objective],
+        config: Config,
+        reference: Reference | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.strict_loading = False  # checkpoints hold trained parameters only
         self.backbone = backbone
         self.adapter = adapter
+        self.objectives = dict(objectives)
+        self.own = nn.ModuleDict({name: o.own for name, o in objectives.items() if o.own is not None})
+        """What objectives train beside the model."""
+        self.reference = reference
         self.config = config
-        self.layer = layer
         self.next_step = 0
         self.last_metrics: dict[str, float] = {}
-        self.losses = Losses(backbone, adapter, config, layer)
-        weights = config.loss
-        objectives: dict[str, tuple[float, Objective]] = {
-            "contrastive": (weights.contrastive_weight, self.losses.contrastive),
-            "instruction": (weights.instruction_weight, self.losses.instruction),
-            "retention": (weights.retention_weight, self.losses.retention),
-        }
-        self.objectives = {name: pair for name, pair in objectives.items() if pair[0] > 0}
 
     @property
     def trained(self) -> list[nn.Parameter]:
         """Parameters that are trained, in a fixed order."""
-        return [p for p in self.backbone.parameters() if p.requires_grad]
+        return [p for p in self.parameters() if p.requires_grad]
 
     def configure_model(self) -> None:
         # Lightning gives a mesh under strategy=fsdp alone.
-        if self.device_mesh is not None and not is_sharded(self.backbone):
-            shard(self.backbone, self.device_mesh["data_parallel"], self.config.strategy)
+        if self.device_mesh is None or is_sharded(self.backbone):
+            return
+        mesh = self.device_mesh["data_parallel"]
+        shard(self.backbone, mesh, self.config.strategy, self.adapter.whole())
+        if isinstance(self.reference, FrozenCopy):
+            shard(self.reference.backbone, mesh, self.config.strategy)
 
     # The step.
 
     def training_step(self, batch: StepBatch, batch_idx: int) -> None:
+        config, step = self.config, batch.step
         # Dropout, too, is a function of the step alone, so that a resumed run repeats it.
-        torch.manual_seed(mixed_seed(self.config.seed, batch.step, collectives.rank()))
+        torch.manual_seed(mixed_seed(config.seed, step, collectives.rank()))
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert not isinstance(optimizer, list)
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
-        metrics: dict[str, float] = {"step": batch.step + 1, "lr": float(scheduler.get_last_lr()[0])}
-        per_objective: dict[str, gradients.Gradients] = {}
+        metrics: dict[str, float] = {"step": step + 1, "lr": float(scheduler.get_last_lr()[0])}
+        parts: dict[str, gradients.Gradients] = {}
+        weights: dict[str, float] = {}
         total = 0.0
-        for name, (weight, objective) in self.objectives.items():
+        for name, part in batch.parts.items():
             optimizer.zero_grad(set_to_none=True)
-            loss, extra = objective(batch)
+            objective = self.objectives[name]
+            value, figures = accumulate(objective, self.run(step), part)
             with phases("backward"):
                 collectives.sum_gradients(self.trained)
-            per_objective[name] = gradients.of(self.trained)
-            value = collectives.global_sum(float(loss))
-            metrics |= {f"loss/{name}": value, **extra}
-            total += weight * value
+            parts[name] = gradients.of(self.trained)
+            weights[name] = objective.config.weight_at(step, config.trainer.steps)
+            metrics |= {f"loss/{name}": value} | {f"{name}_{key}": figure for key, figure in figures.items()}
+            total += weights[name] * value
         metrics["loss"] = total
         with phases("optimizer"):
-            joined = self._join(per_objective, metrics, batch.step)
-            per_objective.clear()  # the optimizer needs the room
-            for parameter, gradient in zip(self.trained, joined, strict=True):
+            joined = combine(
+                config.loss.combine,
+                parts,
+                weights,
+                clip_norm=config.trainer.clip_norm,
+                seed=mixed_seed(config.seed, step),
+                statistics=step % config.trainer.gradient_stats_every == 0,
+            )
+            parts.clear()  # the optimizer needs the room
+            metrics |= joined.figures | {"gradient_norm": joined.norm}
+            for parameter, gradient in zip(self.trained, joined.gradient, strict=True):
                 parameter.grad = gradient
-            finite = math.isfinite(total) and math.isfinite(metrics["gradient_norm"])
+            finite = math.isfinite(total) and math.isfinite(joined.norm)
             if finite:
                 optimizer.step()
         metrics["skipped"] = float(not finite)
         scheduler.step()
-        self.next_step = batch.step + 1
+        self.next_step = step + 1
         self.last_metrics = metrics
 
-    def _join(
-        self, parts: dict[str, gradients.Gradients], metrics: dict[str, float], step: int
-    ) -> gradients.Gradients:
-        """The weighted sum of the objectives' gradients, clipped as configured; norms into `metrics`."""
-        trainer = self.config.trainer
-        if step % trainer.gradient_stats_every == 0:
-            metrics |= {f"gradient_norm/{name}": float(gradients.norm(g)) for name, g in parts.items()}
-            if "contrastive" in parts and "instruction" in parts:
-                cosine = gradients.cosine(parts["contrastive"], parts["instruction"])
-                metrics["gradient_cosine"] = float(cosine)
-        for name, gradient in parts.items():
-            if trainer.clip is GradientClipping.per_objective:
-                gradients.clip_(gradient, trainer.clip_norm)
-            gradients.scale_(gradient, self.objectives[name][0])
-        joined = gradients.add_(list(parts.values()))
-        if trainer.clip is GradientClipping.total:
-            metrics["gradient_norm"] = float(gradients.clip_(joined, trainer.clip_norm))
-        else:
-            metrics["gradient_norm"] = float(gradients.norm(joined))
-        return joined
+    def run(self, step: int) -> Pass:
+        """What objectives may run of the model at a step."""
+        return Pass(self.backbone, self.reference, self.config.seed, step)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.backbone, self.config.optimizer)
+        optimizer = build_optimizer(self, self.config.optimizer)
         scheduler = cosine_with_warmup(optimizer, self.config.optimizer, self.config.trainer.steps)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
-    # Checkpoints: what was trained, and where training stands.
+    # Checkpoints: what was trained, what objectives keep, and where training stands.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        trained = {name for name, p in self.named_parameters() if p.requires_grad}
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
+        kept = {name for name, p in self.named_parameters() if p.requires_grad}
+        kept |= {f"own.{name}" for name, _ in self.own.named_buffers()}
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
         checkpoint["next_step"] = self.next_step
-        if self.losses.queue is not None:
-            checkpoint["queue"] = self.losses.queue.state_dict()
+        checkpoint["objectives"] = {name: o.state() for name, o in self.objectives.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.next_step = int(checkpoint["next_step"])
-        if self.losses.queue is not None:
-            self.losses.queue.load_state_dict(checkpoint["queue"])
+        states = checkpoint.get("objectives")
+        if states is None:
+            states = {"contrastive": checkpoint[FORMER_QUEUE]} if FORMER_QUEUE in checkpoint else {}
+        for name, state in states.items():
+            if name in self.objectives:
+                self.objectives[name].load_state(state)

@@ -15,7 +15,7 @@ from xalign.training.row_adamw import RowAdamW
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of `optimizer.kind` over the model's trained parameters.
+    """The optimizer of `optimizer.kind` over a module's trained parameters.
 
     Only `adamw` takes sparse gradients; the others get them dense. That their packages are installed has
     been checked (`extras.require_extras`).

@@ -84,7 +84,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
         splits = split_corpus(corpus, languages.pivot, *shares)
         backbone = load_backbone(config.model, device, config.seed)
         dtype = choose_precision(config.trainer.precision, device, decisions)
-        layer = choose_layer(config.loss.layer, backbone.depth, decisions)
+        layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
         micro_batch = folder.known().get("micro_batch")  # what the first process has chosen for all
         inputs = training_inputs(config, backbone, splits, layer, dtype, decisions, micro_batch=micro_batch)
         with process_group(config):

@@ -11,11 +11,11 @@ are shorter have fewer passes to make: `in_step` gives them empty ones.
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
@@ -36,8 +36,14 @@ ENTRANCES = ("hidden_states", "represent_all_layers")
 """Methods of the backbone that run blocks, and nothing else does: through them embeddings are gathered."""
 
 
-def shard(backbone: Backbone, mesh: DeviceMesh, config: StrategyConfig) -> None:
-    """Replace the model's matrices by this rank's shards of them, in place.
+def shard(
+    backbone: Backbone,
+    mesh: DeviceMesh,
+    config: StrategyConfig,
+    whole: AbstractSet[nn.Parameter] = frozenset(),
+) -> None:
+    """Replace the model's matrices by this rank's shards of them, in place; `whole`: those of adapters, say,
+    that every rank keeps.
 
     In bf16 the blocks' matrices are rounded before they are gathered, which is what autocast would make of
     them afterwards: half the bytes travel, and no copy is kept. Embeddings and head are gathered as they are;
@@ -46,9 +52,7 @@ def shard(backbone: Backbone, mesh: DeviceMesh, config: StrategyConfig) -> None:
     for module in backbone.modules():
         if isinstance(module, nn.Embedding):
             module.sparse = False  # shards are summed as dense matrices
-    adapters = [part for m in backbone.modules() if isinstance(m, LoraLayer) for part in (m.lora_A, m.lora_B)]
-    whole = {p for part in adapters for p in part.parameters()}
-    whole |= {p for p in backbone.parameters() if p.ndim < 2}
+    whole = whole | {p for p in backbone.parameters() if p.ndim < 2}
     on_gpu = mesh.device_type == "cuda"
     common: dict[str, Any] = {
         "mesh": mesh,

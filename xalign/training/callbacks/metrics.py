@@ -16,9 +16,10 @@ from typing import Any
 import pytorch_lightning as pl
 
 from xalign import collectives
-from xalign.data.datamodule import AlignmentData, StepBatch
+from xalign.data.datamodule import AlignmentData
+from xalign.data.step import StepBatch
 from xalign.files import naming, write_atomically
-from xalign.flops import costs_of, step_operations
+from xalign.flops import costs_of, operations
 from xalign.hardware import peak_flops, peak_memory
 from xalign.phases import phases
 from xalign.training.module import AlignedModel
@@ -93,8 +94,11 @@ class MetricsWriter(pl.Callback):
 
     def _operations(self, module: AlignedModel, batch: StepBatch) -> float:
         """What all ranks together had to compute."""
-        parts = step_operations(self.costs, module.config, module.layer, batch)
-        return collectives.global_sum(sum(part.total for part in parts.values()))
+        works = {name: module.objectives[name].work(part) for name, part in batch.parts.items()}
+        total = sum(
+            operations(self.costs, work, batch.parts[name].texts).total for name, work in works.items()
+        )
+        return collectives.global_sum(total)
 
 
 def _step_of(line: str) -> float:

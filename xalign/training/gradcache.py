@@ -45,7 +45,7 @@ def cached_backward(
     latest = represent(last)
     if not latest.requires_grad:
         raise ModelError(
-            "sentence vectors depend on no trained parameter, so that the contrastive loss cannot train: "
+            "the vectors depend on no trained parameter, so that a loss of them cannot train the model: "
             "take a higher loss.layer, or an adapter that trains what lies below it"
         )
     sizes = [len(part) for part in (*parts, latest)]

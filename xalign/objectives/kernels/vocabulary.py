@@ -4,7 +4,7 @@ Exact: sums in another order, nothing left out. Loss and gradients are made toge
 vocabulary at a time, so that logits are used while they are in the processor's cache. The way of adding up
 exponentials is that of online softmax (Milakov & Gimelshein 2018) and FlashAttention (Dao et al. 2022,
 algorithm 1), with the vocabulary in the place of the keys and values; the plain losses that this equals are
-in `instruction` and `retention`.
+in `full_logits`.
 
 Shapes: S positions, R of them at a time, V vocabulary, N words of a block, D hidden size.
 """
@@ -75,7 +75,7 @@ class FromHead(torch.autograd.Function):
             None if bias_V is None else bias_V * scale,
         )
         own = (None if g is None else g.to(d) for g, d in zip(gradients, ctx.dtypes, strict=True))
-        return (*own, None, None)
+        return (*own, *(None for _ in ctx.needs_input_grad[3:]))
 
 
 class Head:
@@ -113,17 +113,31 @@ class Head:
         first = rows * words.start if self.kept else 0
         return self.store[first : first + rows * (words.stop - words.start)].view(rows, -1)
 
-    def logits(self, product_RN: Tensor, words: slice, *, into_place: bool = False) -> Tensor:
-        """Logits (R, N) in float32 (float64); `into_place`: they may overwrite the products."""
+    def logits(
+        self, product_RN: Tensor, words: slice, *, into_place: bool = False, former: "Head | None" = None
+    ) -> Tensor:
+        """Logits (R, N) in float32 (float64); `into_place`: they may overwrite the products.
+
+        `former`: the head of the first half of the rows.
+        """
         if into_place and product_RN.dtype == self.exact:
             logits_RN = product_RN
         else:
             logits_RN = self.work[: product_RN.numel()].view_as(product_RN).copy_(product_RN)
-        if self.bias_V is not None:
-            logits_RN += self.bias_V[words]
+        if former is None:
+            self.add_bias(logits_RN, words)
+        else:
+            first_HN, second_HN = logits_RN.chunk(2)
+            former.add_bias(first_HN, words)
+            self.add_bias(second_HN, words)
         if self.softcap:
             logits_RN.div_(self.softcap).tanh_().mul_(self.softcap)
         return logits_RN
+
+    def add_bias(self, logits_RN: Tensor, words: slice) -> None:
+        """In place, where there is a bias."""
+        if self.bias_V is not None:
+            logits_RN += self.bias_V[words]
 
     def slope(self, logits: Tensor) -> Tensor | None:
         """The softcap's derivative, where there is one."""

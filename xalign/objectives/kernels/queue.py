@@ -6,7 +6,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from xalign.objectives.contrastive import Negatives
+from xalign.objectives.kernels.info_nce import Negatives
 
 
 class NegativeQueue:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xalign.objectives.vocabulary import Found, FromHead, Head, OnlineSum, Wants, add_product, applied
+from xalign.objectives.kernels.vocabulary import Found, FromHead, Head, OnlineSum, Wants, add_product, applied
 
 
 def linear_cross_entropy(
@@ -16,7 +16,7 @@ def linear_cross_entropy(
     bias_V: Tensor | None = None,
     softcap: float | None = None,
 ) -> Tensor:
-    """Cross-entropy (nats) of the targets, summed: `answer_cross_entropy` of the head's logits.
+    """Cross-entropy (nats) of the targets, summed: `full_logits.cross_entropy` of the head's logits.
 
     Logits are hidden_SD @ weight_VD.T + bias_V, bounded by softcap * tanh(logits / softcap) (Gemma 2).
     Products are computed in the dtype of `hidden_SD`, autocast or not, all else in float32 (float64 for
@@ -40,8 +40,8 @@ def add_cross_entropy_gradients(
     bias_V: Tensor | None = None,
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`scale * linear_cross_entropy` and its gradient by the hidden states (S, D), after those of the head's
-    weight and bias have been added to their `.grad`.
+    """`linear_cross_entropy`, and `scale` times its gradient by the hidden states (S, D), after `scale` times
+    those of the head's weight and bias have been added to their `.grad`.
 
     For a head that is trained: however many micro-batches there are, one gradient as large as the vocabulary
     is held. Through autograd each would make its own, and a tied table, whose other gradient is sparse, would
@@ -62,7 +62,7 @@ def add_cross_entropy_gradients(
         assert found.bias is not None
         own_bias.grad = found.bias if own_bias.grad is None else own_bias.grad.add_(found.bias)
     assert found.hidden is not None
-    return found.loss * scale, found.hidden
+    return found.loss, found.hidden
 
 
 class _LinearCrossEntropy(FromHead):

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from transformers import PreTrainedModel
 
 from xalign import collectives
 
@@ -19,24 +18,6 @@ Gradients = list[Tensor | None]
 
 PIECE = 2**22
 """Entries that are summed at a time."""
-
-
-def use_sparse_embedding_gradients(model: PreTrainedModel) -> bool:
-    """Let the table of input embeddings, where it is trained, have sparse gradients; whether it now does.
-
-    Scaled embeddings (Gemma, XGLM) subclass `nn.Embedding` and keep the option. A tied head that is trained
-    adds a dense gradient, and autograd then gives the dense sum: the same values either way. Tables of
-    positions stay dense: they are small and mostly touched.
-    """
-    table = model.get_input_embeddings()
-    if not isinstance(table, nn.Embedding) or not table.weight.requires_grad:
-        return False
-    table.sparse = True
-    # A family whose own forward ignores the option is found by asking.
-    with torch.enable_grad():
-        first = table(torch.zeros(1, 1, dtype=torch.long, device=table.weight.device))
-        table.sparse = torch.autograd.grad(first.sum(), table.weight)[0].is_sparse
-    return table.sparse
 
 
 def of(parameters: Iterable[nn.Parameter]) -> Gradients:
@@ -53,16 +34,19 @@ def norm(gradients: Gradients) -> Tensor:
     return torch.stack(norms).norm() if norms else torch.zeros(())
 
 
-def cosine(a: Gradients, b: Gradients) -> Tensor:
-    """Cosine of two gradients over all parameters (scalar); 0 where one of them is zero."""
+def dot(a: Gradients, b: Gradients) -> Tensor:
+    """Scalar product of two gradients over all parameters (scalar)."""
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
     dots = [_dot(x, y) for x, y in pairs if not _is_sharded(x)]
     parts = [_dot(collectives.local(x), collectives.local(y)) for x, y in pairs if _is_sharded(x)]
     if parts:
         dots.append(collectives.summed(torch.stack(parts).sum()))
-    if not dots:
-        return torch.zeros(())
-    return torch.stack(dots).sum() / (norm(a) * norm(b)).clamp(min=1e-12)
+    return torch.stack(dots).sum() if dots else torch.zeros(())
+
+
+def cosine(a: Gradients, b: Gradients) -> Tensor:
+    """Cosine of two gradients over all parameters (scalar); 0 where one of them is zero."""
+    return dot(a, b) / (norm(a) * norm(b)).clamp(min=1e-12)
 
 
 def scale_(gradients: Gradients, factor: float | Tensor) -> None:
@@ -74,11 +58,17 @@ def scale_(gradients: Gradients, factor: float | Tensor) -> None:
             entries.mul_(factor.to(entries.device) if isinstance(factor, Tensor) else factor)
 
 
-def clip_(gradients: Gradients, max_norm: float) -> Tensor:
-    """Scale down in place to at most `max_norm`; returns the norm before (Pascanu et al. 2013)."""
-    before = norm(gradients)
-    scale_(gradients, (max_norm / before.clamp(min=1e-12)).clamp(max=1.0))
-    return before
+def add_multiple_(into: Gradients, other: Gradients, factor: float) -> None:
+    """into += factor * other, in place; dense where one of a parameter's two gradients is."""
+    for index, (own, added) in enumerate(zip(into, other, strict=True)):
+        if added is None:
+            continue
+        if own is None:
+            into[index] = added * factor
+        elif own.is_sparse and not added.is_sparse:
+            into[index] = _coalesced(added * factor + own)
+        else:
+            into[index] = _coalesced(own.add_(added, alpha=factor))
 
 
 def add_(parts: Sequence[Gradients]) -> Gradients:

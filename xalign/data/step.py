@@ -1,0 +1,149 @@
+"""What a training step is made of: the parts that objectives sample, each a function of (seed, step, rank)
+alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from xalign.data.collate import Arrangement, Buckets, arrange, encode
+from xalign.data.instructions import InstructionSample, InstructionSampler
+from xalign.data.sampling import Pair, PairSampler, part_of_rank
+from xalign.data.token_cache import TokenTable
+
+
+@dataclass(frozen=True)
+class Part:
+    """An objective's part of a step on one rank: its texts, and numbers for each of its rows.
+
+    The texts are `sides` groups of equally many, n each: of translation pairs the sources, then the targets.
+    """
+
+    texts: Buckets
+    sides: int = 1
+    numbers: Mapping[str, Tensor] = field(default_factory=dict)
+    """By name, (n,) int64: what the loss must know of each row."""
+    pairs: int = 0
+    """Translation pairs in it, for the log."""
+
+    def to(self, device: torch.device) -> Self:
+        moved = {name: values.to(device) for name, values in self.numbers.items()}
+        return replace(self, texts=self.texts.to(device), numbers=moved)
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What one optimizer step sees on one rank: a part for each objective that has a weight at this step."""
+
+    step: int
+    parts: Mapping[str, Part]
+
+    def to(self, device: torch.device) -> Self:
+        return replace(self, parts={name: part.to(device) for name, part in self.parts.items()})
+
+    @property
+    def pairs(self) -> int:
+        """Translation pairs, counted once where several objectives have the same ones."""
+        return max((part.pairs for part in self.parts.values()), default=0)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are not padding."""
+        return sum(part.texts.count for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class Material:
+    """What steps sample from, the same on every rank. What no objective needs is None."""
+
+    tokenizer: PreTrainedTokenizerBase
+    pairs: PairSampler
+    seed: int
+    sentence_length: int
+    """Most tokens of a sentence."""
+    tokens: TokenTable | None = None
+    """The corpus's sentences as token ids; None: they are tokenised as they are sampled."""
+    instructions: InstructionSampler | None = None
+    own_texts: Sequence[str] = ()
+    """Texts that the model wrote before training."""
+
+
+class StepData:
+    """What one step offers to the objectives of one rank. Everything in it repeats when the step is
+    repeated."""
+
+    def __init__(
+        self, material: Material, arrangement: Arrangement, step: int, rank: int, ranks: int
+    ) -> None:
+        self.material, self.arrangement = material, arrangement
+        self.step, self.rank, self.ranks = step, rank, ranks
+
+    @cached_property
+    def shares(self) -> list[list[Pair]]:
+        """The translation pairs of all ranks, equally many of each language that was sampled."""
+        return self.material.pairs.shares(self.step, self.ranks)
+
+    @property
+    def global_pairs(self) -> list[Pair]:
+        """The pairs of all ranks."""
+        return [pair for share in self.shares for pair in share]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """This rank's pairs, one language after the other."""
+        return part_of_rank(self.shares, self.rank, self.ranks)
+
+    @property
+    def own_texts(self) -> Sequence[str]:
+        """Texts that the model wrote before training."""
+        return self.material.own_texts
+
+    def instructions(self, count: int) -> list[InstructionSample]:
+        """This rank's `count` instruction samples."""
+        assert self.material.instructions is not None, (
+            "the objective's `needs` do not say that it samples them"
+        )
+        return self.material.instructions.batch(self.step, count, self.rank, self.ranks)
+
+    def rng(self, stream: int) -> np.random.Generator:
+        """Random numbers of this step, the same on every rank; `stream` keeps uses apart."""
+        return np.random.default_rng([self.material.seed, self.step, stream])
+
+    def encode(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
+        """Token ids of each text, with special tokens, cut to `max_length`."""
+        return encode(self.material.tokenizer, texts, max_length)
+
+    def sentence_ids(self, pairs: Sequence[Pair]) -> list[list[int]]:
+        """Token ids of the sources, then of the targets: from the cache, where there is one."""
+        material = self.material
+        if material.tokens is None:
+            texts = [p.source for p in pairs] + [p.target for p in pairs]
+            return self.encode(texts, material.sentence_length)
+        sources = material.tokens.ids(material.pairs.pivot, (p.row for p in pairs))
+        return sources + [material.tokens.ids(p.target_language, [p.row])[0] for p in pairs]
+
+    def language_numbers(self, pairs: Sequence[Pair]) -> list[int]:
+        """A number for the target language of each pair."""
+        number = {language: i for i, language in enumerate(sorted(self.material.pairs.targets))}
+        return [number[pair.target_language] for pair in pairs]
+
+    def part(
+        self,
+        rows: Sequence[Sequence[int]],
+        labels: Sequence[Sequence[int]] | None = None,
+        *,
+        sides: int = 1,
+        numbers: Mapping[str, Sequence[int]] | None = None,
+        pairs: int = 0,
+    ) -> Part:
+        """A part of texts given as token ids, arranged as is exact and fits; labels are -100 off the
+        answer."""
+        # NumPy first: a torch operation in this thread would start threads of its own.
+        tensors = {k: torch.from_numpy(np.array(v, dtype=np.int64)) for k, v in (numbers or {}).items()}
+        texts = arrange(self.material.tokenizer, rows, labels, arrangement=self.arrangement)
+        return Part(texts, sides, tensors, pairs)

@@ -1,0 +1,79 @@
+"""Low-rank adapters beside frozen weights, through peft (Hu et al. 2022), merged at the end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from xalign.errors import ConfigError
+from xalign.models.adapters.base import Adapter, AdapterConfig
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch import nn
+
+    from xalign.models.reference import Reference
+
+
+class Lora(Adapter):
+    """Trains two small matrices beside each linear layer; the model before training is had by leaving them
+    out."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(AdapterConfig):
+        r: Annotated[int, Field(gt=0)] = 16
+        """Rank of the low-rank adapters."""
+        alpha: Annotated[float, Field(gt=0)] = 32.0
+        """Scale of the low-rank adapters (the update is alpha / r * B A)."""
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+        """Dropout on the adapters' input. Above 0, results depend on how texts are divided over micro-batches
+        and ranks, and a step takes a quarter more time."""
+        target_modules: str = "all-linear"
+        """Modules that get adapters: peft's `all-linear`, or a regular expression over module names."""
+
+    trains_model = False
+    peft: "PeftModel"
+
+    def attach(self, config: AdapterConfig, seed: int) -> None:
+        import torch
+        from peft import LoraConfig, PeftModel, get_peft_model
+        from torch import nn
+
+        from xalign.models.low_rank import LowRankLinear
+
+        assert isinstance(config, self.Config)
+        lora = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=config.r,
+            lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides; any number will do
+            lora_dropout=config.dropout,
+            target_modules=config.target_modules,
+        )
+        # peft calls this experimental; it is how a layer of one's own is registered.
+        lora._register_custom_module({nn.Linear: LowRankLinear})
+        torch.manual_seed(seed)
+        try:
+            peft = get_peft_model(self.backbone.model, lora)
+        except ValueError as error:
+            raise ConfigError([f"adapter.target_modules={config.target_modules}: {error}"]) from error
+        assert isinstance(peft, PeftModel)
+        self.peft = peft
+
+    def reference(self) -> "Reference":
+        from xalign.models.reference import WithoutAdapters
+
+        return WithoutAdapters(self.backbone, self.peft)
+
+    def merge(self, folder: Path) -> None:
+        self.peft.save_pretrained(str(folder), safe_serialization=True)
+        self.backbone.model = self.peft.merge_and_unload()
+
+    def whole(self) -> "set[nn.Parameter]":
+        from peft.tuners.lora import LoraLayer
+
+        layers = [m for m in self.backbone.modules() if isinstance(m, LoraLayer)]
+        return {p for m in layers for part in (m.lora_A, m.lora_B) for p in part.parameters()}
+
+
+ADAPTER = Lora

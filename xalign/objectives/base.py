@@ -1,0 +1,264 @@
+"""What an objective is: the contract between a loss and the framework that trains with it.
+
+An objective says what it samples of the data, what it runs through the model, and its loss. The framework
+alone knows micro-batches, cached representations, ranks, shards, counts over all ranks and the model before
+training, so that an objective that keeps to this contract gives the same loss and gradients however a step is
+carried out.
+
+There are two kinds. A `SumObjective` is a sum over positions that are independent of each other
+(cross-entropy, KL). A `BatchObjective` couples the texts of the whole batch through a vector each (InfoNCE,
+CKA).
+
+Importing this module, and the modules of objectives, is cheap: the configuration is checked before torch is
+imported. What an objective computes with is imported where it is used.
+
+Shapes: B rows, T tokens, S positions, N texts of the global batch, D hidden size.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from xalign.config import Config
+    from xalign.data.collate import Tokens
+    from xalign.data.step import Part, StepData
+    from xalign.training.passes import Pass
+
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Short:
+    """An older, shorter key of an option, as in `Annotated[float, Short("loss.tau")]`: it sets the option of
+    every objective that has it and is not given its own. `{kind}` stands for the kind of objective."""
+
+    key: str
+
+
+class ScheduleKind(StrEnum):
+    """How a weight changes over the steps."""
+
+    constant = "constant"
+    linear = "linear"
+    alternate = "alternate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """The factor of an objective's weight at each step."""
+
+    __pydantic_config__ = STRICT
+
+    kind: ScheduleKind = ScheduleKind.constant
+    """`constant`: 1; `linear`: from `start` to `end`; `alternate`: 1 in this objective's turns, 0 in the
+    others'."""
+    start: Annotated[float, Field(ge=0)] = 0.0
+    """linear: the factor at the first step."""
+    end: Annotated[float, Field(ge=0)] = 1.0
+    """linear: the factor at the end of `over`."""
+    over: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """linear: share of the steps that this takes; afterwards the factor stays."""
+    every: Annotated[int, Field(gt=0)] = 1
+    """alternate: steps of a turn."""
+    turns: Annotated[int, Field(ge=2)] = 2
+    """alternate: how many take turns."""
+    turn: Annotated[int, Field(ge=0)] = 0
+    """alternate: which of them is this objective's, from 0."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """The factor at step `step` (from 0) of `steps`."""
+        match self.kind:
+            case ScheduleKind.constant:
+                return 1.0
+            case ScheduleKind.linear:
+                last = max(1.0, self.over * steps - 1)
+                return self.start + (self.end - self.start) * min(1.0, step / last)
+            case ScheduleKind.alternate:
+                return float(step // self.every % self.turns == self.turn)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Options that every objective has."""
+
+    __pydantic_config__ = STRICT
+
+    kind: str
+    """Which objective: the name of its file, or of an entry point of the group `xalign.objectives`."""
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Its weight in the sum; 0 leaves it out."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """How the weight changes over the steps."""
+
+    @property
+    def aligned_layer(self) -> int | None:
+        """The layer whose representations it aligns, where it is told a layer of its own."""
+        return None
+
+    def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
+        """What is wrong with these options in a whole configuration: (option, what about its value)."""
+        yield from ()
+
+    def weight_at(self, step: int, steps: int) -> float:
+        """The weight at step `step` (from 0) of `steps`."""
+        return self.weight * self.schedule.factor(step, steps)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an objective may know of the run before it begins: of the model, its languages, its aligned
+    layer."""
+
+    depth: int
+    """Blocks of the model, L."""
+    width: int
+    """Size of a hidden state, D."""
+    vocabulary: int
+    layer: int
+    """The run's aligned layer."""
+    languages: Sequence[str]
+    """The pivot, then the targets."""
+    seed: int
+    pairs: int = 0
+    """Translation pairs that a rank draws in a step (`trainer.batch_size`)."""
+    sentence_length: int = 0
+    """Most tokens of a sentence (`trainer.max_length`)."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an objective runs and samples, known before any batch: memory, micro-batches and preparation
+    follow."""
+
+    layer: int
+    """The deepest block that it runs."""
+    tokens: int
+    """Most tokens that it runs in a step on one rank, without padding."""
+    head: bool = False
+    """Whether it looks at the vocabulary: logits, and a gradient of the head where that is trained."""
+    reference: bool = False
+    """Whether it runs the model before training as well."""
+    pairs: bool = False
+    """Whether it runs the step's translation pairs as they are, whose tokens then come from the cache."""
+    instructions: bool = False
+    """Whether it samples instructions."""
+    own_text: int | None = None
+    """Tokens of each text that the model is to write before training, where it samples such texts."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a part takes, for counting operations: a pass of its texts through blocks [:layer], and what
+    follows."""
+
+    layer: int
+    positions: int = 0
+    """Positions at which the head is applied."""
+    reference_layer: int | None = None
+    """Blocks that the model before training runs on the same texts, forward only; None: not run."""
+    forward: int = 0
+    """Further operations of the forward pass."""
+    backward: int = 0
+    """Further operations of the backward pass."""
+
+
+Figures = Mapping[str, "float | Tensor"]
+"""Further numbers for the log, by name: shares, which are summed over ranks."""
+
+
+class Objective:
+    """A loss with its options. Subclass `SumObjective` or `BatchObjective`, one in a file.
+
+    A subclass has a nested frozen dataclass `Config`, derived from `ObjectiveConfig`, whose fields are its
+    options: the string under each is its documentation.
+    """
+
+    Config: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
+    config: ObjectiveConfig
+
+    def __init__(self, config: ObjectiveConfig, setup: Setup) -> None:
+        self.config = config
+        self.setup = setup
+        self.own: nn.Module | None = self.build()
+
+    def build(self) -> "nn.Module | None":
+        """Parameters and buffers of its own, as a module: trained with the model, saved in checkpoints,
+        written beside the exported model. They are whole on every rank, and are drawn from the run's seed."""
+        return None
+
+    @property
+    def needs(self) -> Needs:
+        """What it runs and samples."""
+        raise NotImplementedError
+
+    def sample(self, data: "StepData") -> "Part":
+        """Its part of a step on this rank: a pure function of what `data` offers. Called beside training, in
+        a thread of its own: NumPy only, no collective operation."""
+        raise NotImplementedError
+
+    def work(self, part: "Part") -> Work:
+        """What the part takes; tokens are counted without padding by the framework."""
+        raise NotImplementedError
+
+    def state(self) -> "dict[str, Tensor]":
+        """What a checkpoint keeps beside the parameters of `own`: equal on all ranks."""
+        return {}
+
+    def load_state(self, state: "Mapping[str, Tensor]") -> None:
+        """Take up what `state` gave, on the CPU."""
+
+
+class SumObjective(Objective):
+    """A mean over positions that do not depend on each other, whichever rank and micro-batch they are in."""
+
+    def positions(self, run: "Pass", part: "Part") -> "list[Tensor]":
+        """The positions of each bucket of the part (B, T, bool) over which the loss is a mean.
+
+        Called once a step, on all ranks: collective operations are allowed.
+        """
+        raise NotImplementedError
+
+    def summed(self, run: "Pass", tokens: "Tokens", chosen_BT: "Tensor") -> "Tensor":
+        """The loss summed over the chosen positions of one bucket (scalar, with gradient); of none, 0 with a
+        gradient of 0. The framework divides by the number of positions on all ranks."""
+        raise NotImplementedError
+
+
+class BatchObjective(Objective):
+    """A loss of all texts' vectors together."""
+
+    separable: ClassVar[bool] = False
+    """Whether `loss` is a sum over rows and gives that of `rows.own` alone; else it gives the whole, on every
+    rank."""
+
+    def represent(self, run: "Pass", tokens: "Tokens") -> "Tensor":
+        """A vector for each text of a bucket (n, D), float32, with gradient. Called once or twice for
+        each."""
+        raise NotImplementedError
+
+    def loss(self, vectors: "Sequence[Tensor]", rows: "Rows") -> "tuple[Tensor, Figures]":
+        """The loss of the global batch (scalar), or this rank's share of it (`separable`), and figures for
+        the log.
+
+        `vectors` are those of all ranks, (N, D) for each side of the part: of translation pairs the sources,
+        then the targets. Called once a step, on all ranks.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What belongs to the rows of a global batch."""
+
+    count: int
+    """Rows of the global batch, N: texts of a side on all ranks."""
+    own: slice
+    """This rank's rows."""
+    numbers: "Mapping[str, Tensor]"
+    """What the part says of its rows, of all ranks: (N,)."""
