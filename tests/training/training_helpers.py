@@ -94,9 +94,9 @@ def batches_of(
     return StepBatches(material, module.objectives, rank, ranks, arrangement=arrangement)
 
 
-def small_module(config: Config, family: str = "llama", layer: int = 2) -> AlignedModel:
+def small_module(config: Config, family: str = "llama", layer: int = 2, **changes: object) -> AlignedModel:
     """A tiny model in training, as `training_inputs` would make it."""
-    backbone = tiny_backbone(family)
+    backbone = tiny_backbone(family, **changes)
     adapter = adapters.attach(backbone, config.adapter)
     objectives = make_objectives(config, backbone, layer)
     retained = any(objective.needs.reference for objective in objectives.values())
@@ -129,6 +129,31 @@ def small_inputs(
         arrangement=arrangement,
         validation=None,
     )
+
+
+def with_adapters_drawn(module: AlignedModel) -> AlignedModel:
+    """The same module with drawn adapters, always the same, so that none is zero."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return module
+
+
+def fitted(config: Config, path: Path, *, own_texts: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+    """Train a tiny model in a folder, from its checkpoint if there is one; all that was trained."""
+    backbone = tiny_backbone("llama")
+    inputs = small_inputs(
+        config, backbone, adapters.attach(backbone, config.adapter, config.seed), own_texts=own_texts
+    )
+    path.mkdir(exist_ok=True)
+    fit(config, RunFolder(path), inputs)
+    trained = {n: p for n, p in backbone.named_parameters() if p.requires_grad}
+    for name, objective in inputs.objectives.items():
+        if objective.own is not None:
+            trained |= {f"{name}.{n}": p for n, p in objective.own.named_parameters()}
+    return {name: p.detach().clone() for name, p in trained.items()}
 
 
 OWN_TEXTS = ["The file was closed and saved.", "A page is open", "la page est ouverte", "Every group"]

@@ -1,0 +1,315 @@
+"""What the framework promises of every objective in the registry, whatever it computes.
+
+A new objective is covered without being named here, but for two things: its plain formula in `PLAIN`, and, if
+it promises one, its value at the start in `AT_START`.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from float64 import InFloat64
+from tiny import tiny_backbone
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from training_helpers import batches_of, fitted, small_config, small_module, timeless, with_adapters_drawn
+
+from xalign import objectives
+from xalign.config import Config
+from xalign.data.collate import Arrangement, Tokens
+from xalign.data.step import Part
+from xalign.flops import costs_of, operations
+from xalign.models.backbone import Backbone
+from xalign.objectives.base import BatchObjective
+from xalign.training.accumulate import accumulate
+from xalign.training.module import AlignedModel
+
+KINDS = objectives.names()
+ALONE = ("loss=instruction", "loss.instruction_weight=0")
+FAMILIES = ("llama", "xglm")
+"""XGLM drops out by default, and has learned positions."""
+
+
+def config_of(kind: str, *overrides: str, name: str | None = None) -> Config:
+    """A configuration with that objective alone."""
+    name = name or kind
+    options = [f"loss.objectives.{name}.kind={kind}", f"loss.objectives.{name}.weight=1"]
+    return small_config(*ALONE, *options, "loss.tau=0.5", *overrides)
+
+
+def module_of(config: Config, family: str) -> AlignedModel:
+    """In training, and no more what it was before: adapters are drawn, what is trained else is changed a
+    little."""
+    module = with_adapters_drawn(small_module(config, family))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in module.trained:
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.01)
+    return module
+
+
+def outcome(module: AlignedModel, part: Part, kind: str) -> tuple[float, dict[str, Tensor]]:
+    """The loss, and the gradients that it leaves."""
+    module.zero_grad()
+    value, _ = accumulate(module.objectives[kind], module.run(0), part)
+    found = {n: p.grad.to_dense().clone() for n, p in module.named_parameters() if p.grad is not None}
+    return value, {n: g for n, g in found.items() if g.any()}
+
+
+def assert_same(
+    found: tuple[float, dict[str, Tensor]], wanted: tuple[float, dict[str, Tensor]], tolerance: float
+) -> None:
+    assert found[0] == pytest.approx(wanted[0], rel=tolerance)
+    assert found[1].keys() == wanted[1].keys()
+    errors = [(found[1][name] - gradient).norm() for name, gradient in wanted[1].items()]
+    assert float(torch.stack(errors).norm()) <= tolerance * float(
+        torch.stack([g.norm() for g in wanted[1].values()]).norm()
+    )
+
+
+def part_of(module: AlignedModel, kind: str, family: str, micro_batch: int | None = None) -> Part:
+    arrangement = Arrangement(family != "bloom", micro_batch, widest=128)
+    return batches_of(module.config, module, arrangement=arrangement)[0].parts[kind]
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_micro_batches_make_no_difference(kind: str, family: str, adapter: str) -> None:
+    config = config_of(kind, f"adapter={adapter}")
+    whole, parts = (module_of(config, family) for _ in range(2))
+    torch.manual_seed(1)
+    wanted = outcome(whole, part_of(whole, kind, family), kind)
+    torch.manual_seed(2)
+    small = part_of(parts, kind, family, micro_batch=90)
+    assert len(small.texts.buckets) > 1
+    assert_same(outcome(parts, small, kind), wanted, 1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sampling_is_a_function_of_seed_step_and_rank(kind: str) -> None:
+    """And the ranks' parts together are one rank's: every text is with one of them."""
+    config = config_of(kind)
+    module = small_module(config)
+
+    def texts(part: Part) -> list[tuple[int, ...]]:
+        return [tuple(ids) for bucket in part.texts.buckets for ids in rows_of(bucket)]
+
+    first, again, other = (batches_of(config, module)[step].parts[kind] for step in (0, 0, 1))
+    assert texts(first) == texts(again)
+    assert texts(first) != texts(other)
+    two = [batches_of(config, module, rank, 2)[0].parts[kind] for rank in range(2)]
+    assert texts(two[0]) != texts(two[1])
+    # A rank's own share is as large whatever the number of ranks.
+    assert len(texts(two[0])) == len(texts(two[1])) == len(texts(first))
+
+
+def rows_of(tokens: Tokens) -> list[list[int]]:
+    return [
+        ids[mask.bool()].tolist() for ids, mask in zip(tokens.input_ids, tokens.attention_mask, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resumed_run_ends_with_the_same_bits(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(kind, "trainer.checkpoint_every=2")
+    whole = fitted(config, tmp_path / "whole")
+    step = AlignedModel.training_step
+
+    def interrupted(self: AlignedModel, batch: Any, batch_idx: int) -> None:
+        if batch.step == 3:
+            raise RuntimeError("power cut")
+        step(self, batch, batch_idx)
+
+    monkeypatch.setattr(AlignedModel, "training_step", interrupted)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fitted(config, tmp_path / "cut")
+    monkeypatch.setattr(AlignedModel, "training_step", step)
+    resumed = fitted(config, tmp_path / "cut")
+    assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert any(torch.any(value != 0) for value in whole.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_weight_of_0_is_as_if_it_were_not_there(kind: str, tmp_path: Path) -> None:
+    other = next(other for other in KINDS if other != kind)
+    without = config_of(other, "trainer.steps=3")
+    beside = config_of(
+        other, f"loss.objectives.also.kind={kind}", "loss.objectives.also.weight=0", "trainer.steps=3"
+    )
+    found = [fitted(config, tmp_path / str(i)) for i, config in enumerate((without, beside))]
+    assert timeless(tmp_path / "0") == timeless(tmp_path / "1")
+    assert all(torch.equal(found[1][name], value) for name, value in found[0].items())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_turn_that_is_not_its_own_is_as_if_it_were_not_there(kind: str, tmp_path: Path) -> None:
+    """Alternating: at the other's steps, losses and parameters are those of the other alone."""
+    config = config_of(
+        kind, *(f"loss.objectives.{kind}.schedule.{o}" for o in ("kind=alternate", "turn=1")),
+        "loss.objectives.other.kind=instruction", "loss.objectives.other.weight=1", "trainer.steps=2",
+        "loss.objectives.other.schedule.kind=alternate",
+    )  # fmt: skip
+    alone = config_of("instruction", "trainer.steps=2", name="other")
+    fitted(config, tmp_path / "both")
+    fitted(alone, tmp_path / "alone")
+    both, other = timeless(tmp_path / "both"), timeless(tmp_path / "alone")
+    assert both[0] == other[0]
+    assert f"loss/{kind}" in both[1]
+    assert "loss/other" not in both[1]
+
+
+AT_START: dict[str, float] = {"retention": 0.0}
+"""What an objective promises of an untrained model."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", AT_START)
+def test_the_value_at_the_start_is_the_promised_one(kind: str, family: str) -> None:
+    module = small_module(config_of(kind), family)
+    value, _ = outcome(module, part_of(module, kind, family), kind)
+    assert value == pytest.approx(AT_START[kind], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_equals_its_plain_formula_in_float64(
+    kind: str, family: str, request: pytest.FixtureRequest
+) -> None:
+    """Each text by itself, through the whole model, with logits everywhere: loss and every gradient."""
+    config = config_of(kind)
+    module, plain = (module_of(config, family).double() for _ in range(2))
+    untouched = tiny_backbone(family).double()
+    # XGLM makes a constant in the default type, which float64's lowest number does not fit.
+    request.addfinalizer(lambda: torch.set_default_dtype(torch.float32))
+    torch.set_default_dtype(torch.float64)
+    with InFloat64():
+        found = outcome(module, part_of(module, kind, family, micro_batch=90), kind)
+        part = part_of(plain, kind, family)
+        plain.zero_grad()
+        loss = PLAIN[kind](plain, part, untouched)
+        loss.backward()
+    gradients = {n: p.grad.to_dense() for n, p in plain.named_parameters() if p.grad is not None}
+    assert_same(found, (float(loss.detach()), {n: g for n, g in gradients.items() if g.any()}), 1e-9)
+
+
+# torch counts a product that is added to something, not one added in place or written into something.
+IN_PLACE: dict[Any, Callable[..., int]] = {
+    torch.ops.aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
+    torch.ops.aten.mm.out: lambda a, b, **__: 2 * a[0] * a[1] * b[1],
+}
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_operations_are_as_many_as_torch_counts(kind: str, adapter: str) -> None:
+    """Forward and backward: what a plan and `mfu` are made of."""
+    config = config_of(kind, f"adapter={adapter}", "loss.queue=0")
+    module = small_module(config, "llama", attn_implementation="eager")
+    objective = module.objectives[kind]
+    # One text a row: no padding, which would run without being needed.
+    part = batches_of(config, module, arrangement=Arrangement(micro_batch=1))[0].parts[kind]
+    wanted = operations(costs_of(module.backbone), objective.work(part), part.texts)
+    with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
+        accumulate(objective, module.run(0), part)
+    repeated = 0
+    if isinstance(objective, BatchObjective):
+        # Of several passes all but the last run forward twice.
+        repeated = round(wanted.forward * (1 - 1 / len(part.texts.buckets)))
+    assert counter.get_total_flops() == pytest.approx(wanted.total + repeated, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_needs_cover_what_it_runs(kind: str) -> None:
+    config = config_of(kind)
+    module = small_module(config, "llama")
+    objective = module.objectives[kind]
+    needs = objective.needs
+    for step in range(4):
+        part = batches_of(config, module)[step].parts[kind]
+        work = objective.work(part)
+        assert part.texts.count <= needs.tokens
+        assert work.layer <= needs.layer
+        assert needs.head or not work.positions
+        assert needs.reference or work.reference_layer is None
+
+
+def contrastive(module: AlignedModel, part: Part, untouched: Backbone) -> Tensor:
+    """Li et al., NAACL 2024, equation 1, both ways, with each language's mean taken off each side."""
+    config = module.config.loss.objectives["contrastive"]
+    vectors = []
+    for ids, content in texts_alone(part):
+        states = module.backbone.model(ids[None], output_hidden_states=True).hidden_states[2][0]
+        vectors.append(states[content].mean(0))
+    sides = list(torch.stack(vectors)[part.texts.order].chunk(2))
+    languages, *keys = (part.numbers[name] for name in ("language", "source", "target"))
+    for place, side in enumerate(sides):
+        means = {int(g): side[languages == g].mean(0) for g in languages}
+        sides[place] = side - torch.stack([means[int(g)] for g in languages])
+    cosines = torch.nn.functional.cosine_similarity(sides[0][:, None], sides[1][None], dim=-1)
+    same = (keys[0][:, None] == keys[0]) | (keys[1][:, None] == keys[1])
+    logits = (cosines / config.tau).masked_fill(same.fill_diagonal_(False), -math.inf)  # type: ignore[attr-defined]
+    return -(logits.log_softmax(1).diagonal().mean() + logits.T.log_softmax(1).diagonal().mean()) / 2
+
+
+def instruction(module: AlignedModel, part: Part, untouched: Backbone) -> Tensor:
+    """Li et al., NAACL 2024, equation 3."""
+    scores = []
+    for tokens in part.texts.buckets:
+        assert tokens.labels is not None
+        for ids, mask, labels in rows_alone(tokens, tokens.labels):
+            logits = module.backbone.model(ids[None]).logits[0].log_softmax(-1)
+            scores += [logits[i - 1, labels[i]] for i in range(1, int(mask.sum())) if labels[i] != -100]
+    return -torch.stack(scores).mean()
+
+
+def retention(module: AlignedModel, part: Part, untouched: Backbone) -> Tensor:
+    """KL(before || now) at the sampled positions; the model before is one that was never touched."""
+    objective: Any = module.objectives["retention"]
+    losses = []
+    for tokens, chosen in zip(part.texts.buckets, objective.positions(module.run(0), part), strict=True):
+        for ids, _, own in rows_alone(tokens, chosen):
+            before, now = (
+                backbone.model(ids[None]).logits[0][own].log_softmax(-1)
+                for backbone in (untouched, module.backbone)
+            )
+            losses.append((before.detach().exp() * (before.detach() - now)).sum(-1))
+    return torch.cat(losses).mean()
+
+
+PLAIN: dict[str, Callable[[AlignedModel, Part, Backbone], Tensor]] = {
+    "contrastive": contrastive,
+    "instruction": instruction,
+    "retention": retention,
+}
+
+
+def texts_alone(part: Part) -> list[tuple[Tensor, Tensor]]:
+    """Ids and content of each text, in the order of the buckets."""
+    return [
+        (ids, values.bool())
+        for tokens in part.texts.buckets
+        for ids, _, values in rows_alone(tokens, tokens.content_mask)
+    ]
+
+
+def rows_alone(tokens: Tokens, values: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Ids, mask and some values of each text of a bucket, padding and neighbours taken off."""
+    if tokens.texts is None:
+        masks = [(row, row_mask.bool()) for row, row_mask in enumerate(tokens.attention_mask)]
+    else:
+        masks = []
+        for number in range(int(tokens.texts.max()) + 1):
+            row = int((tokens.texts == number).any(1).nonzero()[0])
+            masks.append((row, tokens.texts[row] == number))
+    return [(tokens.input_ids[row][m], m[m], values[row][m]) for row, m in masks]
+
+
+def test_every_objective_has_its_plain_formula() -> None:
+    assert sorted(PLAIN) == KINDS
