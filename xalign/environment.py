@@ -99,6 +99,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", r"Found \d+ module.s. in eval mode.*")  # on purpose: models/dropout.py
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 

@@ -1,6 +1,6 @@
-"""The picture of the training: losses, gradient norms and their cosine, learning rate against the step."""
+"""The picture of the training: losses, gradients, the weights that act, learning rate against the step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,39 +11,35 @@ from xalign.reporting.style import INK, PALETTE, new_figure
 
 
 def losses(run: Run) -> Figure | None:
-    """Each loss against the step, smoothed over the raw values; below: gradient norms, learning rate."""
+    """Each loss against the step, smoothed over the raw values; below: gradient norms, their cosines, the
+    weights that act on the gradients, learning rate."""
     parts = [name for name in run.metrics if name == "loss" or name.startswith("loss/")]
     if not parts:
         return None
     if len(parts) == 2:
         parts.remove("loss")  # with one part only, the total says the same
-    norms = [name for name in run.metrics if name.startswith("gradient_norm")]
-    lower = [bool(norms), "gradient_cosine" in run.metrics, "lr" in run.metrics]
-    figure = new_figure(10, 5.6 if any(lower) else 3)
-    rows = figure.add_gridspec(2 if any(lower) else 1, 1)
+    lower: list[Callable[[Axes], None]] = []
+    if norms := _named(run, "gradient_norm"):
+        lower.append(lambda axes: _norms(axes, norms, parts))
+    if cosines := _named(run, "gradient_cosine"):
+        lower.append(lambda axes: _cosines(axes, cosines))
+    if weights := _named(run, "weight/"):
+        lower.append(lambda axes: _weights(axes, weights, parts))
+    if "lr" in run.metrics:
+        lower.append(lambda axes: _learning_rate(axes, run.metrics["lr"]))
+    figure = new_figure(10, 5.6 if lower else 3)
+    rows = figure.add_gridspec(2 if lower else 1, 1)
     upper = rows[0].subgridspec(1, len(parts)).subplots(squeeze=False)[0]
     for name, axes in zip(parts, upper, strict=True):
         _smoothed(axes, run.metrics[name], _colour(name, parts))
         axes.set_title("Total loss" if name == "loss" else f"{name.removeprefix('loss/').capitalize()} loss")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("step")
-    if any(lower):
-        panels = iter(rows[1].subgridspec(1, sum(lower)).subplots(squeeze=False)[0])
-        if norms:
-            _norms(next(panels), {name: run.metrics[name] for name in norms}, parts)
-        if "gradient_cosine" in run.metrics:
-            axes, series = next(panels), run.metrics["gradient_cosine"]
-            axes.axhline(0, color=INK, linewidth=1)
-            axes.plot(
-                series.steps, series.values, color=PALETTE[6], marker="o", markersize=3.5, linewidth=1.2
-            )
-            axes.set(title="Cosine of the gradients", ylim=(-1, 1), xlabel="step")
-        if "lr" in run.metrics:
-            axes, series = next(panels), run.metrics["lr"]
-            axes.plot(series.steps, series.values, color=INK, linewidth=1.6)
-            axes.set(title="Learning rate", xlabel="step")
-            axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if lower:
+        panels = rows[1].subgridspec(1, len(lower)).subplots(squeeze=False)[0]
+        for draw, axes in zip(lower, panels, strict=True):
+            draw(axes)
+            axes.set_xlabel("step")
     return figure
 
 
@@ -59,6 +55,40 @@ def _smoothed(axes: Axes, series: Series, colour: str) -> None:
     axes.plot(series.steps, series.values, color=colour, alpha=0.3, linewidth=1)
     width = max(3, len(series.values) // 15)
     axes.plot(series.steps, smooth(series.values, width), color=colour, linewidth=2.2)
+
+
+def _named(run: Run, start: str) -> dict[str, Series]:
+    return {name: series for name, series in run.metrics.items() if name.startswith(start)}
+
+
+def _cosines(axes: Axes, cosines: Mapping[str, Series]) -> None:
+    axes.axhline(0, color=INK, linewidth=1)
+    for number, (name, series) in enumerate(cosines.items()):
+        label = name.removeprefix("gradient_cosine").lstrip("/").replace("-", ", ")
+        colour = PALETTE[(6 + number) % len(PALETTE)]
+        axes.plot(
+            series.steps, series.values, color=colour, marker="o", markersize=3.5, linewidth=1.2, label=label
+        )
+    axes.set(title="Cosine of gradients", ylim=(-1, 1))
+    if len(cosines) > 1:
+        axes.legend(fontsize=8.5, handlelength=1.4, labelspacing=0.3)
+
+
+def _weights(axes: Axes, weights: Mapping[str, Series], parts: Sequence[str]) -> None:
+    for name, series in weights.items():
+        label = name.removeprefix("weight/")
+        axes.plot(
+            series.steps, series.values, color=_colour(f"loss/{label}", parts), linewidth=1.6, label=label
+        )
+    axes.set(title="Weights that act", ylim=(0, None))
+    axes.legend(fontsize=8.5, handlelength=1.4, labelspacing=0.3)
+
+
+def _learning_rate(axes: Axes, series: Series) -> None:
+    axes.plot(series.steps, series.values, color=INK, linewidth=1.6)
+    axes.set_title("Learning rate")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _norms(axes: Axes, norms: Mapping[str, Series], parts: Sequence[str]) -> None:
@@ -77,7 +107,7 @@ def _norms(axes: Axes, norms: Mapping[str, Series], parts: Sequence[str]) -> Non
         )
     if all(np.nanmin(series.values) > 0 for series in norms.values()):
         axes.set_yscale("log")
-    axes.set(title="Gradient norm", xlabel="step")
+    axes.set_title("Gradient norm")
     axes.legend(fontsize=8.5, handlelength=1.4, labelspacing=0.3)
 
 
