@@ -23,9 +23,7 @@ REQUIRED = {
     "instructions=xquad": ["instructions.path=x"],
     "benchmark=tatoeba": ["benchmark.path=x"],
     "benchmark=lm_eval": ["benchmark.tasks=[hellaswag]"],
-    "adapter=full": ["loss.retention_weight=0"],
-    "adapter=full_frozen_embeddings": ["loss.retention_weight=0"],
-    "optimizer=adamw_bf16": ["adapter=full", "loss.retention_weight=0", "trainer.precision=bf16"],
+    "optimizer=adamw_bf16": ["adapter=full", "trainer.precision=bf16"],
     "experiment=afp_xglm_5lang": ["data.path=x"],
 }
 
@@ -72,7 +70,7 @@ MISTAKES = {
     ("modle=xglm",): ["modle: unknown key; did you mean 'model'?"],
     ("model=xlgm",): ["model=xlgm: no such option; did you mean 'xglm'?"],
     ("experiment=demmo",): ["experiment=demmo: no such option; did you mean 'demo'?"],
-    ("loss.tau=-1",): ["loss.tau=-1.0: input should be greater than 0"],
+    ("loss.tau=-1",): ["loss.tau=-1: input should be greater than 0"],
     ("loss.tau=warm",): ["loss.tau=warm: "],
     ("loss.pooling=meen",): ["loss.pooling=meen: must be one of mean, weighted_mean, last; did you"],
     ("loss.layer=19",): ["loss.layer=19: gemma3_270m has layers 0 to 18"],
@@ -89,7 +87,7 @@ MISTAKES = {
     ("trainer.devices=2",): ["trainer.devices=2: needs strategy=ddp"],
     ("strategy=fdsp",): ["strategy=fdsp: no such option; did you mean 'fsdp'?"],
     ("strategy=fsdp", "trainer.compile=true"): ["trainer.compile=true: not with strategy=fsdp"],
-    ("strategy=fsdp", "adapter=full", "loss.retention_weight=0", "optimizer=adafactor"): [
+    ("strategy=fsdp", "adapter=full", "optimizer=adafactor"): [
         "optimizer.kind=adafactor: with strategy=fsdp and adapter=full only adamw"
     ],
     ("optimizer=adamw_bf16", "trainer.precision=fp32", "strategy=ddp"): [
@@ -101,14 +99,37 @@ MISTAKES = {
         "strategy.cpu_offload=true: needs strategy=fsdp",
         "strategy.reshard_after_forward=false: needs strategy=fsdp",
     ],
-    ("adapter=full",): ["loss.retention_weight=", "needs adapter=lora"],
+    ("adapter=full", "adapter.r=8"): ["adapter.r: unknown key (allowed: method)"],
+    ("adapter.rr=8",): ["adapter.rr: unknown key; did you mean 'r'?"],
+    ("adapter.method=lorra",): ["adapter.method=lorra: must be one of", "did you mean 'lora'?"],
+    ("loss.objectives.contrastiv.weight=1",): ["contrastiv: no such objective; did you mean 'contrastive'?"],
+    ("loss.objectives.more.kind=retentoin",): ["loss.objectives.more.kind=retentoin: no such objective; did"],
+    ("loss.objectives.contrastive.tua=1",): [
+        "loss.objectives.contrastive.tua: unknown key; did you mean 'tau'?"
+    ],
+    ("loss.objectives.retention.schedule.evry=1",): [
+        "retention.schedule.evry: unknown key; did you mean 'every'?"
+    ],
+    ("loss.contrastive_weight=0", "loss.instruction_weight=0", "loss.retention_weight=0"): [
+        "nothing would be trained"
+    ],
+    ("trainer.batch_size=4", "trainer.languages_per_batch=2"): [
+        "centering=language: needs at least 4 pairs of each"
+    ],
+    ("combine=sum",): ["combine=sum: no such option", "weighted_sum"],
+    ("loss.combine=pcgra",): ["loss.combine=pcgra: must be one of", "did you mean 'pcgrad'?"],
+    ("trainer.clip=al",): ["trainer.clip=al: must be one of per_objective, total"],
     ("model=xglm", "model.pretrained=false"): ["model.tokenizer: model.pretrained=false needs a tokenizer"],
     ("data=files",): ["data.path: required"],
     ("benchmark=tatoeba",): ["benchmark.path: required"],
     ("benchmark.tasks=[xcop]",): ["benchmark.tasks=xcop: must be one of", "xcopa"],
     ("instructions=xquad",): ["instructions.path: required"],
     ("trainer.accumulate_grad_batches=4",): ["trainer.accumulate_grad_batches: unknown key", "no negatives"],
-    ("loss.tau=0", "lss=1", "languages.pivot=fr"): ["loss.tau=0", "lss: unknown"],
+    ("loss.tau=0", "lss=1", "languages.pivot=fr"): [
+        "loss.tau=0",
+        "lss: unknown",
+        "languages.targets: fr is the pivot",
+    ],
     ("-m", "loss.tau=0.02,-3", "loss.layer=1,99"): ["loss.tau=-3", "loss.layer=99"],
     ("loss.tau",): ["loss.tau: cannot be read as key=value"],
     ("-m", "loss.tau=0.02,0.05", "model=gemma3_270m,tiny", "loss.layer=1,9"): [

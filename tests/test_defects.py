@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_module import loss_of
 from tiny import tiny_backbone
 from torch.nn.functional import cross_entropy
 from training_helpers import batches_of, small_config, small_module
@@ -23,11 +24,11 @@ from xalign.evaluation import tasks
 from xalign.evaluation.demonstrations import SEPARATOR
 from xalign.evaluation.multiple_choice import Item, Questions, question_part
 from xalign.evaluation.task import Setting
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
 from xalign.models.backbone import evaluating
 from xalign.models.export import export
-from xalign.objectives.contrastive import info_nce
-from xalign.objectives.linear_cross_entropy import linear_cross_entropy
+from xalign.objectives.kernels.info_nce import info_nce
+from xalign.objectives.kernels.linear_cross_entropy import linear_cross_entropy
 
 
 def test_1_candidates_of_an_item_differ() -> None:
@@ -67,7 +68,7 @@ def test_3_left_and_right_padding_give_the_same_representation(pooling: Pooling)
 def test_4_a_head_that_would_be_lost_on_reloading_is_refused(tmp_path: Path) -> None:
     config = small_config("adapter=full", "loss.retention_weight=0")
     backbone = tiny_backbone("llama", tie_word_embeddings=True)
-    adapter = Adapter(backbone, config.adapter)
+    adapter = adapters.attach(backbone, config.adapter)
     backbone.model.lm_head.weight = torch.nn.Parameter(backbone.model.lm_head.weight.clone())
     with pytest.raises(AssertionError, match="two tensors"):
         export(adapter, tmp_path / "model")
@@ -94,11 +95,12 @@ def test_5_demonstrations_and_query_have_one_form(tmp_path: Path) -> None:
 
 def test_6_the_loss_of_a_batch_is_that_of_each_sample_by_itself() -> None:
     config = small_config()
-    module = small_module(config).eval()
+    module = small_module(config)
     backbone = module.backbone
     step = batches_of(config, module)
-    size = config.trainer.instruction_batch_size
-    samples = step.instructions.batch(0, size, 0, 1)
+    size = 4
+    assert step.material.instructions is not None
+    samples = step.material.instructions.batch(0, size, 0, 1)
     assert len(samples) == size
     expected, tokens = 0.0, 0
     for sample in samples:
@@ -110,8 +112,8 @@ def test_6_the_loss_of_a_batch_is_that_of_each_sample_by_itself() -> None:
             logits = backbone.model(ids).logits[0, len(prompt) - 1 : -1]
         expected += float(cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))
         tokens += len(answer)
-    loss, _ = module.losses.instruction(step[0])
-    assert float(loss.detach()) == pytest.approx(expected / tokens, rel=1e-5)
+    loss = loss_of(module, step[0].parts["instruction"], "instruction")
+    assert loss == pytest.approx(expected / tokens, rel=1e-5)
 
 
 def test_7_only_needed_blocks_and_positions_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,16 +129,14 @@ def test_7_only_needed_blocks_and_positions_are_computed(monkeypatch: pytest.Mon
         heads.append(len(hidden))
         return linear_cross_entropy(hidden, *rest, **options)
 
-    monkeypatch.setattr("xalign.training.losses.linear_cross_entropy", head)
+    monkeypatch.setattr("xalign.training.passes.linear_cross_entropy", head)
     batch = batches_of(config, module)[0]
-    module.losses.contrastive(batch)
+    loss_of(module, batch.parts["contrastive"], "contrastive")
     assert set(ran) == {0}
     assert not heads
-    module.losses.instruction(batch)
-    assert batch.instructions is not None
-    labelled = sum(
-        int((b.labels[:, 1:] != -100).sum()) for b in batch.instructions.buckets if b.labels is not None
-    )
+    part = batch.parts["instruction"]
+    loss_of(module, part, "instruction")
+    labelled = sum(int((b.labels[:, 1:] != -100).sum()) for b in part.texts.buckets if b.labels is not None)
     assert sum(heads) == labelled
 
 
@@ -171,8 +171,7 @@ def test_10_the_contrastive_batch_has_its_own_size() -> None:
     config = small_config("trainer.batch_size=16", "trainer.instruction_batch_size=1")
     batch = batches_of(config, small_module(config))[0]
     assert batch.pairs == 16
-    assert batch.instructions is not None
-    assert len(batch.instructions.order) == 1
+    assert len(batch.parts["instruction"].texts.order) == 1
     with pytest.raises(ConfigError, match=r"trainer\.batch_size=1: "):
         small_config("trainer.batch_size=1", "trainer.languages_per_batch=1")
 

@@ -6,20 +6,19 @@ Attention is the eager one here: sdpa's own backward computes the scores again, 
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny_backbone
+from tiny import FAMILIES
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
-from training_helpers import small_config
+from training_helpers import small_config, small_module
 
-from xalign.choices import Pooling
+from xalign.choices import Centering, Pooling
 from xalign.data.collate import IGNORED, Arrangement, Buckets, Tokens, arrange
-from xalign.data.datamodule import StepBatch
-from xalign.flops import Operations, Work, costs_of, step_operations, work_of
-from xalign.models.adapters import Adapter
+from xalign.data.step import Part
+from xalign.flops import Amount, Operations, amount_of, costs_of, operations
 from xalign.models.byte_tokenizer import byte_tokenizer
-from xalign.objectives.contrastive import info_nce
-from xalign.objectives.retention import retention_kl
+from xalign.objectives.kernels import full_logits
+from xalign.objectives.kernels.info_nce import info_nce
 
 LAYER, LENGTH, PAIRS, POSITIONS = 2, 24, 8, 16
 # torch counts a product that is added to something, but not one that is added in place.
@@ -50,18 +49,23 @@ OTHERS = [(f, m) for m in ("full", "full_frozen_embeddings") for f in ("xglm", "
 
 @pytest.mark.parametrize(("family", "method"), [*((family, "lora") for family in FAMILIES), *OTHERS])
 def test_operations_are_those_that_run(family: str, method: str) -> None:
-    config = small_config(f"adapter={method}", *([] if method == "lora" else ["loss.retention_weight=0"]))
-    backbone = tiny_backbone(family, attn_implementation="eager")
-    adapter = Adapter(backbone, config.adapter)
+    config = small_config(f"adapter={method}", f"trainer.retention_tokens={POSITIONS}")
+    module = small_module(config, family, LAYER, attn_implementation="eager")
+    backbone, reference = module.backbone, module.reference
+    assert reference is not None
     sentences, samples, texts = tokens(2 * PAIRS), tokens(4, answers=True), tokens(3)
     keys = torch.arange(PAIRS)
-    batch = StepBatch(0, sentences, keys % 2, keys, keys, samples, texts if method == "lora" else None)
+    parts = {
+        "contrastive": Part(sentences, 2, pairs=PAIRS),
+        "instruction": Part(samples),
+        "retention": Part(texts),
+    }
 
     def contrastive() -> Tensor:
         source, target = backbone.represent(sentences.buckets[0], LAYER, Pooling.mean).chunk(2)
         loss, _ = info_nce(
             source, target, groups_N=keys % 2, source_keys_N=keys, target_keys_N=keys, tau=0.05,
-            symmetric=True, centering=config.loss.centering,
+            symmetric=True, centering=Centering.language,
         )  # fmt: skip
         return loss
 
@@ -76,21 +80,23 @@ def test_operations_are_those_that_run(family: str, method: str) -> None:
         (own,) = texts.buckets
         at = torch.zeros(own.input_ids.shape, dtype=torch.bool)
         at.view(-1)[:POSITIONS] = True
-        with torch.no_grad(), adapter.disabled():
-            before = backbone.logits_at(own, at)
-        return retention_kl(before, backbone.logits_at(own, at))
+        with reference.running() as former:
+            before = former.logits_at(own, at)
+        return full_logits.kl(before, backbone.logits_at(own, at))
 
     run = {"contrastive": contrastive, "instruction": instruction, "retention": retention}
-    expected = step_operations(costs_of(backbone), config, LAYER, batch)
-    assert set(expected) == set(run) - (set() if method == "lora" else {"retention"})
-    for name, operations in expected.items():
-        found = counted(run[name])
-        assert operations.forward == pytest.approx(found.forward, rel=0.005), name
-        assert operations.backward == pytest.approx(found.backward, rel=0.005), name
+    costs = costs_of(backbone)
+    for name, part in parts.items():
+        expected, found = (
+            operations(costs, module.objectives[name].work(part), part.texts),
+            counted(run[name]),
+        )
+        assert expected.forward == pytest.approx(found.forward, rel=0.005), name
+        assert expected.backward == pytest.approx(found.backward, rel=0.005), name
 
 
-def test_work_is_without_padding_packed_or_not() -> None:
+def test_amounts_are_without_padding_packed_or_not() -> None:
     rows = [[7] * length for length in (3, 9, 5, 5)]
     for packed in (False, True):
         made = arrange(byte_tokenizer(), rows, arrangement=Arrangement(packed=packed))
-        assert work_of(made) == Work(tokens=22, pairs=9 + 81 + 25 + 25)
+        assert amount_of(made) == Amount(tokens=22, pairs=9 + 81 + 25 + 25)

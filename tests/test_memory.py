@@ -6,11 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import small_config
+from training_helpers import small_config, small_module
 
 from xalign import memory as memories
-from xalign.choices import AdapterMethod, Pooling
-from xalign.config import AdapterConfig
+from xalign.choices import Pooling
 from xalign.data.collate import tokenize
 from xalign.flops import costs_of
 from xalign.memory import (
@@ -22,7 +21,7 @@ from xalign.memory import (
     memory_of,
     micro_batch_of,
 )
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
 from xalign.training.decisions import Decisions
 
 
@@ -58,9 +57,9 @@ def test_measuring_activations_leaves_none_behind() -> None:
 
 def test_memory_counts_what_is_there() -> None:
     config = small_config("adapter=full", "loss.retention_weight=0", "optimizer.kind=adamw")
-    backbone = tiny_backbone("llama", tie_word_embeddings=True)
-    Adapter(backbone, config.adapter)
-    memory = memory_of(config, backbone, costs_of(backbone), 2)
+    module = small_module(config, tie_word_embeddings=True)
+    backbone = module.backbone
+    memory = memory_of(config, backbone, costs_of(backbone), module.objectives, module.reference)
     bytes_of = 4 * sum(p.numel() for p in backbone.parameters())
     assert memory.weights == bytes_of
     # Instructions leave one of everything, sentences of two blocks of four and the last norm.
@@ -78,7 +77,7 @@ def test_memory_counts_what_is_there() -> None:
 @pytest.mark.parametrize("sparse", [True, False])
 def test_gradients_are_as_many_as_a_backward_pass_leaves(tied: bool, method: str, sparse: bool) -> None:
     backbone = tiny_backbone("llama", tie_word_embeddings=tied)
-    Adapter(backbone, AdapterConfig(method=AdapterMethod(method)))
+    adapters.attach(backbone, adapters.load(method).Config(method=method))
     backbone.model.get_input_embeddings().sparse = sparse
     tokens = tokenize(backbone.tokenizer, ["one text", "another"], 16)
 
@@ -97,22 +96,30 @@ def test_gradients_are_as_many_as_a_backward_pass_leaves(tied: bool, method: str
 def test_the_micro_batch_leaves_room_for_the_rest() -> None:
     config = small_config()
     memory = Memory(
-        weights=10, rounded=100, gradients=200, optimizer=300, logits=400, token={"instruction": 1.0}
+        weights=10,
+        reference=1,
+        rounded=100,
+        gradients=200,
+        optimizer=300,
+        logits=400,
+        token={"instruction": 1.0},
     )
     free = 1000 + round(64 / (1 - RESERVE))
     found = [
-        fitting_micro_batch(config, memory, size, Decisions(quiet=True)) for size in (free + 2, free - 2)
+        fitting_micro_batch(config, memory, {"instruction": 1024}, size, Decisions(quiet=True))
+        for size in (free + 2, free - 2)
     ]
     assert found == [64, 32]
     own = replace(config, trainer=replace(config.trainer, micro_batch="99"))
-    assert fitting_micro_batch(own, memory, free, Decisions(quiet=True)) == 99
+    assert fitting_micro_batch(own, memory, {"instruction": 1024}, free, Decisions(quiet=True)) == 99
 
 
 def test_ranks_share_the_memory_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memories, "free_memory", lambda device: 2_000_000_000)
-    backbone = tiny_backbone("llama")
     one, two = small_config(), small_config("strategy=ddp", "trainer.devices=2")
-    Adapter(backbone, one.adapter)
+    module = small_module(one)
+    backbone = module.backbone
     assert memories.room_of(one, backbone) == 2 * memories.room_of(two, backbone)
     # 8 pairs of 64 tokens a side; 4 samples of 256 tokens.
-    assert micro_batch_of(one, backbone, 2, Decisions(quiet=True)) == 1024
+    found = micro_batch_of(one, backbone, module.objectives, module.reference, Decisions(quiet=True))
+    assert found == 1024

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from xalign.config import Config, register
 from xalign.config_problems import field_names, field_type, one_of
 from xalign.errors import ConfigError, did_you_mean, needs_extra
+from xalign.options import short_names
 from xalign.validation import C, resolve
 
 
@@ -239,7 +240,7 @@ def _explain(text: str, schema: type, error: Exception) -> str:
         return f"{key}={value}: no such option{did_you_mean(value, options)} (allowed: {', '.join(options)})"
     path = key.split(".")
     for depth, part in enumerate(path):
-        allowed = field_names(schema, path[:depth])
+        allowed = field_names(schema, path[:depth]) + (short_names(path[0]) if depth == 1 else [])
         if depth == 0:
             allowed = sorted({*allowed, *groups})
         if allowed and part not in allowed:

@@ -456,6 +456,9 @@ def _writable(node: DictConfig) -> DictConfig:
         if OmegaConf.is_missing(node, name) and is_dataclass(hint):
             node[name] = OmegaConf.structured(hint)  # or what lies in it could not be marked
         child = node._get_node(name)
-        if isinstance(child, DictConfig) and not child._is_none():
-            _writable(child)
+        if isinstance(child, DictConfig):
+            if child._is_none():
+                OmegaConf.set_readonly(child, None)
+            else:
+                _writable(child)
     return node

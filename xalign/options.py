@@ -42,6 +42,12 @@ def short_keys() -> dict[str, list[ShortOption]]:
     return found
 
 
+def short_names(group: str) -> list[str]:
+    """Names of the short keys in a group."""
+    keys = (key.partition(".") for key in [*short_keys(), CLIP])
+    return [name for own, _, name in keys if own == group]
+
+
 def composed_schema(schema: type[Config]) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
     shorts = [*short_keys(), CLIP]

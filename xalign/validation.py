@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from xalign.choices import (
     DataFormat,
@@ -21,12 +22,12 @@ from xalign.choices import (
     TaskProvider,
 )
 from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig, ModelConfig
-from xalign.config_problems import one_of, problem
+from xalign.config_problems import field_names, one_of, problem, unknown_key
 from xalign.errors import ConfigError, XalignError
 from xalign.evaluation import tasks
 from xalign.languages import canonical
 from xalign.models import adapters
-from xalign.options import effective_shorts, rules, take_options
+from xalign.options import effective_shorts, rules, short_names, take_options
 from xalign.world import world_of_launcher
 
 C = TypeVar("C", Config, EvaluateConfig)
@@ -48,7 +49,7 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     try:
         config = TypeAdapter(schema).validate_python(values)
     except ValidationError as error:
-        problems += [problem(e, ".".join(map(str, e["loc"])), schema) for e in error.errors()]
+        problems += [_problem(e, schema) for e in error.errors()]
         raise ConfigError(problems) from None
     config = replace(
         config,
@@ -67,6 +68,14 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _problem(error: ErrorDetails, schema: type) -> str:
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
+    if error["type"] == "unexpected_keyword_argument" and len(path) == 2:
+        return unknown_key(key, path[-1], [*field_names(schema, path[:-1]), *short_names(path[0])])
+    return problem(error, key, schema)
 
 
 def plain(config: Config | EvaluateConfig) -> dict[str, Any]:

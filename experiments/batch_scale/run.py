@@ -112,7 +112,7 @@ def measure(
     from xalign.command_line import compose_config
     from xalign.config import Config
     from xalign.environment import quiet_libraries
-    from xalign.models.adapters import Adapter
+    from xalign.models import adapters
     from xalign.models.backbone import Backbone
     from xalign.models.loading import load_model_and_tokenizer
     from xalign.validation import resolve
@@ -124,7 +124,7 @@ def measure(
     config = resolve(compose_config("config", overrides), Config)
     device = torch.device(arguments.device)
     backbone = Backbone(*load_model_and_tokenizer(config.model)).to(device).train()
-    Adapter(backbone, config.adapter)
+    adapters.attach(backbone, config.adapter)
     if arguments.precision == "bf16":
         backbone.compute_dtype = torch.bfloat16
     warm_up = step_of(backbone, config, WARM_UP, micro_batch or arguments.micro_batch, arguments)[0]
@@ -151,8 +151,8 @@ def step_of(backbone, config, pairs, micro_batch, arguments) -> tuple[Callable[[
     from xalign.data.collate import Arrangement, arrange, encode
     from xalign.data.sampling import text_key
     from xalign.models.packing import packs_exactly
-    from xalign.objectives.cached import cached_backward
-    from xalign.objectives.contrastive import info_nce
+    from xalign.objectives.kernels.info_nce import info_nce
+    from xalign.training.gradcache import cached_backward
 
     sources, targets, groups = texts(arguments.data, pairs)
     ids = encode(backbone.tokenizer, [*sources, *targets], arguments.max_length)

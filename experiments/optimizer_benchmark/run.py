@@ -13,7 +13,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from xalign.objectives import gradients
+from xalign.training import gradients
 from xalign.training.row_adamw import RowAdamW
 
 VOCABULARY, WIDTH = 262_144, 640

@@ -133,10 +133,10 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
     import torch
     import torch.nn.functional as F
 
-    from xalign.objectives.instruction import answer_cross_entropy
-    from xalign.objectives.linear_cross_entropy import linear_cross_entropy
-    from xalign.objectives.linear_kl import linear_kl
-    from xalign.objectives.retention import retention_kl
+    from xalign.objectives.kernels.full_logits import cross_entropy as answer_cross_entropy
+    from xalign.objectives.kernels.full_logits import kl as retention_kl
+    from xalign.objectives.kernels.linear_cross_entropy import linear_cross_entropy
+    from xalign.objectives.kernels.linear_kl import linear_kl
 
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)
     if case == "kl":

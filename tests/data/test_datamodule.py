@@ -1,18 +1,24 @@
 import hashlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from tiny import tiny_backbone
 from training_helpers import small_config, small_corpus
+from transformers import PreTrainedTokenizerBase
 
+from xalign.config import Config
 from xalign.data.collate import Buckets
-from xalign.data.datamodule import AlignmentData, StepBatch, StepBatches
+from xalign.data.datamodule import AlignmentData, StepBatches
 from xalign.data.instructions import load_instructions
 from xalign.data.prefetch import Prefetched
+from xalign.data.step import StepBatch
 from xalign.models.byte_tokenizer import byte_tokenizer
+from xalign.training.inputs import make_objectives
 
 OWN_TEXTS = [f"own text {i}" for i in range(9)]
 
@@ -23,14 +29,24 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def data(*overrides: str) -> AlignmentData:
-    config, corpus = small_config(*overrides), small_corpus()
-    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
-    return AlignmentData(config, byte_tokenizer(), corpus, instructions, OWN_TEXTS)
+    return made(small_config(*overrides), byte_tokenizer())
 
 
-def rows(part: Buckets | None) -> list[tuple[list[int], list[int] | None]]:
+def made(config: Config, tokenizer: PreTrainedTokenizerBase) -> AlignmentData:
+    corpus, samplers = small_corpus(), make_objectives(config, tiny_backbone("llama"), 2)
+    return AlignmentData(
+        config,
+        tokenizer,
+        corpus,
+        samplers,
+        instructions=load_instructions(config.instructions, config.languages, corpus, config.seed),
+        own_texts=OWN_TEXTS,
+        cached_sentences=any(sampler.needs.pairs for sampler in samplers.values()),
+    )
+
+
+def rows(part: Buckets) -> list[tuple[list[int], list[int] | None]]:
     """Ids and labels of each text, in the batch's order."""
-    assert part is not None
     found = []
     for bucket in part.buckets:
         for i, length in enumerate(bucket.attention_mask.sum(1).tolist()):
@@ -42,9 +58,10 @@ def rows(part: Buckets | None) -> list[tuple[list[int], list[int] | None]]:
 def digest(batches: StepBatches) -> str:
     hashed = hashlib.sha256()
     for step in range(6):
-        b = batches[step]
-        keys = [b.groups.tolist(), b.source_keys.tolist(), b.target_keys.tolist()]
-        text = repr([step, rows(b.sentences), rows(b.instructions), rows(b.retention), *keys])
+        parts = batches[step].parts
+        keys = [parts["contrastive"].numbers[name].tolist() for name in ("language", "source", "target")]
+        texts = [rows(parts[name].texts) for name in ("contrastive", "instruction", "retention")]
+        text = repr([step, *texts, *keys])
         hashed.update(text.encode())
     return hashed.hexdigest()[:16]
 
@@ -58,7 +75,7 @@ def test_the_batches_of_a_seed_stay_what_they_are(rank: int, ranks: int, expecte
     """Whether ids come from the cache or are made on the fly."""
     batches = data().batches(rank, ranks)
     if not cached:
-        batches.tokens = None
+        batches.material = replace(batches.material, tokens=None)
     assert digest(batches) == expected
 
 
@@ -140,26 +157,24 @@ def test_a_batch_that_cannot_be_made_stops_the_run_with_its_own_error(
 
 
 def test_no_tokens_are_kept_that_no_loss_needs() -> None:
-    assert data("loss.contrastive_weight=0").tokens is None
+    assert data("loss.contrastive_weight=0").material.tokens is None
 
 
 def test_where_something_measures_meanwhile_batches_have_a_tokenizer_of_their_own() -> None:
     """Padding and truncation are kept in the tokenizer: set by one thread, they cut the other's texts."""
-    config, corpus = small_config("benchmark@validation=heldout", "trainer.evaluate_every=3"), small_corpus()
-    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
     shared = byte_tokenizer()
-    made = AlignmentData(config, shared, corpus, instructions, OWN_TEXTS)
-    assert made.tokenizer.backend_tokenizer is not shared.backend_tokenizer
-    alone = AlignmentData(small_config(), shared, corpus, instructions, OWN_TEXTS)
-    assert alone.tokenizer is shared
-    assert digest(made.batches(0, 1)) == digest(alone.batches(0, 1))
+    beside = made(small_config("benchmark@validation=heldout", "trainer.evaluate_every=3"), shared)
+    assert beside.material.tokenizer.backend_tokenizer is not shared.backend_tokenizer  # type: ignore[attr-defined]
+    alone = made(small_config(), shared)
+    assert alone.material.tokenizer is shared
+    assert digest(beside.batches(0, 1)) == digest(alone.batches(0, 1))
 
 
 def test_after_an_error_the_thread_ends_though_a_traceback_holds_the_iterator() -> None:
-    made = data()
-    made.loader = Prefetched(made.batches(0, 1).__getitem__, range(6))
-    held = iter(made.loader)
+    found = data()
+    found.loader = Prefetched(found.batches(0, 1).__getitem__, range(6))
+    held = iter(found.loader)
     assert next(held).step == 0
     assert makers()
-    made.on_exception(RuntimeError())
+    found.on_exception(RuntimeError())
     assert not makers()

@@ -22,7 +22,7 @@ from xalign.choices import Centering, Pooling  # noqa: E402
 from xalign.command_line import compose_config  # noqa: E402
 from xalign.config import Config  # noqa: E402
 from xalign.data.collate import tokenize  # noqa: E402
-from xalign.objectives.contrastive import info_nce  # noqa: E402
+from xalign.objectives.kernels.info_nce import info_nce  # noqa: E402
 from xalign.validation import resolve  # noqa: E402
 
 

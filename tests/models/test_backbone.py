@@ -63,8 +63,9 @@ def test_supervised_logits_equal_the_full_model(family: str) -> None:
     labels[:, :3] = -100
     supervised = Tokens(tokens.input_ids, tokens.attention_mask, tokens.content_mask, labels)
     with evaluating(backbone):
-        hidden, targets = backbone.supervised(supervised)
-        logits = backbone.head(hidden)
+        predicts = supervised.predicts
+        logits = backbone.head(backbone.hidden_states(supervised, backbone.depth)[predicts])
+        targets = supervised.labels_after(predicts)
         full = backbone.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).logits
     chosen = labels[:, 1:] != -100
     torch.testing.assert_close(logits, full[:, :-1][chosen], atol=1e-4, rtol=1e-4)

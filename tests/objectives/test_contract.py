@@ -15,7 +15,15 @@ from float64 import InFloat64
 from tiny import tiny_backbone
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from training_helpers import batches_of, fitted, small_config, small_module, timeless, with_adapters_drawn
+from training_helpers import (
+    batches_of,
+    fitted,
+    moved,
+    small_config,
+    small_module,
+    timeless,
+    with_adapters_drawn,
+)
 
 from xalign import objectives
 from xalign.config import Config
@@ -41,14 +49,8 @@ def config_of(kind: str, *overrides: str, name: str | None = None) -> Config:
 
 
 def module_of(config: Config, family: str) -> AlignedModel:
-    """In training, and no more what it was before: adapters are drawn, what is trained else is changed a
-    little."""
-    module = with_adapters_drawn(small_module(config, family))
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in module.trained:
-            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.01)
-    return module
+    """In training, and no more what it was before."""
+    return moved(with_adapters_drawn(small_module(config, family)))
 
 
 def outcome(module: AlignedModel, part: Part, kind: str) -> tuple[float, dict[str, Tensor]]:

@@ -8,19 +8,17 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 from tiny import tiny_backbone
-from training_helpers import PACKED, small_config, small_corpus, timeless
+from training_helpers import small_config, small_corpus, small_inputs, timeless
 
 from xalign.config import Config
-from xalign.data.instructions import load_instructions
 from xalign.data.parallel import Splits
 from xalign.errors import ConfigError, Pruned
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
 from xalign.sweeps.figures import kept_values
 from xalign.sweeps.study import open_study
 from xalign.training.callbacks.evaluate import validation_setting
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
-from xalign.training.inputs import TrainingInputs
 
 BITS = "eval/heldout/bits_per_byte/mean"
 JUDGED = (
@@ -32,12 +30,10 @@ JUDGED = (
 def fitted(config: Config, path: Path) -> None:
     backbone = tiny_backbone("llama")
     parts = Splits(small_corpus(), small_corpus(9), small_corpus(9))
-    instructions = load_instructions(config.instructions, config.languages, parts.train, config.seed)
     path.mkdir(exist_ok=True)
     setting = validation_setting(config, parts, layer=2)
-    adapter = Adapter(backbone, config.adapter)
-    inputs = TrainingInputs(backbone, adapter, parts, instructions, [], 2, PACKED, setting)
-    fit(config, RunFolder(path), inputs)
+    adapter = adapters.attach(backbone, config.adapter)
+    fit(config, RunFolder(path), small_inputs(config, backbone, adapter, splits=parts, validation=setting))
 
 
 def search(path: Path, others: float) -> optuna.trial.Trial:

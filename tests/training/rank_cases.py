@@ -12,13 +12,17 @@ from test_exactness import module_of
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
-from training_helpers import batches_of, small_config
+from training_helpers import batches_of, moved, small_config
 
-from xalign import collectives
+from xalign import collectives, objectives
 from xalign.choices import Pooling
 from xalign.data.collate import Arrangement, tokenize
-from xalign.data.datamodule import StepBatch
+from xalign.data.step import StepBatch
 from xalign.models.backbone import evaluating
+from xalign.models.dropout import enter_training
+from xalign.models.reference import FrozenCopy
+from xalign.options import short_keys
+from xalign.training.accumulate import accumulate
 from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
@@ -27,6 +31,12 @@ from xalign.training.sharding import gathered, shard
 GLOBAL = 16
 """Pairs a step of all ranks together; retention has as many texts, instructions half."""
 STEPS = 3
+EVERY = [
+    f"loss.objectives.{kind}.weight=1"
+    for kind in objectives.names()
+    if f"loss.{kind}_weight" not in short_keys()
+]
+"""Objectives that the default preset has not."""
 
 Named = dict[str, Tensor]
 
@@ -69,26 +79,28 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         f"adapter={case.adapter}", "loss.tau=0.2", f"trainer.steps={STEPS}", "optimizer.lr=1e-2",
         # Where the true gradient is zero, as of keys' biases, Adam would else blow up its rounding.
         "optimizer.eps=1e-4",
-        f"strategy={case.strategy}", *(() if case.adapter == "lora" else ("loss.retention_weight=0",)),
-        *case.changes,
+        f"strategy={case.strategy}", *case.changes, *EVERY,
     )  # fmt: skip
-    module = module_of(config, case.family, torch.float32)
+    module = moved(module_of(config, case.family, torch.float32))
     # Ranks with different numbers of passes, which texts of different lengths alone make seldom.
     arrangement = Arrangement(packed=case.family != "bloom", micro_batch=(256, 128)[rank % 2], widest=128)
     module.backbone.compute_dtype = choose_precision(
         config.trainer.precision, module.backbone.device, Decisions(quiet=True)
     )
     if config.trainer.activation_checkpointing:
-        module.train()  # these families have no dropout
         module.backbone.checkpoint_activations()
+        enter_training(module.backbone, dropout=False)
     if case.strategy == "fsdp":
-        shard(module.backbone, init_device_mesh("cpu", (ranks,)), config.strategy)
+        mesh = init_device_mesh("cpu", (ranks,))
+        shard(module.backbone, mesh, config.strategy, module.adapter.whole())
+        if isinstance(module.reference, FrozenCopy):
+            shard(module.reference.backbone, mesh, config.strategy)
     batches = batches_of(config, module, rank, ranks, arrangement)
     first = _with_duplicates(batches[0])
     losses, gradients = {}, {}
-    for name, (_, objective) in module.objectives.items():
+    for name, part in first.parts.items():
         module.zero_grad()
-        losses[name] = collectives.global_sum(float(objective(first)[0]))
+        losses[name], _ = accumulate(module.objectives[name], module.run(0), part)
         collectives.sum_gradients(module.trained)
         found = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
         gradients[name] = {n: whole(g) for n, g in found.items()}
@@ -98,8 +110,8 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         if len(norms) == 1:
             vectors = _measured(module, rank)
     parameters = {n: whole(p.detach()) for n, p in module.named_parameters() if p.requires_grad}
-    parts = [p for p in (first.sentences, first.instructions, first.retention) if p is not None]
-    passes, tokens = sum(len(p.buckets) for p in parts), sum(p.count for p in parts)
+    texts = [part.texts for part in first.parts.values()]
+    passes, tokens = sum(len(t.buckets) for t in texts), sum(t.count for t in texts)
     return Outcome(
         losses, gradients, parameters, vectors, norms, collectives.gather_lists([passes]),
         collectives.gather_lists([tokens]),
@@ -108,7 +120,7 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
 
 def _stepped(module: AlignedModel, batches: object) -> Iterator[dict[str, float]]:
     """The metrics of some training steps, without Lightning."""
-    optimizer = build_optimizer(module.backbone, module.config.optimizer)
+    optimizer = build_optimizer(module, module.config.optimizer)
     scheduler = cosine_with_warmup(optimizer, module.config.optimizer, STEPS)
     module.optimizers = lambda: optimizer  # type: ignore[assignment,method-assign]
     module.lr_schedulers = lambda: scheduler  # type: ignore[assignment,method-assign]
@@ -130,7 +142,10 @@ def _measured(module: AlignedModel, rank: int) -> Tensor:
 
 def _with_duplicates(batch: StepBatch) -> StepBatch:
     """Some pairs count as the same sentence as others, on whichever rank these are."""
-    return replace(batch, source_keys=batch.source_keys % 23, target_keys=batch.target_keys % 29)
+    part = batch.parts["contrastive"]
+    keys = {"source": part.numbers["source"] % 23, "target": part.numbers["target"] % 29}
+    changed = replace(part, numbers={**part.numbers, **keys})
+    return replace(batch, parts={**batch.parts, "contrastive": changed})
 
 
 def whole(tensor: Tensor) -> Tensor:

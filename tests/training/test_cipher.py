@@ -3,19 +3,21 @@
 import numpy as np
 import pytest
 from tiny import tiny_backbone
-from training_helpers import small_config
+from training_helpers import PADDED, small_config
 
 from xalign.choices import Pooling
 from xalign.data.collate import tokenize
 from xalign.data.datamodule import StepBatches
-from xalign.data.instructions import load_instructions
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
+from xalign.data.step import Material
 from xalign.evaluation.similarity import retrieval_hits, similarities
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
 from xalign.models.backbone import evaluating
-from xalign.objectives import gradients
+from xalign.training import gradients
+from xalign.training.accumulate import accumulate
+from xalign.training.inputs import make_objectives
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import adamw
 
@@ -42,11 +44,12 @@ def retrieval_after_training(shuffled: bool, steps: int = 150) -> tuple[float, f
         "loss.tau=0.1", "optimizer.lr=3e-3", "trainer.batch_size=32", "trainer.languages_per_batch=1",
     )  # fmt: skip
     backbone = tiny_backbone("llama")
-    module = AlignedModel(backbone, Adapter(backbone, config.adapter), config, layer=2)
+    adapter = adapters.attach(backbone, config.adapter)
+    module = AlignedModel(backbone, adapter, make_objectives(config, backbone, 2), config)
     corpus = ParallelCorpus.from_rows(rows, "cipher")
     pairs = PairSampler(corpus, "en", ["fr"], batch_size=32, languages_per_batch=1, temperature=1.0, seed=0)
-    instructions = load_instructions(config.instructions, config.languages, corpus, 0)
-    batches = StepBatches(config, backbone.tokenizer, pairs, instructions, 0, 1)
+    material = Material(backbone.tokenizer, pairs, 0, config.trainer.max_length)
+    batches = StepBatches(material, module.objectives, 0, 1, arrangement=PADDED)
 
     def score() -> float:
         with evaluating(backbone):
@@ -63,8 +66,9 @@ def retrieval_after_training(shuffled: bool, steps: int = 150) -> tuple[float, f
     module.train()
     for step in range(steps):
         optimizer.zero_grad()
-        module.losses.contrastive(batches[step])
-        gradients.clip_([p.grad for p in module.trained], 1.0)
+        accumulate(module.objectives["contrastive"], module.run(step), batches[step].parts["contrastive"])
+        found = gradients.of(module.trained)
+        gradients.scale_(found, min(1.0, 1.0 / float(gradients.norm(found))))
         optimizer.step()
     return before, score()
 

@@ -8,22 +8,20 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import PACKED, small_config, small_corpus, timeless
+from training_helpers import small_config, small_corpus, small_inputs, small_module, timeless
 
 from xalign.config import BenchmarkConfig, Config
-from xalign.data.instructions import load_instructions
 from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.errors import ConfigError, DataError
 from xalign.evaluation.results import Result
 from xalign.evaluation.task import Session, Setting
 from xalign.evaluation.tasks import bits_per_byte, retrieval
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
 from xalign.training.callbacks.evaluate import Evaluate, figures, require_other_items, validation_setting
 from xalign.training.checkpoints import Kind, load_state, newest, restore_chosen
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
-from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
 
 MEASURED = (
@@ -49,16 +47,11 @@ def splits() -> Splits:
 
 def fitted(config: Config, path: Path) -> dict[str, torch.Tensor]:
     backbone = tiny_backbone("llama")
-    adapter = Adapter(backbone, config.adapter)
+    adapter = adapters.attach(backbone, config.adapter)
     parts = splits()
-    instructions = load_instructions(config.instructions, config.languages, parts.train, config.seed)
     path.mkdir(exist_ok=True)
     setting = validation_setting(config, parts, layer=2)
-    fit(
-        config,
-        RunFolder(path),
-        TrainingInputs(backbone, adapter, parts, instructions, [], 2, PACKED, setting),
-    )
+    fit(config, RunFolder(path), small_inputs(config, backbone, adapter, splits=parts, validation=setting))
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
 
 
@@ -84,7 +77,7 @@ def test_figures_are_those_of_the_tasks_on_the_validation_text(tmp_path: Path) -
 
     # The last parameters again, measured by hand.
     backbone = tiny_backbone("llama")
-    Adapter(backbone, config.adapter)
+    adapters.attach(backbone, config.adapter)
     restore_chosen(backbone, tmp_path / "run" / "checkpoints")
     setting = validation_setting(config, splits(), layer=2)
     assert setting is not None
@@ -218,7 +211,7 @@ def test_ranks_share_out_the_languages(monkeypatch: pytest.MonkeyPatch, tmp_path
     config = small_config(*MEASURED)
     setting = validation_setting(config, splits(), layer=2)
     assert setting is not None
-    module = AlignedModel(backbone := tiny_backbone("llama"), Adapter(backbone, config.adapter), config, 2)
+    module = small_module(config)
     callback = Evaluate(setting, config, tmp_path, torch.float32)
     whole = callback.measure(module)
     gathered: list[list[tuple[int, list[Result]]]] = []

@@ -2,24 +2,27 @@
 
 import math
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
+from float64 import InFloat64
 from peft.tuners import lora
 from tiny import FAMILIES, tiny_backbone
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from training_helpers import batches_of, small_config, small_module
+from torch import Tensor
+from training_helpers import batches_of, small_config, small_module, with_adapters_drawn
 
 from xalign.choices import Pooling
 from xalign.config import Config
 from xalign.data.collate import Arrangement, Tokens, arrange, encode
-from xalign.data.datamodule import StepBatch
-from xalign.models.adapters import Adapter
+from xalign.data.step import StepBatch
+from xalign.models import adapters
+from xalign.models.dropout import enter_training
 from xalign.models.low_rank import LowRankLinear
 from xalign.models.packing import packs_exactly
 from xalign.models.pooling import pool, pool_packed
-from xalign.objectives.instruction import answer_cross_entropy
+from xalign.objectives.kernels import full_logits
+from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 
 PACKED = Arrangement(packed=True, widest=128)
@@ -27,33 +30,15 @@ TEXTS = ["Save", "Close the file", "Every user may open a page and more", "", "N
 
 
 def module_of(config: Config, family: str, dtype: torch.dtype) -> AlignedModel:
-    """The same parameters each time, adapters too: theirs are drawn, so that none is zero."""
-    module = small_module(config, family).to(dtype).eval()  # no dropout
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if "lora_B" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    return module
+    """In training; the same parameters each time, adapters too: theirs are drawn, so that none is zero."""
+    return with_adapters_drawn(small_module(config, family).to(dtype))
 
 
 def of_objective(module: AlignedModel, batch: StepBatch, name: str) -> tuple[float, dict[str, Tensor]]:
     module.zero_grad()
-    loss, _ = module.objectives[name][1](batch)
+    loss, _ = accumulate(module.objectives[name], module.run(batch.step), batch.parts[name])
     found = {n: p.grad.to_dense() for n, p in module.named_parameters() if p.grad is not None}
-    return float(loss), {n: g.clone() for n, g in found.items() if g.any()}
-
-
-class InFloat64(TorchFunctionMode):
-    """float64 throughout: norms, rotary positions and softmax of many models insist on float32."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        def wide(value: object) -> object:
-            return torch.float64 if value is torch.float32 else value
-
-        if func is torch.Tensor.float:
-            func = torch.Tensor.double
-        return func(*map(wide, args), **{key: wide(value) for key, value in (kwargs or {}).items()})
+    return loss, {n: g.clone() for n, g in found.items() if g.any()}
 
 
 def plain(module: AlignedModel, batch: StepBatch, name: str) -> tuple[float, dict[str, Tensor]]:
@@ -64,30 +49,29 @@ def plain(module: AlignedModel, batch: StepBatch, name: str) -> tuple[float, dic
         if isinstance(layer, LowRankLinear):
             layer.__class__ = lora.Linear  # type: ignore[assignment]
     if name == "contrastive":
-        assert batch.sentences is not None
+        part = batch.parts["contrastive"]
+        contrastive: Any = config.loss.objectives["contrastive"]
+        languages, *keys = (part.numbers[key] for key in ("language", "source", "target"))
         vectors = []
-        for tokens in batch.sentences.buckets:
+        for tokens in part.texts.buckets:
             for ids, mask, content in zip(
                 tokens.input_ids, tokens.attention_mask, tokens.content_mask, strict=True
             ):
                 states = model(ids[mask.bool()][None], output_hidden_states=True).hidden_states
-                vectors.append(states[module.layer][0][content[mask.bool()].bool()].mean(0))
-        source, target = torch.stack(vectors)[batch.sentences.order].chunk(2)
-        for group in batch.groups.unique():
-            own = (batch.groups == group)[:, None]
+                vectors.append(states[2][0][content[mask.bool()].bool()].mean(0))
+        source, target = torch.stack(vectors)[part.texts.order].chunk(2)
+        for language in languages.unique():
+            own = (languages == language)[:, None]
             source = torch.where(own, source - source[own[:, 0]].mean(0), source)
             target = torch.where(own, target - target[own[:, 0]].mean(0), target)
         cosines = torch.nn.functional.cosine_similarity(source[:, None], target[None], dim=-1)
-        same = (batch.source_keys[:, None] == batch.source_keys) | (
-            batch.target_keys[:, None] == batch.target_keys
-        )
-        logits = (cosines / config.loss.tau).masked_fill(same.fill_diagonal_(False), -math.inf)
+        same = (keys[0][:, None] == keys[0]) | (keys[1][:, None] == keys[1])
+        logits = (cosines / contrastive.tau).masked_fill(same.fill_diagonal_(False), -math.inf)
         both = [way.log_softmax(1).diagonal().mean() for way in (logits, logits.T)]
         loss = -(both[0] + both[1]) / 2
     else:
-        assert batch.instructions is not None
         scores = []
-        for tokens in batch.instructions.buckets:
+        for tokens in batch.parts["instruction"].texts.buckets:
             assert tokens.labels is not None
             for ids, mask, labels in zip(tokens.input_ids, tokens.attention_mask, tokens.labels, strict=True):
                 logits = model(ids[mask.bool()][None]).logits[0].log_softmax(-1)
@@ -141,22 +125,12 @@ def test_checkpointed_activations_give_the_same_gradients(family: str, adapter: 
     ran: list[int] = []
     block = getattr(again.backbone.model.get_decoder(), again.backbone._blocks)[0]
     next(block.children()).register_forward_pre_hook(lambda *_: ran.append(1))
-    for module in (plainly, again):
-        module.train()
-        for part in module.modules():
-            if isinstance(part, nn.Dropout):
-                part.p = 0.0
-            for name in ("dropout", "attention_dropout", "activation_dropout"):
-                if isinstance(getattr(part, name, None), float):
-                    setattr(part, name, 0.0)
+    enter_training(again.backbone, dropout=False)
     for name in ("contrastive", "instruction"):
         passes = len(ran)
         batch = batches_of(config, again)[0]
         assert_same(of_objective(again, batch, name), of_objective(plainly, batch, name), 1e-6)
-        assert batch.sentences is not None
-        assert batch.instructions is not None
-        buckets = batch.sentences if name == "contrastive" else batch.instructions
-        assert len(ran) - passes == 2 * len(buckets.buckets)
+        assert len(ran) - passes == 2 * len(batch.parts[name].texts.buckets)
 
 
 @pytest.mark.slow
@@ -217,9 +191,11 @@ def test_an_adapter_on_the_head_takes_the_plain_way() -> None:
     batch = batches_of(config, module)[0]
     loss, found = of_objective(module, batch, "instruction")
     assert any("lm_head" in name for name in found)
-    assert batch.instructions is not None
-    parts = [module.backbone.supervised(t) for t in batch.instructions.buckets]
-    wanted = sum(answer_cross_entropy(module.backbone.head(h), t) for h, t in parts)
+    backbone, parts = module.backbone, []
+    for tokens in batch.parts["instruction"].texts.buckets:
+        hidden = backbone.hidden_states(tokens, backbone.depth)[tokens.predicts]
+        parts.append((hidden, tokens.labels_after(tokens.predicts)))
+    wanted = sum(full_logits.cross_entropy(backbone.head(h), t) for h, t in parts)
     assert loss == pytest.approx(float(wanted) / sum(len(t) for _, t in parts), rel=1e-5)
     assert of_objective(module, batch, "retention")[0] > 0
 
@@ -227,7 +203,7 @@ def test_an_adapter_on_the_head_takes_the_plain_way() -> None:
 def test_dropout_of_adapters_is_pefts() -> None:
     config = small_config("adapter.dropout=0.5")
     backbone = tiny_backbone("llama")
-    Adapter(backbone, config.adapter)
+    adapters.attach(backbone, config.adapter)
     backbone.train()
     tokens = arrange(backbone.tokenizer, [[5, 6, 7]], arrangement=PACKED).buckets[0]
     with torch.no_grad():

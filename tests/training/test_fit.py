@@ -14,19 +14,17 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import PACKED, small_config, small_corpus, timeless
+from training_helpers import PACKED, small_config, small_inputs, timeless
 
 from xalign.config import Config
-from xalign.data.instructions import load_instructions
-from xalign.data.parallel import Splits
 from xalign.errors import RunError, Stopped
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
+from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
+from xalign.objectives.contrastive import Contrastive
 from xalign.training.checkpoints import load_state, newest
 from xalign.training.fit import fit
 from xalign.training.folder import RunFolder
-from xalign.training.inputs import TrainingInputs
-from xalign.training.losses import Losses
 from xalign.training.module import AlignedModel
 
 STEP = AlignedModel.training_step
@@ -42,20 +40,16 @@ def saved_in(run: Path) -> dict[str, Any]:
 def fitted(config: Config, path: Path, micro_batch: int | None = None) -> dict[str, torch.Tensor]:
     """Train in a folder, from its checkpoint if there is one; the trained parameters."""
     backbone = tiny_backbone("llama")
-    return fitted_from(backbone, Adapter(backbone, config.adapter), config, path, micro_batch)
+    return fitted_from(backbone, adapters.attach(backbone, config.adapter), config, path, micro_batch)
 
 
 def fitted_from(
     backbone: Backbone, adapter: Adapter, config: Config, path: Path, micro_batch: int | None = None
 ) -> dict[str, torch.Tensor]:
     """The same of a model that has its adapter."""
-    corpus = small_corpus()
-    instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)
     path.mkdir(exist_ok=True)
-    splits = Splits(corpus, corpus, corpus)
     arrangement = replace(PACKED, micro_batch=micro_batch)
-    inputs = TrainingInputs(backbone, adapter, splits, instructions, [], 2, arrangement, None)
-    fit(config, RunFolder(path), inputs)
+    fit(config, RunFolder(path), small_inputs(config, backbone, adapter, arrangement=arrangement))
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
 
 
@@ -73,16 +67,13 @@ def test_metrics_have_a_line_a_step(tmp_path: Path) -> None:
     lines = timeless(tmp_path / "run")
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     for key in ("loss", "loss/contrastive", "loss/instruction", "loss/retention", "lr", "gradient_norm",
-                "gradient_norm/contrastive", "gradient_norm/instruction", "gradient_cosine"):  # fmt: skip
+                "gradient_norm/contrastive", "gradient_norm/instruction",
+                "gradient_cosine/contrastive-instruction", "weight/contrastive"):  # fmt: skip
         assert key in lines[0]
     for line in lines:
         parts = line["loss/contrastive"], line["loss/instruction"], line["loss/retention"]
-        weights = small_config().loss
-        expected = (
-            weights.contrastive_weight * parts[0]
-            + weights.instruction_weight * parts[1]
-            + weights.retention_weight * parts[2]
-        )
+        weights = [objective.weight for objective in small_config().loss.objectives.values()]
+        expected = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         assert line["loss"] == pytest.approx(expected, rel=1e-6)
 
 
@@ -111,13 +102,14 @@ def test_non_finite_steps_are_skipped_and_a_few_in_a_row_stop_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config("trainer.max_bad_steps=2")
-    contrastive = Losses.contrastive
+    steps = iter(range(100))
+    contrastive = Contrastive.loss
 
-    def poisoned(self: Losses, batch: Any) -> Any:
-        loss, extra = contrastive(self, batch)
-        return (loss * float("nan") if batch.step in (1, 3, 4) else loss), extra
+    def poisoned(self: Contrastive, vectors: Any, rows: Any) -> Any:
+        loss, extra = contrastive(self, vectors, rows)
+        return (loss * float("nan") if next(steps) in (1, 3, 4) else loss), extra
 
-    monkeypatch.setattr(Losses, "contrastive", poisoned)
+    monkeypatch.setattr(Contrastive, "loss", poisoned)
     with pytest.raises(RunError, match=r"2 steps in a row had a non-finite loss .*step 5"):
         fitted(config, tmp_path / "run")
     assert [line["skipped"] for line in timeless(tmp_path / "run")] == [0, 1, 0, 1, 1]

@@ -5,7 +5,8 @@ import torch
 from training_helpers import batches_of, small_config, small_module
 
 from xalign import collectives
-from xalign.data.datamodule import StepBatch
+from xalign.data.step import Part, StepBatch
+from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 
 Gradient = dict[str, torch.Tensor]
@@ -13,16 +14,20 @@ Gradient = dict[str, torch.Tensor]
 
 def gradients_of(module: AlignedModel, batch: StepBatch, name: str) -> Gradient:
     module.zero_grad()
-    module.objectives[name][1](batch)
+    accumulate(module.objectives[name], module.run(batch.step), batch.parts[name])
     collectives.sum_gradients(module.trained)
     return {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def loss_of(module: AlignedModel, part: Part, name: str) -> float:
+    return accumulate(module.objectives[name], module.run(0), part)[0]
 
 
 def test_contrastive_weight_0_gives_exactly_no_contrastive_gradient() -> None:
     config = small_config("loss.contrastive_weight=0")
     module = small_module(config)
     batch = batches_of(config, module)[0]
-    assert batch.sentences is None
+    assert set(batch.parts) == {"instruction", "retention"}
     assert set(module.objectives) == {"instruction", "retention"}
 
 
@@ -47,21 +52,22 @@ def test_frozen_embeddings_stay() -> None:
 def test_retention_is_zero_at_the_start_and_only_then() -> None:
     config = small_config()
     module = small_module(config)
-    batch = batches_of(config, module)[0]
-    assert float(module.losses.retention(batch)[0]) == pytest.approx(0, abs=1e-5)
+    part = batches_of(config, module)[0].parts["retention"]
+    assert loss_of(module, part, "retention") == pytest.approx(0, abs=1e-5)
     with torch.no_grad():
         for parameter in module.trained:
             parameter.add_(0.05)
-    assert float(module.losses.retention(batch)[0]) > 1e-4
+    assert loss_of(module, part, "retention") > 1e-4
 
 
 def test_instruction_samples_do_not_see_each_other_and_none_is_dropped() -> None:
     """The batch's loss is that of every sample alone, weighted by its answer's length."""
     config = small_config()
-    module = small_module(config).eval()
+    module = small_module(config)
     batches = batches_of(config, module)
-    samples = batches.instructions.batch(0, config.trainer.instruction_batch_size)
-    together, _ = module.losses.instruction(batches[0])
+    assert batches.material.instructions is not None
+    samples = batches.material.instructions.batch(0, 4)
+    together = loss_of(module, batches[0].parts["instruction"], "instruction")
     total = count = 0.0
     tokenizer = module.backbone.tokenizer
     for sample in samples:
@@ -71,4 +77,4 @@ def test_instruction_samples_do_not_see_each_other_and_none_is_dropped() -> None
         scores = logits.log_softmax(-1)[len(prompt) - 1 : -1]
         total -= float(scores[range(len(answer)), answer].sum())
         count += len(answer)
-    assert float(together) == pytest.approx(total / count, rel=1e-5)
+    assert together == pytest.approx(total / count, rel=1e-5)

@@ -12,7 +12,7 @@ from tiny import tiny_backbone
 from training_helpers import small_config, timeless
 
 from xalign.config import Config
-from xalign.models.adapters import Adapter
+from xalign.models import adapters
 from xalign.training.checkpoints import newest, restore_chosen
 from xalign.training.module import AlignedModel
 
@@ -58,7 +58,7 @@ def _rank(rank: int, ranks: int, port: int, path: Path, adapter: str, whole: boo
 def exported(path: Path, adapter: str) -> dict[str, torch.Tensor]:
     """The trained parameters as the exporting process, which is by itself, finds them."""
     backbone = tiny_backbone("llama")
-    Adapter(backbone, small_config(f"adapter={adapter}", "loss.retention_weight=0").adapter)
+    adapters.attach(backbone, small_config(f"adapter={adapter}").adapter)
     assert restore_chosen(backbone, path / "checkpoints") == 6
     return {n: p.detach().clone() for n, p in backbone.named_parameters() if p.requires_grad}
 

@@ -17,6 +17,7 @@ from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
 from xalign.data.step import Material
+from xalign.evaluation.task import Setting
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
@@ -112,9 +113,11 @@ def small_inputs(
     layer: int = 2,
     own_texts: Sequence[str] = (),
     arrangement: Arrangement = PACKED,
+    splits: Splits | None = None,
+    validation: Setting | None = None,
 ) -> TrainingInputs:
-    """What `fit` needs to train a tiny model on the made corpus."""
-    corpus = small_corpus()
+    """What `fit` needs to train a tiny model on the made corpus, or another."""
+    corpus = small_corpus() if splits is None else splits.train
     objectives = make_objectives(config, backbone, layer)
     retained = any(objective.needs.reference for objective in objectives.values())
     return TrainingInputs(
@@ -122,12 +125,12 @@ def small_inputs(
         adapter=adapter,
         objectives=objectives,
         reference=adapter.reference() if retained else None,
-        splits=Splits(corpus, corpus, corpus),
+        splits=splits or Splits(corpus, corpus, corpus),
         instructions=load_instructions(config.instructions, config.languages, corpus, config.seed),
         own_texts=own_texts,
         layer=layer,
         arrangement=arrangement,
-        validation=None,
+        validation=validation,
     )
 
 
@@ -138,6 +141,15 @@ def with_adapters_drawn(module: AlignedModel) -> AlignedModel:
         for name, parameter in module.named_parameters():
             if "lora_B" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return module
+
+
+def moved(module: AlignedModel) -> AlignedModel:
+    """The same module, no more what it was before training: all that is trained is changed a little."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in module.trained:
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.01)
     return module
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from xalign import collectives
-from xalign.data.collate import Tokens
+from xalign.data.collate import Buckets, Tokens
 from xalign.data.step import Part
 from xalign.models.backbone import Backbone
 from xalign.objectives.base import BatchObjective, Objective, Rows, SumObjective
@@ -30,13 +30,12 @@ def accumulate(objective: Objective, run: Pass, part: Part) -> tuple[float, Figu
     Raises:
         ModelError: a batch objective's vectors depend on no trained parameter.
     """
-    if is_sharded(run.backbone):
-        part = replace(part, texts=in_step(part.texts))
+    texts = in_step(part.texts) if is_sharded(run.backbone) else part.texts
     match objective:
         case SumObjective():
-            share, figures = _positions(objective, run, part)
+            share, figures = _positions(objective, run, part, texts)
         case BatchObjective():
-            share, figures = _batch(objective, run, part)
+            share, figures = _batch(objective, run, part, texts)
         case _:
             raise TypeError(f"{type(objective).__name__} is neither a SumObjective nor a BatchObjective")
     return collectives.global_sum(float(share)), {
@@ -44,12 +43,16 @@ def accumulate(objective: Objective, run: Pass, part: Part) -> tuple[float, Figu
     }
 
 
-def _positions(objective: SumObjective, run: Pass, part: Part) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+def _positions(
+    objective: SumObjective, run: Pass, part: Part, texts: Buckets
+) -> tuple[Tensor, Mapping[str, float | Tensor]]:
     chosen = objective.positions(run, part)
+    # None of the passes that only keep step with other ranks.
+    chosen += [torch.zeros_like(t.content_mask, dtype=torch.bool) for t in texts.buckets[len(chosen) :]]
     count = collectives.global_sum(sum(int(mask_BT.sum()) for mask_BT in chosen))
     run = replace(run, scale=1 / max(count, 1))
     shares = []
-    for tokens, mask_BT in zip(part.texts.buckets, chosen, strict=True):
+    for tokens, mask_BT in zip(texts.buckets, chosen, strict=True):
         with phases("forward"):
             loss = objective.summed(run, tokens, mask_BT) * run.scale
         with phases("backward"):
@@ -59,9 +62,10 @@ def _positions(objective: SumObjective, run: Pass, part: Part) -> tuple[Tensor, 
     return torch.stack(shares).sum(), {}
 
 
-def _batch(objective: BatchObjective, run: Pass, part: Part) -> tuple[Tensor, Mapping[str, float | Tensor]]:
-    ranks, rank = collectives.world_size(), collectives.rank()
-    texts, sides = part.texts, part.sides
+def _batch(
+    objective: BatchObjective, run: Pass, part: Part, texts: Buckets
+) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+    ranks, rank, sides = collectives.world_size(), collectives.rank(), part.sides
     own = len(texts.order) // sides
     rows = Rows(
         count=own * ranks,

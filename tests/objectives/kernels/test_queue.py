@@ -6,8 +6,8 @@ import torch
 from xalign.command_line import compose_config
 from xalign.config import Config
 from xalign.errors import ConfigError
-from xalign.objectives.contrastive import Negatives
-from xalign.objectives.queue import NegativeQueue
+from xalign.objectives.kernels.info_nce import Negatives
+from xalign.objectives.kernels.queue import NegativeQueue
 from xalign.validation import resolve
 
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ from xalign.choices import Centering, Pooling
 from xalign.data.collate import Tokens, tokenize
 from xalign.errors import ModelError
 from xalign.models.backbone import Backbone
-from xalign.objectives.cached import cached_backward
-from xalign.objectives.contrastive import info_nce
+from xalign.objectives.kernels.info_nce import info_nce
+from xalign.training.gradcache import cached_backward
 
 TEXTS = [f"{'word ' * (1 + k % 4)}number {k}, {k * k}." for k in range(14)]
 PAIRS = len(TEXTS) // 2

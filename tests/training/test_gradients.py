@@ -6,7 +6,10 @@ import torch
 from tiny import FAMILIES, tiny_backbone
 from torch import Tensor
 
-from xalign.objectives import gradients
+from xalign.choices import Combine
+from xalign.models.sparse_embeddings import use_sparse_embedding_gradients
+from xalign.training import gradients
+from xalign.training.combine import Combined, combine
 
 
 def test_norm_cosine_and_sum_by_hand() -> None:
@@ -22,24 +25,31 @@ def test_norm_cosine_and_sum_by_hand() -> None:
     assert total[1].tolist() == [1]
 
 
-def test_clipping_scales_down_but_never_up() -> None:
-    large, small = [torch.tensor([6.0, 8.0])], [torch.tensor([0.3, 0.4])]
-    assert float(gradients.clip_(large, 1.0)) == 10
-    assert large[0].tolist() == pytest.approx([0.6, 0.8])
-    assert float(gradients.clip_(small, 1.0)) == pytest.approx(0.5)
-    assert small[0].tolist() == pytest.approx([0.3, 0.4])
+def clipped(parts: dict[str, gradients.Gradients], how: Combine) -> Combined:
+    return combine(how, parts, dict.fromkeys(parts, 1.0), clip_norm=1.0, seed=0, statistics=False)
+
+
+@pytest.mark.parametrize("how", Combine)
+def test_clipping_scales_down_but_never_up(how: Combine) -> None:
+    large = clipped({"a": [torch.tensor([6.0, 8.0])]}, how)
+    assert large.gradient[0] is not None
+    assert large.gradient[0].tolist() == pytest.approx([0.6, 0.8])
+    small = clipped({"a": [torch.tensor([0.3, 0.4])]}, how)
+    assert small.gradient[0] is not None
+    assert small.gradient[0].tolist() == pytest.approx([0.3, 0.4])
+    assert (large.figures["weight/a"], small.figures["weight/a"]) == pytest.approx((0.1, 1.0))
 
 
 def test_per_objective_clipping_keeps_the_small_gradient_visible() -> None:
     """Sixty times larger, as measured at the start on Gemma 3 270M: clipped apart, neither drowns."""
-    contrastive, instruction = [torch.tensor([1.5, 0.0])], [torch.tensor([0.0, 90.0])]
-    together = gradients.add_([[g.clone() for g in part] for part in (contrastive, instruction)])
-    gradients.clip_(together, 1.0)
+
+    def parts() -> dict[str, gradients.Gradients]:
+        return {"contrastive": [torch.tensor([1.5, 0.0])], "instruction": [torch.tensor([0.0, 90.0])]}
+
+    together = clipped(parts(), Combine.weighted_sum).gradient
     assert together[0] is not None
     assert float(together[0][0]) < 0.02
-    gradients.clip_(contrastive, 1.0)
-    gradients.clip_(instruction, 1.0)
-    apart = gradients.add_([contrastive, instruction])
+    apart = clipped(parts(), Combine.clip_each).gradient
     assert apart[0] is not None
     assert apart[0].tolist() == pytest.approx([1.0, 1.0])
 
@@ -60,7 +70,7 @@ def test_sparse_embedding_gradients_equal_dense_ones(family: str) -> None:
     for tied in (False, True):
         plain = tiny_backbone(family, tie_word_embeddings=tied).model
         sparse = tiny_backbone(family, tie_word_embeddings=tied).model
-        assert gradients.use_sparse_embedding_gradients(sparse)
+        assert use_sparse_embedding_gradients(sparse)
         for with_head in (False, True):
             for model in (plain, sparse):
                 model.zero_grad()
@@ -80,7 +90,7 @@ def test_sparse_embedding_gradients_equal_dense_ones(family: str) -> None:
 def test_frozen_embeddings_have_no_sparse_gradients() -> None:
     model = tiny_backbone("llama").model
     model.get_input_embeddings().requires_grad_(False)
-    assert not gradients.use_sparse_embedding_gradients(model)
+    assert not use_sparse_embedding_gradients(model)
 
 
 def _table(seed: int, sparse: bool) -> Tensor:
@@ -94,7 +104,7 @@ def _table(seed: int, sparse: bool) -> Tensor:
 
 
 @pytest.mark.parametrize("kinds", [(True, True), (True, False), (False, True)])
-def test_norm_cosine_clip_and_sum_take_sparse_gradients(kinds: tuple[bool, bool]) -> None:
+def test_norm_cosine_scale_and_sum_take_sparse_gradients(kinds: tuple[bool, bool]) -> None:
     vector = torch.tensor([1.0, -2.0], dtype=torch.float64)
 
     def parts(sparse: tuple[bool, bool]) -> tuple[gradients.Gradients, gradients.Gradients]:
@@ -107,7 +117,8 @@ def test_norm_cosine_clip_and_sum_take_sparse_gradients(kinds: tuple[bool, bool]
     same = functools.partial(torch.testing.assert_close, rtol=1e-12, atol=1e-14)
     same(gradients.norm(a), gradients.norm(dense_a))
     same(gradients.cosine(a, b), gradients.cosine(dense_a, dense_b))
-    same(gradients.clip_(a, 0.5), gradients.clip_(dense_a, 0.5))
+    gradients.scale_(a, 0.5)
+    gradients.scale_(dense_a, 0.5)
     gradients.scale_(b, 3.0)
     gradients.scale_(dense_b, 3.0)
     for found, expected in zip(gradients.add_([a, b]), gradients.add_([dense_a, dense_b]), strict=True):
@@ -122,7 +133,7 @@ def test_clipping_keeps_rows_unique() -> None:
     parameter = torch.nn.Parameter(torch.zeros(50, 3, dtype=torch.float64))
     parameter.grad = _table(0, sparse=True)
     found = gradients.of([parameter])
-    gradients.clip_(found, 0.1)
+    gradients.scale_(found, 0.1 / gradients.norm(found))
     assert found[0] is not None
     assert found[0].is_coalesced()
     assert float(gradients.norm(found)) == pytest.approx(0.1)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from xalign.choices import Centering
-from xalign.objectives import contrastive
-from xalign.objectives.contrastive import Negatives, centre, info_nce
+from xalign.objectives.kernels import info_nce as module
+from xalign.objectives.kernels.info_nce import Negatives, centre, info_nce
 
 
 def by_hand(x, y, groups, source_keys, target_keys, tau, symmetric, centering, past=None) -> float:  # type: ignore[no-untyped-def]
@@ -142,7 +142,7 @@ def test_blocks_equal_all_similarities_at_once(
     if queued:
         past = past_pairs(4, 5, generator, [3, 40, 0, 41])
         past = Negatives(past.source.to(dtype), past.target.to(dtype), past.source_keys, past.target_keys)
-    monkeypatch.setattr(contrastive, "BLOCK", rows_a_block * (15 if queued else 11))
+    monkeypatch.setattr(module, "BLOCK", rows_a_block * (15 if queued else 11))
     loss, _ = info_nce(x, y, past=past, **options)  # type: ignore[arg-type]
     expected = plain(x.double(), y.double(), past=past, **options)
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=tolerance)
@@ -167,7 +167,7 @@ def test_a_small_loss_and_its_gradient_keep_their_digits() -> None:
 
 def test_memory_does_not_grow_with_the_square_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest tensor that any operation makes is a block's, however many pairs there are."""
-    monkeypatch.setattr(contrastive, "BLOCK", 4096)
+    monkeypatch.setattr(module, "BLOCK", 4096)
     x, y = torch.randn(512, 8).requires_grad_(), torch.randn(512, 8).requires_grad_()
     with Largest() as largest:
         nce(x, y, groups_N=torch.arange(512) % 4, centering=Centering.language)[0].backward()
