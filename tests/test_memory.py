@@ -22,6 +22,7 @@ from xalign.memory import (
     micro_batch_of,
 )
 from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
 from xalign.training.decisions import Decisions
 
 
@@ -77,7 +78,7 @@ def test_memory_counts_what_is_there() -> None:
 @pytest.mark.parametrize("sparse", [True, False])
 def test_gradients_are_as_many_as_a_backward_pass_leaves(tied: bool, method: str, sparse: bool) -> None:
     backbone = tiny_backbone("llama", tie_word_embeddings=tied)
-    adapters.attach(backbone, adapters.load(method).Config(method=method))
+    adapters.attach(backbone, ADAPTERS.load(method).Config(method=method))
     backbone.model.get_input_embeddings().sparse = sparse
     tokens = tokenize(backbone.tokenizer, ["one text", "another"], 16)
 

@@ -14,7 +14,7 @@ from xalign.config import Config
 from xalign.data.collate import PACKED, Arrangement, arrange
 from xalign.flops import Costs, costs_of
 from xalign.hardware import free_memory
-from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
 from xalign.models.backbone import Backbone
 from xalign.models.reference import Reference
 from xalign.objectives.base import Objective
@@ -90,7 +90,7 @@ def memory_of(
     # A product takes two operations a weight.
     products = (costs.up_to(backbone.depth) + costs.head).forward // 2
     # Sharded, each rank keeps its part of what is trained; of adapters all.
-    sharded = config.strategy.name is StrategyName.fsdp and adapters.load(config.adapter.method).trains_model
+    sharded = config.strategy.name is StrategyName.fsdp and ADAPTERS.load(config.adapter.method).trains_model
     shares = config.trainer.devices * config.trainer.nodes if sharded else 1
     # Each objective's are kept until they are clipped and joined.
     gradients = sum(gradient_bytes(backbone, n.layer, head=n.head) for n in needs.values())

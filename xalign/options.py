@@ -7,17 +7,18 @@ declare; every mistake names the key that was given.
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, make_dataclass
+from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from xalign import objectives
 from xalign.choices import Combine, GradientClipping
 from xalign.config import Config, LossConfig, TrainerConfig
 from xalign.config_problems import one_of, problem
 from xalign.errors import did_you_mean
-from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
 from xalign.models.adapters.base import AdapterConfig
+from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import ObjectiveConfig, Short
 
 CLIP = "trainer.clip"
@@ -35,10 +36,9 @@ class ShortOption(NamedTuple):
 def short_keys() -> dict[str, list[ShortOption]]:
     """Short key -> the options that it sets, of the objectives in this package."""
     found: dict[str, list[ShortOption]] = {}
-    for kind in objectives.names():
-        for option, hint in _hints(objectives.load(kind).Config).items():
-            for short in _shorts(hint):
-                found.setdefault(short.key.format(kind=kind), []).append(ShortOption(kind, option))
+    for kind in OBJECTIVES.own_names():
+        for key, option in _shorts_of(kind).items():
+            found.setdefault(key, []).append(ShortOption(kind, option))
     return found
 
 
@@ -96,13 +96,10 @@ def effective_shorts(config: Config) -> dict[str, Any]:
     """Short key -> the value that every objective with that option has; None where they differ, or none has
     it."""
     values: dict[str, Any] = {}
-    for key, options in short_keys().items():
-        found = [
-            getattr(own, option)
-            for own in config.loss.objectives.values()
-            for kind, option in options
-            if own.kind == kind
-        ]
+    objectives = config.loss.objectives.values()
+    for key in short_keys():
+        pairs = [(own, _shorts_of(own.kind).get(key)) for own in objectives]
+        found = [getattr(own, option) for own, option in pairs if option is not None]
         values[key] = found[0] if found and all(value == found[0] for value in found) else None
     return values
 
@@ -120,29 +117,30 @@ def _objectives(
     entries = {name: dict(options or {}) for name, options in given.items()}
     for entry, options in entries.items():
         options.setdefault("kind", entry)
-    known = short_keys()
     # A weight by its short key is enough to have an objective.
-    for key, value in shorts.items():
-        for kind, option in known[key]:
-            if option == "weight" and value and kind not in {o["kind"] for o in entries.values()}:
+    for key, own in short_keys().items():
+        for kind, option in own:
+            absent = kind not in {options["kind"] for options in entries.values()}
+            if option == "weight" and shorts.get(key) and absent:
                 entries[kind] = {"kind": kind}
     found: dict[str, ObjectiveConfig] = {}
     for name, options in entries.items():
-        kind, names = str(options["kind"]), objectives.names()
-        if kind not in names:
-            key = f"loss.objectives.{name}" + (".kind" if kind != name else "")
-            problems.append(
-                f"{key}={kind}: no such objective{did_you_mean(kind, names)} (there are: {', '.join(names)})"
-            )
+        kind = str(options["kind"])
+        if kind not in OBJECTIVES:
+            place = f"loss.objectives.{name}" + (".kind" if kind != name else "")
+            names = OBJECTIVES.names()
+            listed = f"{did_you_mean(kind, names)} (there are: {', '.join(names)})"
+            problems.append(f"{place}={kind}: no such objective{listed}")
             continue
         origins = {}
-        for key, value in shorts.items():
-            for of_kind, option in known[key]:
-                if of_kind == kind and value is not None and options.get(option) is None:
-                    options[option], origins[option] = value, key
-        own = _validated(objectives.load(kind).Config, options, f"loss.objectives.{name}", problems, origins)
-        if own is not None and own.weight > 0:
-            found[name] = own
+        for key, option in _shorts_of(kind).items():
+            if shorts.get(key) is not None and options.get(option) is None:
+                options[option], origins[option] = shorts[key], key
+        config = _validated(
+            OBJECTIVES.load(kind).Config, options, f"loss.objectives.{name}", problems, origins
+        )
+        if config is not None and config.weight > 0:
+            found[name] = config
     return found
 
 
@@ -150,10 +148,10 @@ def _adapter(given: dict[str, Any], problems: list[str]) -> AdapterConfig | dict
     method = given.get("method")
     if method is None:
         return given  # reported as missing
-    if method not in adapters.METHODS:
-        problems.append(one_of("adapter.method", str(method), adapters.METHODS))
+    if method not in ADAPTERS:
+        problems.append(one_of("adapter.method", str(method), ADAPTERS.names()))
         return AdapterConfig(method=str(method))
-    config = adapters.load(method).Config
+    config = ADAPTERS.load(method).Config
     return _validated(config, given, "adapter", problems, {}) or AdapterConfig(method=method)
 
 
@@ -181,9 +179,13 @@ def _taken_shorts(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _hints(config: type) -> dict[str, Any]:
-    return get_type_hints(config, include_extras=True)
-
-
-def _shorts(hint: Any) -> Iterator[Short]:
-    yield from (extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Short))
+@cache
+def _shorts_of(kind: str) -> Mapping[str, str]:
+    """Short key -> option of a kind of objective."""
+    hints = get_type_hints(OBJECTIVES.load(kind).Config, include_extras=True)
+    return {
+        extra.key.format(kind=kind): option
+        for option, hint in hints.items()
+        for extra in getattr(hint, "__metadata__", ())
+        if isinstance(extra, Short)
+    }

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
-from xalign import config, objectives
+from xalign import config
 from xalign.command_line import config_folder
-from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
+from xalign.objectives import OBJECTIVES
 from xalign.options import CLIP, short_keys
 
 HEAD = """# Config reference
@@ -24,11 +25,11 @@ the command line: `python -m xalign.run loss.tau=0.02 trainer.steps=200`. Defaul
 class; the YAML of the chosen option (`conf/<group>/<option>.yaml`) may set others.
 """
 
-OBJECTIVES = """## loss.objectives
+OPTIONS = """## loss.objectives
 
-`loss.objectives.<name>.<option>`, where `<name>` is the kind of objective, or any name with `kind=...` beside it.
-Options with a short key can be given by that as well: it sets the option of every objective that has it and is
-not given its own.
+`loss.objectives.<name>.<option>`, where `<name>` is the kind of objective, or any name with `kind=...` beside
+it. Options with a short key can be given by that as well: it sets the option of every objective that has it
+and is not given its own.
 """
 
 
@@ -40,7 +41,7 @@ def reference() -> str:
         if is_dataclass(kind) and isinstance(kind, type):
             parts.append(_group(name, kind))
             if name == "loss":
-                parts += [OBJECTIVES, *_objectives()]
+                parts += [OPTIONS, *_objectives()]
             if name == "adapter":
                 parts += _adapters()
         else:
@@ -69,8 +70,8 @@ def _group(name: str, kind: type) -> str:
 
 def _objectives() -> Iterator[str]:
     shorts = {(own.kind, own.option): key for key, options in short_keys().items() for own in options}
-    for kind in objectives.names():
-        objective = objectives.load(kind)
+    for kind in OBJECTIVES.own_names():
+        objective = OBJECTIVES.load(kind)
         rows = [
             _row(f.name, f, objective.Config, shorts.get((kind, f.name)))
             for f in fields(objective.Config)
@@ -84,8 +85,8 @@ def _objectives() -> Iterator[str]:
 
 
 def _adapters() -> Iterator[str]:
-    for method in adapters.METHODS:
-        adapter = adapters.load(method)
+    for method in ADAPTERS.own_names():
+        adapter = ADAPTERS.load(method)
         rows = [
             _row(f"adapter.{f.name}", f, adapter.Config) for f in fields(adapter.Config) if f.name != "method"
         ]

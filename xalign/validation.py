@@ -26,7 +26,7 @@ from xalign.config_problems import field_names, one_of, problem, unknown_key
 from xalign.errors import ConfigError, XalignError
 from xalign.evaluation import tasks
 from xalign.languages import canonical
-from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
 from xalign.options import effective_shorts, rules, short_names, take_options
 from xalign.world import world_of_launcher
 
@@ -222,7 +222,7 @@ def _strategy_rules(config: Config) -> Iterator[str]:
     if config.trainer.compile:
         yield "trainer.compile=true: not with strategy=fsdp"
     kind, method = config.optimizer.kind, config.adapter.method
-    trains_model = adapters.load(method).trains_model
+    trains_model = ADAPTERS.load(method).trains_model
     if kind is not OptimizerKind.adamw and trains_model:
         # Adafactor's states are means over whole matrices, bitsandbytes knows nothing of shards.
         yield f"optimizer.kind={kind}: with strategy=fsdp and adapter={method} only adamw"
@@ -231,7 +231,7 @@ def _strategy_rules(config: Config) -> Iterator[str]:
 def _low_weights_rules(config: Config) -> Iterator[str]:
     """What weights kept in bf16 need: the model whole, in one process, its products in bf16 as well."""
     low, method = "optimizer.kind=adamw_bf16", config.adapter.method
-    trains_model = adapters.load(method).trains_model
+    trains_model = ADAPTERS.load(method).trains_model
     if not trains_model:
         yield f"{low}: saves nothing with adapter.method={method}; adapter=full?"
     if config.trainer.precision is not Precision.bf16:

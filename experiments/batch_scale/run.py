@@ -159,7 +159,7 @@ def step_of(backbone, config, pairs, micro_batch, arguments) -> tuple[Callable[[
     arrangement = Arrangement(packs_exactly(backbone), micro_batch, backbone.context)
     sentences = arrange(backbone.tokenizer, ids, arrangement=arrangement).to(backbone.device)
     layer = backbone.depth // 2 if arguments.layer is None else arguments.layer
-    loss, device = config.loss, backbone.device
+    loss, device = config.loss.objectives["contrastive"], backbone.device
     groups, source_keys, target_keys = (
         torch.tensor(numbers, device=device)
         for numbers in (groups, [text_key(t) for t in sources], [text_key(t) for t in targets])

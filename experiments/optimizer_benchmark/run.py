@@ -81,7 +81,7 @@ def table_steps(seen: int, repeats: int) -> None:
         optimizer.zero_grad()
         (table(texts[turn]) * direction).sum().backward()
         found = gradients.of([weight])
-        gradients.clip_(found, 1.0)
+        gradients.scale_(found, min(1.0, 1.0 / float(gradients.norm(found))))
         weight.grad = found[0]
         optimizer.step()
 

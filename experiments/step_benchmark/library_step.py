@@ -19,7 +19,7 @@ from sentence_transformers import (
 from sentence_transformers.losses import MultipleNegativesRankingLoss
 from sentence_transformers.models import Pooling, Transformer
 from system import Gate, Setup
-from texts import supervised_ids
+from texts import instruction_options, supervised_ids, temperature
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
@@ -99,7 +99,9 @@ class Instructions(Trainer):
         setup, cpu = self.setup, torch.device("cpu")
         samples = setup.texts.samples(step)
         assert samples is not None
-        rows, labels = supervised_ids(setup.tokenizer, samples, setup.config.trainer.instruction_max_length)
+        options = instruction_options(setup.config)
+        assert options is not None
+        rows, labels = supervised_ids(setup.tokenizer, samples, options.max_length)
         made = {
             "input_ids": padded(rows, setup.tokenizer.pad_token_id, cpu),
             "attention_mask": padded([[1] * len(row) for row in rows], 0, cpu),
@@ -136,16 +138,16 @@ def drive(setup: Setup, gate: Gate) -> None:
             "remove_unused_columns": False,
         }
         sentences = None
-        if config.loss.contrastive_weight > 0:
+        if "contrastive" in config.loss.objectives:
             model = sentence_transformer(setup, folder)
             sentences = Sentences(
                 setup,
                 callback.losses,
                 model=model,
                 args=SentenceTransformerTrainingArguments(**options),
-                loss=MultipleNegativesRankingLoss(model, scale=1 / config.loss.tau),
+                loss=MultipleNegativesRankingLoss(model, scale=1 / temperature(config)),
             )
-        if config.loss.instruction_weight == 0:
+        if "instruction" not in config.loss.objectives:
             assert sentences is not None
             sentences.add_callback(callback)
             sentences.train()

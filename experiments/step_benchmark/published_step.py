@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from system import Gate, Setup, autocast
-from texts import sentence_ids, supervised_ids
+from texts import instruction_options, sentence_ids, supervised_ids, temperature
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -30,11 +30,11 @@ class PublishedStep:
 
     def step(self, pairs: tuple[Rows, Rows] | None, samples: tuple[Rows, Rows] | None) -> dict[str, float]:
         """One optimizer step; the losses before it."""
-        weights, trainer = self.setup.config.loss, self.setup.config.trainer
+        config = self.setup.config
         losses = self.losses(pairs, samples)
-        weight = {"contrastive": weights.contrastive_weight, "instruction": weights.instruction_weight}
-        torch.stack([weight[name] * loss for name, loss in losses.items()]).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), trainer.clip_norm)
+        weighted = [config.loss.objectives[name].weight * loss for name, loss in losses.items()]
+        torch.stack(weighted).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.trainer.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return {name: float(loss.detach()) for name, loss in losses.items()}
@@ -53,7 +53,7 @@ class PublishedStep:
                 )
                 for states, _, mask in outputs
             )
-            similarity_NN = x_ND @ y_ND.T / self.setup.config.loss.tau
+            similarity_NN = x_ND @ y_ND.T / temperature(self.setup.config)
             losses["contrastive"] = F.cross_entropy(
                 similarity_NN, torch.arange(len(x_ND), device=x_ND.device)
             )
@@ -94,9 +94,9 @@ def drive(setup: Setup, gate: Gate) -> None:
 
 def ids_of(setup: Setup, step: int) -> tuple[tuple[Rows, Rows] | None, tuple[Rows, Rows] | None]:
     """Token ids of both sides of the pairs, and of the instructions with their labels."""
-    trainer, tokenizer = setup.config.trainer, setup.tokenizer
+    trainer, tokenizer, options = setup.config.trainer, setup.tokenizer, instruction_options(setup.config)
     pairs, samples = setup.texts.pairs(step), setup.texts.samples(step)
     return (
         pairs and tuple(sentence_ids(tokenizer, side, trainer.max_length) for side in pairs),
-        samples and supervised_ids(tokenizer, samples, trainer.instruction_max_length),
+        supervised_ids(tokenizer, samples, options.max_length) if samples and options else None,
     )

@@ -201,7 +201,7 @@ def serve(model: str, case: str, system: str, settings: Settings, pipe: Connecti
         texts = Texts(config, settings.data, chosen.pair_words, chosen.instruction_words)
         network, tokenizer = load(config, settings.data, device)
         depth = network.config.get_text_config().num_hidden_layers
-        layer = config.loss.layer if config.loss.layer is not None else depth // 2
+        layer = depth // 2 if config.loss.aligned_layer is None else config.loss.aligned_layer
         drive(Setup(config, network, tokenizer, texts, layer, device, dtype), Gate(pipe, device))
     except Exception:
         pipe.send(traceback.format_exc())

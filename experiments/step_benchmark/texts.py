@@ -13,6 +13,8 @@ from xalign.data.instructions import InstructionSample
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
+from xalign.objectives.contrastive import Contrastive
+from xalign.objectives.instruction import Instruction
 
 LINES = 12_000
 
@@ -43,16 +45,29 @@ class Texts:
 
     def pairs(self, step: int) -> Pairs | None:
         """Those that xalign draws at this step; None where the contrastive loss has no weight."""
-        if self.config.loss.contrastive_weight == 0:
+        if "contrastive" not in self.config.loss.objectives:
             return None
         drawn = self.sampler.batch(step)
         return [p.source for p in drawn], [p.target for p in drawn]
 
     def samples(self, step: int) -> list[InstructionSample] | None:
         """Those that xalign draws at this step; None where the instruction loss has no weight."""
-        if self.config.loss.instruction_weight == 0:
-            return None
-        return self.instructions.batch(step, self.config.trainer.instruction_batch_size)
+        instruction = instruction_options(self.config)
+        return None if instruction is None else self.instructions.batch(step, instruction.batch_size)
+
+
+def instruction_options(config: Config) -> Instruction.Config | None:
+    """Of the instruction objective; None where it has no weight."""
+    options = config.loss.objectives.get("instruction")
+    assert options is None or isinstance(options, Instruction.Config)
+    return options
+
+
+def temperature(config: Config) -> float:
+    """Of the contrastive objective."""
+    options = config.loss.objectives["contrastive"]
+    assert isinstance(options, Contrastive.Config)
+    return options.tau
 
 
 class Instructions:

@@ -133,8 +133,7 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
     import torch
     import torch.nn.functional as F
 
-    from xalign.objectives.kernels.full_logits import cross_entropy as answer_cross_entropy
-    from xalign.objectives.kernels.full_logits import kl as retention_kl
+    from xalign.objectives.kernels import full_logits
     from xalign.objectives.kernels.linear_cross_entropy import linear_cross_entropy
     from xalign.objectives.kernels.linear_kl import linear_kl
 
@@ -142,7 +141,7 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
     if case == "kl":
         if name == "xalign":
             return lambda h, b, w, t: linear_kl(b, h, w)
-        return lambda h, b, w, t: retention_kl((b @ w.T).detach(), h @ w.T)
+        return lambda h, b, w, t: full_logits.kl((b @ w.T).detach(), h @ w.T)
     if name == "liger":
         from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
@@ -155,7 +154,7 @@ def loss_of(name: str, case: str, chunk: int) -> Callable[[Any, Any, Any, Any], 
         exact = {"impl": "cce_exact", "reduction": "sum"}
         return lambda h, b, w, t: cut_cross_entropy.linear_cross_entropy(h, w, t, **exact)
     return {
-        "plain": lambda h, b, w, t: answer_cross_entropy(h @ w.T, t),
+        "plain": lambda h, b, w, t: full_logits.cross_entropy(h @ w.T, t),
         "torch": lambda h, b, w, t: F.linear_cross_entropy(h, w, t, reduction="sum", options=options),
         "xalign": lambda h, b, w, t: linear_cross_entropy(h, w, t),
     }[name]

@@ -47,7 +47,8 @@ def test_every_case_composes() -> None:
         for model, case in plan:
             for system in CASES[case].systems[-1:] if case != "recipe" else CASES[case].systems:
                 config = config_of(case, system, model=model, precision="bf16")
-                assert config.loss.retention_weight == (0.9 if "retention" in system else 0)
+                weights = {name: own.weight for name, own in config.loss.objectives.items()}
+                assert weights.get("retention", 0) == (0.9 if "retention" in system else 0)
 
 
 def test_the_published_step_has_the_losses_of_xalign(data: Path) -> None:
@@ -70,7 +71,7 @@ def test_the_published_step_has_the_losses_of_xalign(data: Path) -> None:
         groups_N=torch.zeros(6),
         source_keys_N=keys,
         target_keys_N=keys,
-        tau=config.loss.tau,
+        tau=config.loss.objectives["contrastive"].tau,
         symmetric=False,
         centering=Centering.none,
     )

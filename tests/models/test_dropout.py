@@ -9,6 +9,7 @@ from training_helpers import PACKED, batches_of, small_config, small_module
 
 from xalign.data.collate import Arrangement, tokenize
 from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
 from xalign.models.backbone import Backbone
 from xalign.models.dropout import dropout_of, enter_training
 from xalign.training.accumulate import accumulate
@@ -52,7 +53,7 @@ def test_training_is_as_evaluation_where_dropout_is_off(family: str, checkpointi
 
 def test_dropout_of_adapters_is_asked_for_by_itself() -> None:
     backbone = tiny_backbone("xglm")
-    adapters.attach(backbone, adapters.load("lora").Config(method="lora", r=4, dropout=0.5))
+    adapters.attach(backbone, ADAPTERS.load("lora").Config(method="lora", r=4, dropout=0.5))
     with torch.no_grad():
         for name, parameter in backbone.named_parameters():
             if "lora_B" in name:

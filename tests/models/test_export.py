@@ -11,6 +11,7 @@ from tiny import tiny_backbone
 from xalign.config import AdapterConfig
 from xalign.data.collate import tokenize
 from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
 from xalign.models.backbone import evaluating
 from xalign.models.export import export
 
@@ -27,11 +28,11 @@ torch.save({"ids": ids, "logits": model(ids).logits.detach()}, folder + "/logits
 
 
 @pytest.mark.parametrize("family", ["llama", "xglm", "gpt2"])
-@pytest.mark.parametrize("method", adapters.METHODS)
+@pytest.mark.parametrize("method", ADAPTERS.names())
 def test_logits_survive_saving_and_reloading(family: str, method: str, tmp_path: Path) -> None:
     backbone = tiny_backbone(family, tie_word_embeddings=True)
     options = {"r": 4} if method == "lora" else {}
-    adapter = adapters.attach(backbone, adapters.load(method).Config(method=method, **options))
+    adapter = adapters.attach(backbone, ADAPTERS.load(method).Config(method=method, **options))
     with torch.no_grad():  # as if trained; tied weights move together
         for parameter in backbone.parameters():
             if parameter.requires_grad:

@@ -8,6 +8,7 @@ from training_helpers import batches_of, small_config, small_module
 
 from xalign.data.collate import tokenize
 from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
 from xalign.models.adapters.base import Adapter, AdapterConfig
 from xalign.models.backbone import Backbone, evaluating
 from xalign.models.dropout import enter_training
@@ -21,7 +22,7 @@ METHODS = ("lora", "full", "full_frozen_embeddings")
 
 def config_of(method: str, dropout: float = 0.0) -> AdapterConfig:
     options = {"r": 4, "dropout": dropout} if method == "lora" else {}
-    return adapters.load(method).Config(method=method, **options)
+    return ADAPTERS.load(method).Config(method=method, **options)
 
 
 def final_states(backbone: Backbone) -> Tensor:

@@ -25,17 +25,17 @@ from training_helpers import (
     with_adapters_drawn,
 )
 
-from xalign import objectives
 from xalign.config import Config
 from xalign.data.collate import Arrangement, Tokens
 from xalign.data.step import Part
 from xalign.flops import costs_of, operations
 from xalign.models.backbone import Backbone
+from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import BatchObjective
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 
-KINDS = objectives.names()
+KINDS = OBJECTIVES.names()
 ALONE = ("loss=instruction", "loss.instruction_weight=0")
 FAMILIES = ("llama", "xglm")
 """XGLM drops out by default, and has learned positions."""

@@ -14,13 +14,14 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, moved, small_config
 
-from xalign import collectives, objectives
+from xalign import collectives
 from xalign.choices import Pooling
 from xalign.data.collate import Arrangement, tokenize
 from xalign.data.step import StepBatch
 from xalign.models.backbone import evaluating
 from xalign.models.dropout import enter_training
 from xalign.models.reference import FrozenCopy
+from xalign.objectives import OBJECTIVES
 from xalign.options import short_keys
 from xalign.training.accumulate import accumulate
 from xalign.training.decisions import Decisions, choose_precision
@@ -33,7 +34,7 @@ GLOBAL = 16
 STEPS = 3
 EVERY = [
     f"loss.objectives.{kind}.weight=1"
-    for kind in objectives.names()
+    for kind in OBJECTIVES.names()
     if f"loss.{kind}_weight" not in short_keys()
 ]
 """Objectives that the default preset has not."""

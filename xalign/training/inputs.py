@@ -6,7 +6,6 @@ from zlib import crc32
 
 import torch
 
-from xalign import objectives
 from xalign.choices import OptimizerKind, StrategyName
 from xalign.config import Config
 from xalign.data.collate import Arrangement
@@ -21,6 +20,7 @@ from xalign.models.dropout import dropout_of, enter_training
 from xalign.models.own_text import own_texts
 from xalign.models.packing import packs_exactly
 from xalign.models.reference import Reference
+from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import Objective, Setup
 from xalign.training.callbacks.evaluate import validation_setting
 from xalign.training.decisions import Decisions
@@ -126,7 +126,7 @@ def make_objectives(config: Config, backbone: Backbone, layer: int) -> dict[str,
     for name, own in config.loss.objectives.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mixed_seed(config.seed, crc32(name.encode())))
-            objective = objectives.load(own.kind)(own, setup)
+            objective = OBJECTIVES.load(own.kind)(own, setup)
         if objective.own is not None:
             objective.own.to(backbone.device)
         made[name] = objective

@@ -18,26 +18,25 @@ def _run(config):
     from xalign.sweeps.figures import wanted
     from xalign.training.folder import RunFolder
 
+    tau = config.loss.objectives["contrastive"].tau
     folder = RunFolder(Path(config.run.dir))
     folder.path.mkdir(parents=True, exist_ok=True)
     with (folder.path.parent / "ran.txt").open("a") as ran:
         shared, gpus = os.environ["XALIGN_JOBS_AT_ONCE"], os.environ.get("CUDA_VISIBLE_DEVICES")
-        ran.write(f"{folder.path.name} {config.loss.tau} {shared} {gpus}\n")
+        ran.write(f"{folder.path.name} {tau} {shared} {gpus}\n")
     folder.update_environment(command=sys.argv[1:])
     if config.seed == 9:  # longer than it takes to look whether all is well
         time.sleep(1.5)
-    if config.loss.tau == 0.66:
+    if tau == 0.66:
         raise DataError("no text to be had")
-    if config.loss.tau == 0.99:
+    if tau == 0.99:
         os.kill(os.getpid(), signal.SIGKILL)
     if config.seed == 7:  # until it is told to stop, and once only
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         if not (folder.path / "waited").exists():
             (folder.path / "waited").write_text(str(os.getpid()))
             time.sleep(60)
-    lines = [
-        {"step": step, **dict.fromkeys(wanted(config), step - abs(config.loss.tau - 0.05))} for step in (1, 2)
-    ]
+    lines = [{"step": step, **dict.fromkeys(wanted(config), step - abs(tau - 0.05))} for step in (1, 2)]
     folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     folder.done.touch()
 

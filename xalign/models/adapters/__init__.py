@@ -4,20 +4,14 @@
 from typing import TYPE_CHECKING
 
 from xalign.models.adapters.base import Adapter, AdapterConfig
+from xalign.registry import Registry
 
 if TYPE_CHECKING:
     from xalign.models.backbone import Backbone
 
-METHODS = ("full", "full_frozen_embeddings", "lora")
-
-
-def load(method: str) -> type[Adapter]:
-    """The class of a method."""
-    from importlib import import_module
-
-    module = import_module(f"{__name__}.{method}")
-    found: type[Adapter] = module.ADAPTER
-    return found
+ADAPTERS: Registry[type[Adapter]] = Registry(
+    "xalign.models.adapters", "ADAPTER", "xalign.adapters", skip=("base",)
+)
 
 
 def attach(backbone: "Backbone", config: AdapterConfig, seed: int = 0) -> Adapter:
@@ -26,4 +20,4 @@ def attach(backbone: "Backbone", config: AdapterConfig, seed: int = 0) -> Adapte
     Raises:
         ConfigError: an option does not fit the model.
     """
-    return load(config.method)(backbone, config, seed)
+    return ADAPTERS.load(config.method)(backbone, config, seed)
