@@ -2,17 +2,17 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from xalign import reference
-from xalign.command_line import check, compose_config, config_folder
+from xalign.command_line import check, compose_config
 from xalign.config import Config, EvaluateConfig
 from xalign.errors import ConfigError
+from xalign.presets import config_folder
 from xalign.validation import resolve
 
-CONF = Path(config_folder())
+CONF = config_folder()
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment"
 )
@@ -124,7 +124,16 @@ MISTAKES = {
     ("benchmark=tatoeba",): ["benchmark.path: required"],
     ("benchmark.tasks=[xcop]",): ["benchmark.tasks=xcop: must be one of", "xcopa"],
     ("instructions=xquad",): ["instructions.path: required"],
-    ("trainer.accumulate_grad_batches=4",): ["trainer.accumulate_grad_batches: unknown key", "no negatives"],
+    ("trainer.accumulate_grad_batches=4",): [
+        "accumulate_grad_batches: unknown key (here: none: it would add no negatives"
+    ],
+    ("+trainer.max_steps=9",): ["trainer.max_steps: unknown key (here: trainer.steps)"],
+    ("accelerator=gpu",): ["accelerator: unknown key (here: none: a GPU is taken where there is one"],
+    ("trainer.gradient_clip_val=1",): ["unknown key (here: trainer.clip_norm)"],
+    ("trainer.fast_dev_run=true",): ["unknown key (here: experiment=quick)"],
+    ("trainer.precision=bf16-mixed",): ["must be one of auto, fp32, bf16", "; here: bf16"],
+    ("trainer.precision=16-mixed",): ["; here: bf16; fp16 is not offered"],
+    ("hydra.run.dir=mine",): ["hydra.run.dir=mine: not used here; the folder of a run is run.dir=mine"],
     ("loss.tau=0", "lss=1", "languages.pivot=fr"): [
         "loss.tau=0",
         "lss: unknown",
@@ -152,7 +161,7 @@ MISTAKES = {
 def test_mistakes(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["run", *arguments])
     with pytest.raises(ConfigError) as caught:
-        check("config", Config)
+        check("config", Config, paths=False)
     for expected in MISTAKES[arguments]:
         assert expected in str(caught.value)
     assert "Traceback" not in str(caught.value)

@@ -23,7 +23,7 @@ from xalign.memory import (
 )
 from xalign.models import adapters
 from xalign.models.adapters import ADAPTERS
-from xalign.training.decisions import Decisions
+from xalign.workspace.decisions import Decisions
 
 
 def test_activations_grow_with_the_blocks_that_are_run() -> None:

@@ -12,7 +12,8 @@ from training_helpers import small_config
 
 from xalign.config import Config
 from xalign.errors import RunError
-from xalign.training.folder import RunFolder, default_folder
+from xalign.workspace.content import default_folder
+from xalign.workspace.folder import RunFolder
 
 PO = """msgid ""
 msgstr "Content-Type: text/plain; charset=UTF-8\\n"
@@ -190,7 +191,7 @@ def test_of_two_jobs_of_the_same_second_one_is_refused(place: Path) -> None:
     assert f"another process is at work in this folder (pid {jobs[1 - refused].pid} on " in errors[refused]
     assert errors[refused].count("xalign: ") == 1
 
-    holding = "from xalign.training.folder import RunFolder; from pathlib import Path; import time\n"
+    holding = "from xalign.workspace.folder import RunFolder; from pathlib import Path; import time\n"
     holding += "with RunFolder(Path('held')).locked(): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", holding], cwd=place, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from enum import StrEnum
 from importlib.util import find_spec
-from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -18,21 +17,18 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from xalign import lookups
 from xalign.config import Config, register
-from xalign.config_problems import field_names, field_type, one_of
+from xalign.config_problems import field_names, field_type, one_of, unknown_key
 from xalign.errors import ConfigError, did_you_mean, needs_extra
 from xalign.options import short_names
+from xalign.presets import config_folder
 from xalign.validation import C, resolve
 
 
-def config_folder() -> str:
-    """Where the YAML files are: inside an installed package, or at the top of a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return str(inside if inside.is_dir() else Path(__file__).parent.parent / "conf")
-
-
-def check(config_name: str, schema: type[C]) -> None:
-    """Compose and validate what the command line asks for, every point of a sweep's axes included.
+def check(config_name: str, schema: type[C], *, paths: bool = True) -> None:
+    """Compose and validate what the command line asks for, every point of a sweep's axes included; with
+    `paths`, look whether they are there.
 
     Raises:
         ConfigError: all mistakes together.
@@ -53,6 +49,7 @@ def check(config_name: str, schema: type[C]) -> None:
     sweeper = given(for_hydra, "hydra/sweeper")
     with _Composing():
         problems = _missing_plugins(for_hydra)
+        problems += _run_folder_of_hydra(for_hydra)
         axes = [_variants(text, sweeper, problems) for text in overrides]
         if not (arguments.multirun or given(for_hydra, "hydra.mode")):
             problems += [
@@ -60,23 +57,25 @@ def check(config_name: str, schema: type[C]) -> None:
                 for text, values in zip(overrides, axes, strict=True)
                 if values and values != [text]
             ]
-        found = _problems(config_name, schema, _points(axes), sweeper)
+        found = _problems(config_name, schema, _points(axes), sweeper, paths)
         if found:
             # What each override does wrong by itself is told in more words; the rest is tried without it.
             axes = _composable(config_name, schema, axes, problems)
-            problems += _problems(config_name, schema, _points(axes), sweeper)
+            problems += _problems(config_name, schema, _points(axes), sweeper, paths)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
 
 
 def _problems(
-    config_name: str, schema: type[C], points: Iterable[Sequence[str]], sweeper: str | None
+    config_name: str, schema: type[C], points: Iterable[Sequence[str]], sweeper: str | None, paths: bool
 ) -> list[str]:
     """What is wrong with these points."""
     problems: list[str] = []
     for point in points:
         try:
             config = resolve(compose(config_name, list(point)), schema)
+            if paths and not (isinstance(config, Config) and config.plan):
+                problems += lookups.rules(config)
         except ConfigError as error:
             problems += error.problems
         except (HydraException, OmegaConfBaseException, AssertionError) as error:
@@ -145,6 +144,12 @@ def _missing_plugins(for_hydra: list[str]) -> list[str]:
     return problems
 
 
+def _run_folder_of_hydra(for_hydra: list[str]) -> Iterator[str]:
+    folder = given(for_hydra, "hydra.run.dir")
+    if folder is not None:
+        yield f"hydra.run.dir={folder}: not used here; the folder of a run is run.dir={folder}"
+
+
 _MOST_POINTS = 32
 """Points of a sweep that are all tried out before anything runs; a point takes a sixth of a second."""
 
@@ -170,7 +175,7 @@ class _Composing:
 
     def __enter__(self) -> None:
         register()
-        initialize_config_dir(config_folder(), version_base="1.3", job_name="check").__enter__()
+        initialize_config_dir(str(config_folder()), version_base="1.3", job_name="check").__enter__()
 
     def __exit__(self, *_: object) -> None:
         GlobalHydra.instance().clear()
@@ -181,7 +186,7 @@ def _variants(text: str, sweeper: str | None, problems: list[str]) -> list[str]:
     try:
         override: Override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        problems.append(f"{text}: cannot be read as key=value ({first_line(error)})")
+        problems.append(f"{text}: cannot be read as key=value ({_quoted(text) or first_line(error)})")
         return []
     if not override.is_sweep_override():
         return [text]
@@ -191,6 +196,14 @@ def _variants(text: str, sweeper: str | None, problems: list[str]) -> list[str]:
     # Of a long range of numbers its ends and its middle.
     long = isinstance(override.value(), RangeSweep) and len(values) > _LONG
     return [values[0], values[len(values) // 2], values[-1]] if long else values
+
+
+def _quoted(text: str) -> str | None:
+    """How to write an override whose value Hydra's grammar cannot read as it stands."""
+    key, equals, value = text.partition("=")
+    if not equals or not value or value[0] in "'\"[{":
+        return None
+    return f"""such a value needs quotes, for the shell and for Hydra: '{key}="{value}"'"""
 
 
 _LONG = 8
@@ -223,17 +236,10 @@ def _mistake(config_name: str, schema: type, text: str, beside: list[str], probl
         return True
 
 
-# What people look for under another name, and what to know before using it.
-_HINTS = {
-    "accum": "there is no gradient accumulation: it would add no negatives to a contrastive batch; "
-    "raise trainer.batch_size instead",
-}
-
-
 def _explain(text: str, schema: type, error: Exception) -> str:
     key, _, value = text.lstrip("+~").partition("=")
     key = key.split("@")[0]
-    folder = Path(config_folder())
+    folder = config_folder()
     groups = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "hydra")
     options = sorted(p.stem for p in (folder / key).glob("*.yaml")) if key in groups else []
     if options and value not in options:
@@ -245,10 +251,7 @@ def _explain(text: str, schema: type, error: Exception) -> str:
             allowed = sorted({*allowed, *groups})
         if allowed and part not in allowed:
             wrong = ".".join(path[: depth + 1])
-            hint = next((text for start, text in _HINTS.items() if start in part), None)
-            if hint:
-                return f"{wrong}: unknown key ({hint})"
-            return f"{wrong}: unknown key{did_you_mean(part, allowed)} (allowed: {', '.join(allowed)})"
+            return unknown_key(wrong, part, allowed)
     kind = field_type(schema, path)
     if is_dataclass(kind):
         return f"{key}={value}: {key} is a group of keys; write benchmark@{key}={value}"

@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic_core import ErrorDetails
 
+from xalign import other_names
 from xalign.errors import did_you_mean
 
 
@@ -28,12 +29,16 @@ def problem(error: ErrorDetails, key: str, schema: type) -> str:
 
 def unknown_key(key: str, name: str, allowed: Sequence[str]) -> str:
     """The message for a key that there is not; `name` is its last part."""
+    if name in other_names.KEYS:
+        return f"{key}: unknown key (here: {other_names.KEYS[name]})"
     return f"{key}: unknown key{did_you_mean(name, allowed)} (allowed: {', '.join(allowed)})"
 
 
 def one_of(key: str, value: str, allowed: Sequence[str]) -> str:
     """The message for a value outside a fixed set."""
-    return f"{key}={value}: must be one of {', '.join(allowed)}{did_you_mean(value, allowed)}"
+    theirs = other_names.PRECISIONS.get(value) if key.endswith("precision") else None
+    hint = f"; here: {theirs}" if theirs else did_you_mean(value, allowed)
+    return f"{key}={value}: must be one of {', '.join(allowed)}{hint}"
 
 
 def field_type(schema: type, path: Sequence[str]) -> Any:

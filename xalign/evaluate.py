@@ -3,13 +3,14 @@
 import hydra
 from omegaconf import DictConfig
 
-from xalign.command_line import check, config_folder
+from xalign.command_line import check
 from xalign.config import EvaluateConfig, register
 from xalign.errors import user_facing
+from xalign.presets import config_folder
 from xalign.validation import resolve
 
 
-@hydra.main(config_path=config_folder(), config_name="evaluate", version_base="1.3")
+@hydra.main(config_path=str(config_folder()), config_name="evaluate", version_base="1.3")
 @user_facing
 def _evaluate(composed: DictConfig) -> None:
     config = resolve(composed, EvaluateConfig)

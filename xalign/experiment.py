@@ -17,7 +17,6 @@ import torch
 from xalign.choices import LoggerName, StrategyName
 from xalign.config import Config
 from xalign.data.parallel import Splits, load_corpus, split_corpus
-from xalign.environment import describe_environment, keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError, Pruned
 from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
@@ -37,19 +36,26 @@ from xalign.reporting.html import write_report
 from xalign.stopping import requeued, stoppable
 from xalign.training.callbacks.evaluate import require_other_items
 from xalign.training.checkpoints import restore_chosen
-from xalign.training.decisions import (
+from xalign.training.fit import fit
+from xalign.training.followers import Followers
+from xalign.training.inputs import training_inputs
+from xalign.training.out_of_memory import measuring_in_memory
+from xalign.training.ranks import launch
+from xalign.workspace.content import default_folder
+from xalign.workspace.decisions import (
     Decisions,
     choose_device,
     choose_layer,
     choose_precision,
     choose_threads,
 )
-from xalign.training.fit import fit
-from xalign.training.folder import RunFolder, default_folder
-from xalign.training.followers import Followers
-from xalign.training.inputs import training_inputs
-from xalign.training.out_of_memory import measuring_in_memory
-from xalign.training.ranks import launch
+from xalign.workspace.environment import (
+    describe_environment,
+    keep_freed_memory,
+    quiet_libraries,
+    set_up_logging,
+)
+from xalign.workspace.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +69,7 @@ def run(config: Config, followers: Followers | None = None) -> None:
     """
     require_extras(config)
     folder = RunFolder(Path(config.run.dir) if config.run.dir else default_folder(config))
+    folder.former()  # nothing is written into a folder that is somebody's, not even a lock
     with requeued(), stoppable(), folder.locked():
         folder.prepare(config)
         if folder.finished:
@@ -85,7 +92,7 @@ class _Run:
         config, folder = self.config, self.folder
         self.decisions = Decisions()
         self.seconds: dict[str, float] = {}
-        folder.update_environment(**describe_environment())
+        folder.begin_session(describe_environment())
         if config.logger.name is LoggerName.wandb:
             # W&B's id of the run, kept so that it is the same one when the run goes on.
             folder.update_environment(wandb_id=folder.known().get("wandb_id") or secrets.token_hex(4))
@@ -113,7 +120,7 @@ class _Run:
         )
         with self._phase("measure before"):
             before = self._measure("before", backbone, splits, evaluation_dtype)
-        if not folder.model.exists():
+        if not folder.exported:
             with self._phase("train"):
                 inputs = training_inputs(
                     config,

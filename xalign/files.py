@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from xalign.errors import DataError
+from xalign.errors import DataError, did_you_mean
 
 T = TypeVar("T")
 
@@ -69,6 +69,16 @@ def file_sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def absence(path: Path) -> str | None:
+    """What to say of a path where there is nothing, with the nearest name in its folder; else None."""
+    if path.exists():
+        return None
+    folder = path.parent
+    if not folder.is_dir():
+        return f"'{path}' does not exist, nor does its folder '{folder}'"
+    return f"'{path}' does not exist{did_you_mean(path.name, (p.name for p in folder.iterdir()))}"
 
 
 def read_text(path: Path) -> str:

@@ -1,14 +1,13 @@
 """Measuring a model: loading it, finding the text, the cache; all of `python -m xalign.evaluate`."""
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from xalign.config import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
 from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus
-from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
 from xalign.evaluation.evaluate import evaluate as run_tasks
 from xalign.evaluation.evaluate import tasks_of
@@ -19,14 +18,16 @@ from xalign.languages import canonical
 from xalign.models.backbone import Backbone
 from xalign.models.gguf import MODELS
 from xalign.models.loading import load_model_and_tokenizer
+from xalign.models.own_path import model_at
 from xalign.reporting.console import print_models, print_results
-from xalign.training.decisions import (
+from xalign.workspace.decisions import (
     Decisions,
     choose_device,
     choose_layer,
     choose_precision,
     choose_threads,
 )
+from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
 log = logging.getLogger(__name__)
 
@@ -99,22 +100,12 @@ def _models(config: EvaluateConfig) -> list[ModelConfig]:
         ConfigError: two have the same name.
     """
     paths = config.models or ([config.model.path] if config.model.path else [])
-    found = [_model_at(path, config.model) for path in paths] or [config.model]
+    embedded = {name: ModelConfig(name=name, artifact=name) for name in MODELS}
+    found = [embedded.get(path) or model_at(path, config.model) for path in paths] or [config.model]
     names = [model.name for model in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError([f"models: several are named {', '.join(twice)}; results would be mixed up"])
     return found
-
-
-def _model_at(path: str, base: ModelConfig) -> ModelConfig:
-    if path in MODELS:
-        return replace(base, name=path, path=None, artifact=path)
-    folder = Path(path)
-    # A run's folder, or the model in it: named after the run either way.
-    if (folder / "model" / "config.json").is_file():
-        folder = folder / "model"
-    run = folder.parent if folder.name == "model" else folder
-    return replace(base, name=run.name, path=str(folder) if folder.is_dir() else path, artifact=None)
 
 
 def _output(output: Path, model: ModelConfig, several: bool) -> Path:

@@ -19,7 +19,7 @@ from xalign.models.backbone import Backbone
 from xalign.models.reference import Reference
 from xalign.objectives.base import Objective
 from xalign.objectives.kernels.vocabulary import LOGITS_AT_ONCE
-from xalign.training.decisions import Decisions, choose_micro_batch
+from xalign.workspace.decisions import Decisions, choose_micro_batch
 
 RESERVE = 0.25
 """Share of the free memory left alone: gradients of activations, buffers, other programs."""

@@ -92,6 +92,20 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     return values
 
 
+def full_names(config: Config) -> dict[str, tuple[str, ...]]:
+    """Short key -> the keys that it stands for in this config, where all have the same value."""
+    values = effective_shorts(config)
+    return {
+        key: tuple(
+            f"loss.objectives.{name}.{_shorts_of(own.kind)[key]}"
+            for name, own in config.loss.objectives.items()
+            if key in _shorts_of(own.kind)
+        )
+        for key in short_keys()
+        if values[key] is not None
+    }
+
+
 def effective_shorts(config: Config) -> dict[str, Any]:
     """Short key -> the value that every objective with that option has; None where they differ, or none has
     it."""

@@ -18,7 +18,6 @@ from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData
 from xalign.data.parallel import load_corpus, split_corpus
 from xalign.data.step import StepBatch
-from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.errors import ConfigError
 from xalign.extras import require_extras
 from xalign.flops import Operations, costs_of, operations
@@ -28,16 +27,17 @@ from xalign.memory import Memory, memory_of, room_of
 from xalign.phases import phases
 from xalign.training import gradients
 from xalign.training.accumulate import accumulate
-from xalign.training.decisions import (
+from xalign.training.inputs import training_inputs
+from xalign.training.module import AlignedModel
+from xalign.training.optimizer import build_optimizer
+from xalign.workspace.decisions import (
     Decisions,
     choose_device,
     choose_layer,
     choose_precision,
     choose_threads,
 )
-from xalign.training.inputs import training_inputs
-from xalign.training.module import AlignedModel
-from xalign.training.optimizer import build_optimizer
+from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
 SAMPLE = 8
 """Batches that the figures of a step are the mean of."""

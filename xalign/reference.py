@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from xalign import config
-from xalign.command_line import config_folder
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
 from xalign.options import CLIP, short_keys
+from xalign.presets import config_folder
 
 HEAD = """# Config reference
 
@@ -52,7 +52,7 @@ def reference() -> str:
 
 
 def _group(name: str, kind: type) -> str:
-    folder = Path(config_folder()) / name
+    folder = config_folder() / name
     options = sorted(p.stem for p in folder.glob("*.yaml")) if folder.is_dir() else []
     listed = f"\n\nOptions: {', '.join(f'`{o}`' for o in options)}" if options else ""
     rows = [_row(f"{name}.{f.name}", f, kind) for f in fields(kind)]

@@ -11,14 +11,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from xalign.command_line import check, config_folder
+from xalign.command_line import check
 from xalign.config import Config, register
 from xalign.errors import ConfigError, user_facing
+from xalign.presets import config_folder
 from xalign.validation import resolve
 from xalign.world import placed, world_of_launcher
 
 
-@hydra.main(config_path=config_folder(), config_name="config", version_base="1.3")
+@hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
 @user_facing
 def _run(composed: DictConfig) -> float | tuple[float, ...] | None:
     if HydraConfig.get().mode is RunMode.MULTIRUN and not composed.plan:

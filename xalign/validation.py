@@ -4,7 +4,7 @@ Imports neither torch nor transformers: a mistake is told within a second or two
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,12 +21,14 @@ from xalign.choices import (
     StrategyName,
     TaskProvider,
 )
-from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig, ModelConfig
+from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
 from xalign.config_problems import field_names, one_of, problem, unknown_key
 from xalign.errors import ConfigError, XalignError
 from xalign.evaluation import tasks
 from xalign.languages import canonical
+from xalign.models import rules as model_rules
 from xalign.models.adapters import ADAPTERS
+from xalign.models.own_path import own_model
 from xalign.options import effective_shorts, rules, short_names, take_options
 from xalign.world import world_of_launcher
 
@@ -51,13 +53,14 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     except ValidationError as error:
         problems += [_problem(e, schema) for e in error.errors()]
         raise ConfigError(problems) from None
+    config = _with_whole_paths(config)
     config = replace(
         config,
-        model=_settled_model(config.model),
+        model=own_model(config.model),
         data=_settled_data(config.data),
         languages=_canonical_languages(config.languages, problems),
     )
-    problems += _model_rules(config.model)
+    problems += model_rules.rules(config.model)
     problems += _data_rules(config)
     problems += _benchmark_rules(config.benchmark, "benchmark")
     if isinstance(config, Config):
@@ -79,21 +82,28 @@ def _problem(error: ErrorDetails, schema: type) -> str:
 
 
 def plain(config: Config | EvaluateConfig) -> dict[str, Any]:
-    """The config as plain values, as written to `config.yaml`."""
-
-    def value_of(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: value_of(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [value_of(v) for v in value]
-        return value.value if isinstance(value, Enum) else value
-
-    result: dict[str, Any] = value_of(asdict(config))
+    """The config as plain values, as written to `config.yaml`: also by its short keys, for whoever reads
+    it."""
+    result = plain_without_short_keys(config)
     if isinstance(config, Config):
         for key, value in effective_shorts(config).items():
             group, _, name = key.partition(".")
-            result[group][name] = value_of(value)
+            result[group][name] = _plain(value)
     return result
+
+
+def plain_without_short_keys(config: Config | EvaluateConfig) -> dict[str, Any]:
+    """The config as plain values, each in one place."""
+    values: dict[str, Any] = _plain(asdict(config))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value.value if isinstance(value, Enum) else value
 
 
 def _missing(values: dict[str, Any], prefix: str = "") -> list[str]:
@@ -107,15 +117,24 @@ def _missing(values: dict[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-def _settled_model(model: ModelConfig) -> ModelConfig:
-    # `model.path=...` on the command line wins over the preset's artifact, whose depth says nothing of it.
-    if model.path and model.artifact:
-        return replace(model, artifact=None, depth=None, name=Path(model.path).name)
-    return model
+_PATHS = ("path", "dir", "output")
+"""Names of the keys, in whichever group, that are paths on this machine."""
+
+
+def _with_whole_paths(config: Any) -> Any:
+    """The config with the user's home in place of `~`, which a shell leaves as it is behind `key=`."""
+    changed = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            changed[field.name] = _with_whole_paths(value)
+        elif field.name in _PATHS and isinstance(value, str) and value.startswith("~"):
+            changed[field.name] = str(Path(value).expanduser())
+    return replace(config, **changed)
 
 
 def _settled_data(data: DataConfig) -> DataConfig:
-    # Likewise a corpus of one's own wins over the preset's packages.
+    # A corpus of one's own wins over the preset's packages.
     if data.packages and (data.path or data.hub):
         name = Path(data.path).name if data.path else str(data.hub)
         # The packages were gettext; what replaces them need not be.
@@ -138,18 +157,6 @@ def _canonical_languages(languages: LanguagesConfig, problems: list[str]) -> Lan
         targets=[code("languages.targets", t) for t in languages.targets],
         unseen=[code("languages.unseen", u) for u in languages.unseen],
     )
-
-
-def _model_rules(model: ModelConfig) -> Iterator[str]:
-    if model.pretrained and not (model.path or model.artifact):
-        yield "model.path: a pretrained model needs a hub id or a folder (or a preset: model=gemma3_270m)"
-    if not model.pretrained and "model_type" not in model.architecture:
-        yield "model.architecture: model.pretrained=false needs an architecture with a model_type"
-    if not model.pretrained and not model.tokenizer:
-        yield (
-            "model.tokenizer: model.pretrained=false needs a tokenizer "
-            "(bytes, gemma3_270m, smollm2_135m, a folder or a hub id)"
-        )
 
 
 def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:

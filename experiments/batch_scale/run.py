@@ -111,7 +111,7 @@ def measure(
 
     from xalign.command_line import compose_config
     from xalign.config import Config
-    from xalign.environment import quiet_libraries
+    from xalign.workspace.environment import quiet_libraries
     from xalign.models import adapters
     from xalign.models.backbone import Backbone
     from xalign.models.loading import load_model_and_tokenizer

@@ -26,7 +26,7 @@ from sets import SETS, harness_task, write
 
 from xalign.choices import Demonstrations
 from xalign.config import BenchmarkConfig, ModelConfig
-from xalign.environment import keep_freed_memory, quiet_libraries
+from xalign.workspace.environment import keep_freed_memory, quiet_libraries
 from xalign.evaluation.results import Record
 from xalign.evaluation.scoring import Request, score
 from xalign.evaluation.task import Session, Setting

@@ -141,7 +141,7 @@ def serve(name: str, arguments: argparse.Namespace, pipe: Connection) -> None:
     """Load the model, then time what comes through the pipe."""
     import torch
 
-    from xalign.environment import keep_freed_memory
+    from xalign.workspace.environment import keep_freed_memory
 
     torch.set_num_threads(arguments.threads)
     if name == "xalign":

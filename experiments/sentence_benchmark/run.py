@@ -20,7 +20,7 @@ from xalign.evaluation.own_text import load_own_text
 from xalign.evaluation.task import Session, Setting
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.loading import load_model_and_tokenizer
-from xalign.training.decisions import Decisions, choose_precision
+from xalign.workspace.decisions import Decisions, choose_precision
 from xalign.validation import resolve
 
 

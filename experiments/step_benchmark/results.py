@@ -221,6 +221,6 @@ class Results:
 
 
 def processor() -> str:
-    from xalign.environment import describe_environment
+    from xalign.workspace.environment import describe_environment
 
     return f"{describe_environment()['processor'] or platform.processor()}"

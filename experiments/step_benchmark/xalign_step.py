@@ -10,11 +10,11 @@ from system import Gate, Setup
 from torch.utils._python_dispatch import _disable_current_modes
 
 from xalign.data.parallel import Splits
-from xalign.environment import keep_freed_memory, quiet_libraries
+from xalign.workspace.environment import keep_freed_memory, quiet_libraries
 from xalign.models.backbone import Backbone
-from xalign.training.decisions import Decisions
+from xalign.workspace.decisions import Decisions
 from xalign.training.fit import fit
-from xalign.training.folder import RunFolder
+from xalign.workspace.folder import RunFolder
 from xalign.training.inputs import training_inputs
 from xalign.training.module import AlignedModel
 

@@ -100,7 +100,7 @@ def serve(
     """Make the numbers, then time a forward and a backward pass whenever asked."""
     import torch
 
-    from xalign.environment import keep_freed_memory
+    from xalign.workspace.environment import keep_freed_memory
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

@@ -264,7 +264,7 @@ def test_exactly_one_source(values: dict[str, Any]) -> None:
 
 
 def test_hub_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources, "_hub_answers", lambda: False)
+    monkeypatch.setattr(sources, "hub_answers", lambda: False)
     cases: list[dict[str, Any]] = [
         {"path": "someone/absent-model"},
         {"pretrained": False, "architecture": LLAMA},
@@ -272,10 +272,10 @@ def test_hub_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     for values in cases:
         config = ModelConfig(name="toy", tokenizer="someone/absent-tokenizer", **values)
         message = message_of(config)
-        wanted = "the model someone/absent-model" if config.pretrained else "the tokenizer someone/absent-tok"
-        assert f"wanted {wanted}" in message
-        assert "from the Hugging Face hub, which cannot be reached" in message
-        assert ("model.path=..." if config.pretrained else "model.tokenizer=...") in message
+        what, key = ("model", "model.path") if config.pretrained else ("tokenizer", "model.tokenizer")
+        assert f"{key}=someone/absent-{what}: the {what}: there is no folder" in message
+        assert "the hub cannot be reached" in message
+        assert "give a local folder" in message
         assert "model=gemma3_270m" in message
 
 
@@ -291,7 +291,7 @@ def test_hub_refusals(cause: type[Exception], expected: str, monkeypatch: pytest
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError("transformers wraps it") from cause.__new__(cause)
 
-    monkeypatch.setattr(sources, "_hub_answers", lambda: True)
+    monkeypatch.setattr(sources, "hub_answers", lambda: True)
     monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
     assert expected in message_of(from_path("someone/closed-model", revision="v9"))
 
@@ -300,7 +300,7 @@ def test_full_disk_keeps_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sources, "_hub_answers", lambda: True)
+    monkeypatch.setattr(sources, "hub_answers", lambda: True)
     monkeypatch.setattr(AutoConfig, "from_pretrained", fill)
     with pytest.raises(OSError, match="No space left"):
         load_model_and_tokenizer(from_path("someone/model"))

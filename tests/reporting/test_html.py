@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from begun_run import write_config
 from matplotlib.image import imread
 
 from xalign.reporting.html import config_differences, write_comparison, write_report
@@ -196,7 +197,7 @@ def test_unfinished_run(run_dir: Path) -> None:
 
 
 def test_barely_started_run(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("model: {name: tiny}\nloss: {name: afp}\n")
+    write_config(tmp_path)
     page = Page(write_report(tmp_path))
     assert "No training step" in page.text
     assert not [tag for tag, _ in page.tags if tag == "img"]

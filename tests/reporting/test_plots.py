@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from begun_run import write_config
 from matplotlib.lines import Line2D
 
 from xalign.reporting.losses import losses, smooth
@@ -96,7 +97,7 @@ def test_projection_repeats_and_keeps_whole_sentences(run_dir: Path) -> None:
     "parts", [["loss"], ["loss", "loss/contrastive"], ["loss", "loss/contrastive", "lr"]]
 )
 def test_losses_with_few_series(tmp_path: Path, parts: list[str]) -> None:
-    (tmp_path / "config.yaml").write_text("{}\n")
+    write_config(tmp_path)
     row = ", ".join(f'"{part}": 1.0' for part in parts)
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, {row}}}\n')
     assert losses(load_run(tmp_path)) is not None
@@ -108,7 +109,7 @@ def write_validation(folder: Path, select: str | None) -> Path:
         20: {"retrieval@1/sw": 0.5, "retrieval@1/mean": 0.6, "bits_per_byte/mean": 1.8, "near_ties/mean": 0},
         30: {"retrieval@1/sw": 0.5, "retrieval@1/mean": 0.4, "bits_per_byte/mean": 1.9, "near_ties/mean": 0},
     }
-    (folder / "config.yaml").write_text(f"trainer: {{select: {select or 'null'}}}\n")
+    write_config(folder, trainer={"select": select})
     lines = [
         {"step": s, "loss": 1.0} | {f"eval/held/{k}": v for k, v in row.items()} for s, row in rows.items()
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from begun_run import write_config
 
 from xalign.errors import DataError, RunError
 from xalign.reporting.run_folder import load_run, parse_results
@@ -47,7 +48,7 @@ def test_aligned_layer_is_half_of_the_depth_where_the_config_leaves_it_open(run_
 
 
 def test_parts_may_be_missing(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("model: {name: tiny}\n")
+    write_config(tmp_path)
     run = load_run(tmp_path)
     assert (run.before, run.after, run.comparison, run.metrics, run.steps) == (None, None, (), {}, 0)
     assert run.aligned_layer is None
@@ -58,6 +59,20 @@ def test_not_a_run(tmp_path: Path) -> None:
         load_run(tmp_path)
     with pytest.raises(RunError, match="no such folder"):
         load_run(tmp_path / "nothing")
+    for content in ("", "{}", "name: somebody's\nmodel: {layers: 3}\n"):
+        (tmp_path / "config.yaml").write_text(content)
+        with pytest.raises(RunError, match=r"its config.yaml is not a run's"):
+            load_run(tmp_path)
+
+
+def test_the_layer_is_what_the_run_recorded(run_dir: Path) -> None:
+    """And not what the preset's depth would make of a model of one's own."""
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    config["loss"]["layer"], config["model"]["depth"] = None, 28
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
+    environment = json.loads((run_dir / "environment.json").read_text()) | {"layer": 18, "depth": 36}
+    (run_dir / "environment.json").write_text(json.dumps(environment))
+    assert load_run(run_dir).aligned_layer == 18
 
 
 def test_damaged_metrics_line_is_named(run_dir: Path) -> None:
@@ -85,7 +100,7 @@ def test_cut_off_last_line_of_a_killed_run(run_dir: Path, caplog: pytest.LogCapt
 
 
 def test_repeated_step_of_a_resumed_run_counts_once(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("{}\n")
+    write_config(tmp_path)
     rows = [(1, 5.0), (2, 4.0), (3, 3.5), (2, 4.5), (3, 3.0)]
     (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {s}, "loss": {v}}}\n' for s, v in rows))
     loss = load_run(tmp_path).metrics["loss"]

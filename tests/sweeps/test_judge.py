@@ -18,7 +18,7 @@ from xalign.sweeps.figures import kept_values
 from xalign.sweeps.study import open_study
 from xalign.training.callbacks.evaluate import validation_setting
 from xalign.training.fit import fit
-from xalign.training.folder import RunFolder
+from xalign.workspace.folder import RunFolder
 
 BITS = "eval/heldout/bits_per_byte/mean"
 JUDGED = (

@@ -24,10 +24,10 @@ from xalign.models.reference import FrozenCopy
 from xalign.objectives import OBJECTIVES
 from xalign.options import short_keys
 from xalign.training.accumulate import accumulate
-from xalign.training.decisions import Decisions, choose_precision
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
 from xalign.training.sharding import gathered, shard
+from xalign.workspace.decisions import Decisions, choose_precision
 
 GLOBAL = 16
 """Pairs a step of all ranks together; retention has as many texts, instructions half."""

@@ -21,8 +21,8 @@ from xalign.models import adapters
 from xalign.training.callbacks.evaluate import Evaluate, figures, require_other_items, validation_setting
 from xalign.training.checkpoints import Kind, load_state, newest, restore_chosen
 from xalign.training.fit import fit
-from xalign.training.folder import RunFolder
 from xalign.training.module import AlignedModel
+from xalign.workspace.folder import RunFolder
 
 MEASURED = (
     "benchmark@validation=heldout",

@@ -24,8 +24,8 @@ from xalign.models.backbone import Backbone
 from xalign.objectives.contrastive import Contrastive
 from xalign.training.checkpoints import load_state, newest
 from xalign.training.fit import fit
-from xalign.training.folder import RunFolder
 from xalign.training.module import AlignedModel
+from xalign.workspace.folder import RunFolder
 
 STEP = AlignedModel.training_step
 

@@ -24,10 +24,10 @@ from xalign.models.backbone import Backbone
 from xalign.models.dropout import enter_training
 from xalign.training.callbacks.metrics import MEASURED
 from xalign.training.fit import fit
-from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs, make_objectives
 from xalign.training.module import AlignedModel
 from xalign.validation import resolve
+from xalign.workspace.folder import RunFolder
 
 PADDED = Arrangement()
 PACKED = Arrangement(packed=True)

@@ -214,7 +214,7 @@ def _format(data: DataConfig) -> DataFormat:
         return data.format
     if data.path is None:
         return DataFormat.gettext if data.packages else DataFormat.hub
-    path = Path(data.path).expanduser()
+    path = Path(data.path)
     if path.is_dir():
         names = [p.name for p in path.iterdir() if p.is_file()]
         if any(path.rglob("*.po")) or any(n.endswith(".whl") for n in names):
@@ -241,7 +241,7 @@ def _stamps(data: DataConfig) -> list[tuple[str, int, int]]:
     """Name, size and time of every local file: what the cache must notice."""
     if not data.path:
         return []
-    path = Path(data.path).expanduser()
+    path = Path(data.path)
     beside: Iterator[Path] = path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.name}*")
     return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(beside) if p.is_file()]
 

@@ -1,8 +1,10 @@
 """The aligned model as a plain Hugging Face folder: adapters merged, head tied as it was."""
 
+import json
 import logging
 import shutil
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -14,6 +16,7 @@ from xalign.errors import RunError
 from xalign.files import fsync, fsync_tree, naming
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
+from xalign.models.own_path import MARK
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
         RunError: the disk is full, or the written model is not the trained one.
     """
     trained = _probe(adapter.backbone)
+    if folder.exists() and not (folder / MARK).is_file():
+        raise RunError(f"{folder} is there, and was not written by a run: move it, and run the same command")
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -46,6 +51,7 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
             backbone.tokenizer.save_pretrained(part)
             for notice in notices:
                 shutil.copy(notice, part)
+            (part / MARK).write_text(json.dumps({"xalign": version("xalign"), "run": folder.parent.name}))
     except SafetensorError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise RunError(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants as hub_constants
-from huggingface_hub import get_session
 from huggingface_hub.errors import (
     GatedRepoError,
     LocalEntryNotFoundError,
@@ -20,11 +18,11 @@ from transformers import CONFIG_MAPPING
 
 from xalign.config import ModelConfig
 from xalign.errors import ModelError, did_you_mean
+from xalign.hub import hub_answers
 from xalign.models.gguf import MODELS, model_from_artifact
+from xalign.models.own_path import WITHOUT_HUB, listing, problem_of_path, unreachable
 
 _log = logging.getLogger(__name__)
-
-_WITHOUT_HUB = "model=gemma3_270m and model=smollm2_135m need no hub"
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def model_source(config: ModelConfig) -> Source:
         hint = f"; did you mean '{source.folder / inside[0]}'?" if inside else ""
         raise ModelError(
             f"model.path={config.path}: no config.json in this folder, so it is no Hugging Face model{hint} "
-            f"(it holds {_listing(source.folder)})"
+            f"(it holds {listing(source.folder)})"
         )
     return source
 
@@ -76,20 +74,15 @@ def tokenizer_source(config: ModelConfig, model: Source | None) -> Source:
 
 
 def _source(key: str, name: str, config: ModelConfig, revision: str | None) -> Source:
-    folder = Path(name).expanduser()
+    folder = Path(name)
     if folder.is_dir():
         return _folder_source(key, name, folder, config.trust_remote_code)
-    parent = folder.parent
-    looks_local = name.startswith((".", "/", "~")) or len(folder.parts) > 2 or folder.exists()
-    if looks_local or (parent != Path() and parent.is_dir()):
-        siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
-        problem = "is a file, a folder is needed" if folder.exists() else "no such folder"
-        where = f"{parent} holds {_listing(parent)}" if parent.is_dir() else f"{parent} does not exist either"
-        raise ModelError(f"{key}={name}: {problem}{did_you_mean(folder.name, siblings)} ({where})")
+    if problem := problem_of_path(name):
+        raise ModelError(f"{key}={name}: {problem}")
     options = {
         "revision": revision or "main",
         "trust_remote_code": config.trust_remote_code,
-        "local_files_only": not _hub_answers(),
+        "local_files_only": not hub_answers(),
     }
     if options["local_files_only"]:
         _log.info("the Hugging Face hub cannot be reached: looking for %s in its local cache", name)
@@ -99,19 +92,6 @@ def _source(key: str, name: str, config: ModelConfig, revision: str | None) -> S
 def _folder_source(key: str, name: str, folder: Path, trust_remote_code: bool = False) -> Source:
     # local_files_only: with a folder nothing on the hub is wanted, not even a question.
     return Source(key, name, folder, {"trust_remote_code": trust_remote_code, "local_files_only": True})
-
-
-def _hub_answers() -> bool:
-    """Ask once, briefly: without a network, transformers retries for half a minute for each file."""
-    if hub_constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        get_session().head(hub_constants.ENDPOINT, timeout=5)
-    except Exception as error:
-        # Whatever the HTTP library in use calls it, no answer came.
-        _log.debug("no answer from %s: %s", hub_constants.ENDPOINT, error)
-        return False
-    return True
 
 
 def explained(source: Source, what: str, error: Exception) -> Exception:
@@ -135,7 +115,7 @@ def explained(source: Source, what: str, error: Exception) -> Exception:
     if any(isinstance(cause, GatedRepoError) for cause in causes):
         return ModelError(
             f"{where}: this repository is gated; accept its licence on the Hugging Face hub and log in "
-            f"('hf auth login'), or give a local folder: {source.key}=... ({_WITHOUT_HUB})"
+            f"('hf auth login'), or give a local folder: {source.key}=... ({WITHOUT_HUB})"
         )
     if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
         return ModelError(
@@ -144,15 +124,11 @@ def explained(source: Source, what: str, error: Exception) -> Exception:
     if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes) or (
         source.options["local_files_only"] and isinstance(error, OSError)
     ):
-        return ModelError(
-            f"{where}: wanted the {what} {source.name} from the Hugging Face hub, which cannot be reached; "
-            "its local cache has no copy, and there is no such folder here. Give a local folder, "
-            f"{source.key}=... ({_WITHOUT_HUB})"
-        )
+        return ModelError(f"{where}: the {what}: {unreachable(source.name)}")
     if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
         return ModelError(
             f"{where}: neither a folder here nor a repository on the Hugging Face hub that you may read "
-            f"(private ones need 'hf auth login'); {_WITHOUT_HUB}"
+            f"(private ones need 'hf auth login'); {WITHOUT_HUB}"
         )
     return ModelError(f"{where}: the {what} cannot be loaded: {first_line(error)}")
 
@@ -162,7 +138,7 @@ def _folder_problem(folder: Path, what: str, error: Exception) -> str:
         damaged = [path.name for path in sorted(folder.glob("*.safetensors")) if not _opens(path)]
         names = ", ".join(damaged) or "safetensors"
         return f"damaged weights ({names} in {folder}): {error}; copy the model again"
-    return f"the {what} cannot be loaded: {first_line(error)} (the folder holds {_listing(folder)})"
+    return f"the {what} cannot be loaded: {first_line(error)} (the folder holds {listing(folder)})"
 
 
 def _opens(path: Path) -> bool:
@@ -183,9 +159,3 @@ def first_line(error: Exception) -> str:
     """The beginning of a library's message, which may go on for a page."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])[:400] if lines else type(error).__name__
-
-
-def _listing(folder: Path) -> str:
-    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
-    shown = ", ".join(names[:12]) or "nothing"
-    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown

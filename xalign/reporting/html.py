@@ -117,12 +117,21 @@ def titled(runs: Sequence[Run]) -> dict[str, Run]:
     return {run.name if names.count(run.name) == 1 else str(run.path): run for run in runs}
 
 
+_OBJECTIVES = "loss.objectives."
+"""Start of keys many of which stand in `config.yaml` by a shorter name, too."""
+
+
 def config_differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Dotted config key -> its value in each run, for the keys whose values are not all equal."""
     flat = [_flattened(run.config) for run in runs]
     keys = dict.fromkeys(key for values in flat for key in values)
     rows = {key: [values.get(key, "") for values in flat] for key in keys if key != "run.dir"}
-    return {key: row for key, row in rows.items() if len(set(row)) > 1}
+    short = {tuple(row) for key, row in rows.items() if not key.startswith(_OBJECTIVES)}
+    return {
+        key: row
+        for key, row in rows.items()
+        if len(set(row)) > 1 and not (key.startswith(_OBJECTIVES) and tuple(row) in short)
+    }
 
 
 def environment() -> jinja2.Environment:

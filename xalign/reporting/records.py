@@ -39,7 +39,7 @@ class Contamination:
 class Environment:
     """Where, when and how the run was made. `other` holds what has no place of its own.
 
-    `contamination` is by benchmark and language.
+    `contamination` is by benchmark and language; `layer` is the aligned one.
     """
 
     command: Text | None = None
@@ -48,6 +48,7 @@ class Environment:
     cleaning: Mapping[str, int] = field(default_factory=dict)
     corpus: Mapping[str, int] = field(default_factory=dict)
     contamination: Mapping[str, Mapping[str, Contamination]] = field(default_factory=dict)
+    layer: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -140,8 +141,9 @@ class Run:
 
     @property
     def aligned_layer(self) -> int | None:
-        """Layer whose representations were aligned: `loss.layer`, or half of the depth where that is null."""
-        layer = self._get("loss", "layer")
+        """Layer whose representations were aligned, as the run recorded it; of one that has not yet, by its
+        config: `loss.layer`, or half of the depth where that is null."""
+        layer = self.environment.layer if self.environment.layer is not None else self._get("loss", "layer")
         if layer is not None:
             return int(layer)
         depth = self._get("model", "depth") or max(

@@ -20,6 +20,7 @@ from xalign.evaluation.results import Evaluation, Result, candidates
 from xalign.evaluation.statistics import Comparison
 from xalign.files import checked, read_json, read_text
 from xalign.reporting.records import Environment, Representations, Run, Series
+from xalign.workspace.content import is_run_config
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def load_run(path: Path) -> Run:
     """Read a run's folder.
 
     Raises:
-        RunError: `path` is not a run's folder.
+        RunError: `path` is not a run's folder, or its config.yaml is not a run's.
         DataError: one of its files is damaged.
     """
     path = Path(path)
@@ -36,10 +37,13 @@ def load_run(path: Path) -> Run:
         raise RunError(f"{path}: no such folder; give the folder of a run (it holds config.yaml)")
     if not (path / "config.yaml").is_file():
         raise RunError(f"{path}: not the folder of a run: it has no config.yaml")
+    config = _read_config(path / "config.yaml")
+    if not is_run_config(config):
+        raise RunError(f"{path}: not the folder of a run: its config.yaml is not a run's")
     evaluation = path / "evaluation"
     return Run(
         path=path,
-        config=_read_config(path / "config.yaml"),
+        config=config,
         environment=_read_environment(path / "environment.json"),
         metrics=_read_metrics(path / "metrics.jsonl"),
         before=_read_evaluation(evaluation / "before.json"),
@@ -67,7 +71,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise DataError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    return checked(dict[str, Any], config, str(path))
+    return checked(dict[str, Any], {} if config is None else config, str(path))
 
 
 def _read_environment(path: Path) -> Environment:

@@ -13,7 +13,7 @@ from xalign.errors import RunError
 from xalign.files import checked, read_json, write_atomically
 
 OUTPUTS = Path("outputs")
-"""Where runs go that are not told otherwise (`training.folder.default_folder`)."""
+"""Where runs go that are not told otherwise (`workspace.folder.default_folder`)."""
 
 
 class Status(StrEnum):

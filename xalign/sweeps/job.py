@@ -28,8 +28,9 @@ from xalign.files import write_atomically
 from xalign.sweeps.figures import kept_values, wanted
 from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder
 from xalign.sweeps.gpus import own_gpus
-from xalign.training.folder import RunFolder, default_folder
 from xalign.validation import plain, resolve
+from xalign.workspace.content import default_folder
+from xalign.workspace.folder import RunFolder
 from xalign.world import JOBS_AT_ONCE
 
 SIGNALS = {

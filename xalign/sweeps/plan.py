@@ -17,8 +17,8 @@ from xalign.config import Config
 from xalign.errors import ConfigError
 from xalign.sweeps.figures import wanted
 from xalign.sweeps.folder import Sweep
-from xalign.training.folder import default_folder
 from xalign.validation import resolve
+from xalign.workspace.content import default_folder
 from xalign.world import cores
 
 

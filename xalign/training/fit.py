@@ -21,14 +21,14 @@ from xalign.training.callbacks.judge import Judge
 from xalign.training.callbacks.metrics import MetricsWriter
 from xalign.training.callbacks.progress import TrainingProgress
 from xalign.training.checkpoints import newest, restore_chosen
-from xalign.training.decisions import Decisions, choose_precision
-from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
 from xalign.training.loggers import finished, logger_of
 from xalign.training.module import AlignedModel
 from xalign.training.out_of_memory import less_next_time
 from xalign.training.sharding import is_sharded
 from xalign.training.strategy import build_strategy
+from xalign.workspace.decisions import Decisions, choose_precision
+from xalign.workspace.folder import RunFolder
 
 log = logging.getLogger(__name__)
 

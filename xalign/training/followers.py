@@ -19,10 +19,10 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from xalign.config import Config
 from xalign.errors import RunError
 from xalign.training.fit import fit
-from xalign.training.folder import RunFolder
 from xalign.training.inputs import TrainingInputs
 from xalign.training.rank import train
 from xalign.training.ranks import Cause, failure_of, process_group
+from xalign.workspace.folder import RunFolder
 from xalign.world import World
 
 _LEFT = "xalign/left"

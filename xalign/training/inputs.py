@@ -23,8 +23,8 @@ from xalign.models.reference import Reference
 from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import Objective, Setup
 from xalign.training.callbacks.evaluate import validation_setting
-from xalign.training.decisions import Decisions
 from xalign.training.passes import mixed_seed
+from xalign.workspace.decisions import Decisions
 
 
 @dataclass(frozen=True)

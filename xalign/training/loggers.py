@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from xalign.choices import LoggerName
 from xalign.config import Config
 from xalign.files import naming, write_atomically
-from xalign.training.folder import RunFolder
+from xalign.workspace.folder import RunFolder
 
 
 def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | bool:

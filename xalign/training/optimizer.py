@@ -10,8 +10,8 @@ from transformers.optimization import Adafactor
 
 from xalign.choices import OptimizerKind
 from xalign.config import OptimizerConfig
-from xalign.environment import hand_back_freed_memory
 from xalign.training.row_adamw import RowAdamW
+from xalign.workspace.environment import hand_back_freed_memory
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:

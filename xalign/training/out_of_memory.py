@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from xalign.errors import RunError
 from xalign.hardware import is_out_of_memory
-from xalign.training.folder import RunFolder
+from xalign.workspace.folder import RunFolder
 
 
 class OutOfMemory(RunError):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xalign.training.folder import RunFolder
+    from xalign.workspace.folder import RunFolder
 
 PARENT = "XALIGN_PARENT"
 """Environment variable with the process id of who started this rank."""
@@ -28,8 +28,8 @@ STACK_SIGNAL = signal.SIGQUIT
 def main() -> None:
     """A rank that `ranks.launch` started; how it failed is for the parent to tell."""
     _die_with_parent()
-    from xalign.training.folder import RunFolder
     from xalign.training.ranks import failure_of, log_of, report
+    from xalign.workspace.folder import RunFolder
 
     folder, rank = RunFolder(Path(sys.argv[1])), int(os.environ["RANK"])
     with log_of(folder, rank).open("a", encoding="utf-8") as file:
@@ -60,14 +60,14 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
 
     from xalign.config import Config
     from xalign.data.parallel import load_corpus, split_corpus
-    from xalign.environment import keep_freed_memory, quiet_libraries, set_up_logging
     from xalign.measurement import load_backbone
     from xalign.stopping import stoppable
-    from xalign.training.decisions import Decisions, choose_layer, choose_precision, choose_threads
     from xalign.training.fit import fit
     from xalign.training.inputs import training_inputs
     from xalign.training.ranks import process_group
     from xalign.validation import resolve
+    from xalign.workspace.decisions import Decisions, choose_layer, choose_precision, choose_threads
+    from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
     config = resolve(yaml.safe_load(folder.config.read_text(encoding="utf-8")), Config)
     set_up_logging(log_file)

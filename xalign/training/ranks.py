@@ -28,8 +28,8 @@ from xalign.config import Config
 from xalign.errors import RunError, Stopped, XalignError
 from xalign.files import checked
 from xalign.stopping import Requests
-from xalign.training.folder import RunFolder
 from xalign.training.rank import PARENT, STACK_SIGNAL
+from xalign.workspace.folder import RunFolder
 
 GRACE = 8.0
 """Seconds from the first failure until all ranks that are still there are killed."""

@@ -16,7 +16,7 @@ def _run(config):
 
     from xalign.errors import DataError
     from xalign.sweeps.figures import wanted
-    from xalign.training.folder import RunFolder
+    from xalign.workspace.folder import RunFolder
 
     tau = config.loss.objectives["contrastive"].tau
     folder = RunFolder(Path(config.run.dir))

@@ -5,18 +5,16 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from xalign.errors import DataError, did_you_mean
+from xalign.errors import DataError
+from xalign.files import absence
 
 
 def existing(path: str | Path) -> Path:
     """The path, if there is something; DataError with the nearest name in its folder otherwise."""
-    path = Path(path).expanduser()
-    if path.exists():
-        return path
-    folder = path.parent
-    if not folder.is_dir():
-        raise DataError(f"'{path}' does not exist, nor does its folder '{folder}'")
-    raise DataError(f"'{path}' does not exist{did_you_mean(path.name, (p.name for p in folder.iterdir()))}")
+    path = Path(path)
+    if problem := absence(path):
+        raise DataError(problem)
+    return path
 
 
 def one_file(path: str | Path, endings: Sequence[str]) -> Path:

@@ -28,7 +28,7 @@ TURNED = ("dev", "devtest", "txt")
 def read(data: DataConfig, languages: Sequence[str]) -> Iterator[Row]:
     """Rows of `data.path` (folder, or folder/stem) in the given languages (none given: all)."""
     assert data.path is not None
-    for stem, files in choose(Path(data.path).expanduser()).items():
+    for stem, files in choose(Path(data.path)).items():
         wanted = {code: path for code, path in files.items() if not languages or code in languages}
         if wanted:
             yield from _aligned(stem, wanted)

@@ -13,8 +13,8 @@ from xalign.files import fsync
 from xalign.stopping import Requests
 from xalign.training.callbacks.guard import Diverged
 from xalign.training.checkpoints import Kind, remove_unfinished, write
-from xalign.training.folder import RunFolder
 from xalign.training.module import AlignedModel
+from xalign.workspace.folder import RunFolder
 
 
 class StopRequests(pl.Callback):

@@ -1,12 +1,11 @@
 """The run's folder: what is in it, whether it may be used, who is using it."""
 
-import hashlib
 import json
 import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,24 +17,36 @@ from filelock import FileLock, Timeout
 from xalign.config import Config
 from xalign.errors import RunError
 from xalign.files import write_atomically
+from xalign.models.own_path import MARK
 from xalign.validation import plain
-
-# Says where and how, not what: the same run in another folder is the same run.
-NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")
+from xalign.workspace.content import differences, is_run_config
 
 LOCK, HOLDER = ".lock", ".holder.json"
 
-MAY_CHANGE = (
-    "trainer.micro_batch",
-    "trainer.activation_checkpointing",
-    "trainer.threads",
-    "trainer.checkpoint_every",
-    "trainer.checkpoint_minutes",
-    "strategy.timeout_minutes",
-    "benchmark.batch_tokens",
-    "validation.batch_tokens",
+WRITTEN = (
+    "config.yaml",
+    "environment.json",
+    "metrics.jsonl",
+    "run.log",
+    "report.html",
+    "DONE",
+    "PRUNED",
+    "evaluation/before.*",
+    "evaluation/after.*",
+    "evaluation/comparison.json",
+    "plots/*.png",
+    "checkpoints/step-*",
+    "checkpoints/best-*",
+    "logs/metrics.csv",
+    "logs/rank-*.log",
+    "logs/tensorboard",
+    "wandb/*run-*",
+    "wandb/debug*.log",
+    "wandb/latest-run",
+    "model",
+    "model.part",
 )
-"""Changes no result but by rounding: a run may go on with other values."""
+"""Everything that a run writes into its folder: nothing else in it is ever deleted."""
 
 
 class RunFolder:
@@ -103,12 +114,11 @@ class RunFolder:
         """Make the folder ready for this config: new, to be gone on with, or started over.
 
         Raises:
-            RunError: it holds a run with another config.
+            RunError: it holds a run with another config, or what is no run's.
         """
-        content = plain(config)
-        if self.config.exists() and self._holds_results():
-            former = yaml.safe_load(self.config.read_text())
-            changed = differences(former, content)
+        former = self.former()
+        if former is not None and self._holds_results():
+            changed = differences(former, config)
             if config.run.rerun and (changed or self.finished):
                 self._clear()
             elif changed:
@@ -121,19 +131,60 @@ class RunFolder:
                 )
             elif not config.resume and not self.finished:
                 self._clear()
-            elif former["trainer"]["micro_batch"] != config.trainer.micro_batch:
+            elif former["trainer"].get("micro_batch") != config.trainer.micro_batch:
                 self.update_environment(micro_batch=None)  # chosen for another value
+        if self.model.exists() and not self.exported:
+            raise RunError(
+                f"{self.model} was not written by this run (no {MARK} in it); give another run.dir"
+            )
+        content = plain(config)
         write_atomically(self.config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def former(self) -> Mapping[str, Any] | None:
+        """The config of the run that the folder holds, or None.
+
+        Raises:
+            RunError: the folder holds a `config.yaml` that is no run's, or results without one.
+        """
+        if not self.config.exists():
+            self._refuse_foreign()
+            return None
+        content = read_run_config(self.config)
+        if content is None:
+            raise RunError(
+                f"{self.config} is not the config of a run: the folder is somebody's; give another run.dir"
+            )
+        return content
+
+    def _refuse_foreign(self) -> None:
+        """A run writes its config first: what bears the names of its results without one is not its own."""
+        places = (self.evaluation, self.checkpoints, self.model, self.done, self.metrics, self.environment)
+        found = next((place for place in places if place.exists()), None)
+        if found is not None:
+            raise RunError(
+                f"{self.path} holds {found.name} but no config.yaml: it is not the folder of a run; "
+                "give another run.dir"
+            )
+
+    @property
+    def exported(self) -> bool:
+        """Whether the run's own model is there: with its mark, or of an older version, which left none."""
+        if (self.model / MARK).is_file():
+            return True
+        return self.model.exists() and "decisions" in self.known() and self.metrics.exists()
 
     def _holds_results(self) -> bool:
         # A run that failed at its first steps, say over a wrong path, must not stand in its own way.
         return any(place.exists() for place in (self.evaluation, self.checkpoints, self.model))
 
     def _clear(self) -> None:
-        for item in self.path.iterdir():
-            if item.name in (LOCK, HOLDER):
-                continue
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
+        keep = set() if self.exported else {self.model}
+        for item in [path for pattern in WRITTEN for path in self.path.glob(pattern)]:
+            if item not in keep:
+                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        for folder in {Path(pattern).parts[0] for pattern in WRITTEN if "/" in pattern}:
+            with suppress(OSError):  # absent, or with something of the user's in it
+                (self.path / folder).rmdir()
 
     def known(self) -> dict[str, Any]:
         """What `environment.json` holds so far."""
@@ -143,23 +194,26 @@ class RunFolder:
         """Add to `environment.json`."""
         write_atomically(self.environment, json.dumps(self.known() | values, indent=2, ensure_ascii=False))
 
+    def begin_session(self, description: Mapping[str, Any]) -> None:
+        """Record what this process runs on: of the first one as the run's own, of all in `sessions`.
 
-def default_folder(config: Config) -> Path:
-    """`outputs/<model>-<loss>-<hash>`: the same config finds the same folder, another one its own."""
-    content = {k: v for k, v in plain(config).items() if k not in NOT_CONTENT}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    return Path("outputs") / f"{config.model.name}-{config.loss.name}-{digest}"
+        A session's `step` is that of the newest checkpoint when it began.
+        """
+        known = self.known()
+        steps = [int(path.name.split("-")[1]) for path in self.checkpoints.glob("step-????????")]
+        session = {**description, "step": max(steps, default=0)}
+        if "started" not in known:
+            self.update_environment(**description, sessions=[session])
+            return
+        # Older versions kept one description only, that of the latest process.
+        former = known.get("sessions") or [{key: known[key] for key in description if key in known}]
+        self.update_environment(sessions=[*former, session])
 
 
-def differences(former: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """`key: former -> now` for every value that differs and matters to the results."""
-    found = []
-    for key in sorted({*former, *now}):
-        if f"{prefix}{key}" in (*NOT_CONTENT, *MAY_CHANGE):
-            continue
-        a, b = former.get(key), now.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(f"{prefix}{key}: {a} -> {b}")
-    return found
+def read_run_config(path: Path) -> Mapping[str, Any] | None:
+    """The content of a run's `config.yaml`; None where it is another program's file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return content if is_run_config(content) else None

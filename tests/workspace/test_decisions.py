@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from xalign.training.decisions import Decisions, choose_micro_batch, choose_threads
+from xalign.workspace.decisions import Decisions, choose_micro_batch, choose_threads
 from xalign.world import JOBS_AT_ONCE
 
 

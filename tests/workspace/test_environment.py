@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import torch
 from pathlib import Path
-from xalign.environment import keep_freed_memory
+from xalign.workspace.environment import keep_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20

@@ -1,0 +1,152 @@
+"""A run's folder: the same run is known again, and nothing of the user's is deleted or taken for a result."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from training_helpers import small_config
+
+from xalign.config import Config, RunConfig
+from xalign.errors import RunError
+from xalign.models.own_path import MARK
+from xalign.validation import plain
+from xalign.workspace.content import default_folder, differences
+from xalign.workspace.folder import RunFolder
+
+LINES = "name: mine\nmodel:\n  layers: 3\n"
+
+
+def rerun(config: Config) -> Config:
+    return replace(config, run=RunConfig(rerun=True))
+
+
+def begun(path: Path, config: Config) -> RunFolder:
+    """A folder with the results of a run that has been stopped."""
+    folder = RunFolder(path)
+    folder.prepare(config)
+    for file in ("evaluation/before.json", "checkpoints/step-00000002/state.ckpt", "logs/metrics.csv"):
+        (path / file).parent.mkdir(parents=True, exist_ok=True)
+        (path / file).write_text("of the run")
+    (path / "metrics.jsonl").write_text("")
+    return folder
+
+
+def test_somebodys_folder_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(LINES)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights.bin").write_text("years of work")
+    for config in (small_config(), rerun(small_config())):
+        with pytest.raises(RunError, match="is not the config of a run"):
+            RunFolder(tmp_path).prepare(config)
+    assert (tmp_path / "config.yaml").read_text() == LINES
+    assert (tmp_path / "model/weights.bin").exists()
+
+
+@pytest.mark.parametrize("name", ["model", "evaluation", "checkpoints", "DONE", "environment.json"])
+def test_results_without_a_config_are_not_a_runs(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(RunError, match=rf"holds {name} but no config.yaml"):
+        RunFolder(tmp_path).prepare(small_config())
+    assert not (tmp_path / "config.yaml").exists()
+
+
+def test_a_model_counts_only_if_the_run_wrote_it(tmp_path: Path) -> None:
+    folder = begun(tmp_path, small_config())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    assert not folder.exported
+    with pytest.raises(RunError, match="was not written by this run"):
+        folder.prepare(small_config())
+    (tmp_path / "model" / MARK).write_text("{}")
+    assert folder.exported
+    folder.prepare(small_config())
+
+
+def test_the_model_of_an_older_version_counts(tmp_path: Path) -> None:
+    folder = begun(tmp_path, small_config())
+    (tmp_path / "model").mkdir()
+    folder.update_environment(decisions=[])
+    assert folder.exported
+
+
+def test_starting_over_deletes_what_the_run_wrote_and_nothing_else(tmp_path: Path) -> None:
+    folder = begun(tmp_path, small_config())
+    mine = [
+        "notes.md",
+        "evaluation/other_model.json",
+        "checkpoints/kept/state.ckpt",
+        "logs/mine.txt",
+        "src/a.py",
+    ]
+    for file in mine:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("mine")
+    folder.prepare(rerun(small_config("loss.tau=0.1")))
+    files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert files == {*mine, "config.yaml"}
+
+
+def test_a_run_is_the_same_with_other_threads_and_checkpoints() -> None:
+    same = ("trainer.threads=1", "trainer.checkpoint_every=3", "trainer.micro_batch=64", "logger=none")
+    assert default_folder(small_config(*same)) == default_folder(small_config())
+    assert differences(plain(small_config(*same)), small_config()) == []
+    assert default_folder(small_config("loss.tau=0.1")) != default_folder(small_config())
+    assert default_folder(small_config("seed=1")) != default_folder(small_config())
+
+
+def test_a_difference_is_told_once_by_its_shortest_key() -> None:
+    former = plain(small_config())
+    assert differences(former, small_config("loss.tau=0.1")) == ["loss.tau: 0.05 -> 0.1"]
+    changed = small_config("trainer.steps=7", "adapter.r=8")
+    assert differences(former, changed) == ["adapter.r: 4 -> 8", "trainer.steps: 6 -> 7"]
+
+
+def test_a_run_of_an_older_schema_goes_on() -> None:
+    """Keys that it lacks have their defaults, keys that there no longer are do not count."""
+    former = plain(small_config())
+    del former["trainer"]["dropout"], former["data"]["max_rows"], former["loss"]["combine"]
+    del former["loss"]["objectives"]
+    former["trainer"]["clip"] = "per_objective"
+    former["trainer"]["no_longer"] = 3
+    former["no_longer"] = {"a": 1}
+    assert differences(former, small_config()) == []
+    assert differences(former, small_config("trainer.dropout=true")) == ["trainer.dropout: False -> True"]
+    assert differences(former, small_config("loss.tau=0.1")) == ["loss.tau: 0.05 -> 0.1"]
+
+
+def test_the_default_folder_of_an_older_version_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    older = tmp_path / "outputs/tiny-afp-0123abcd"
+    older.mkdir(parents=True)
+    former = plain(small_config())
+    del former["loss"]["objectives"]
+    (older / "config.yaml").write_text(yaml.safe_dump(former))
+    (tmp_path / "outputs/tiny-afp-damaged0").mkdir()
+    (tmp_path / "outputs/tiny-afp-damaged0/config.yaml").write_text("[")
+    assert default_folder(small_config()).name == older.name
+    assert default_folder(small_config("loss.tau=0.1")).name != older.name
+
+
+def test_every_session_is_recorded(tmp_path: Path) -> None:
+    folder = begun(tmp_path, small_config())
+    folder.begin_session({"started": "Monday", "git_commit": "aaa", "versions": {"torch": "1"}})
+    folder.update_environment(layer=3)
+    (tmp_path / "checkpoints/step-00000004").mkdir()
+    folder.begin_session({"started": "Tuesday", "git_commit": "bbb", "versions": {"torch": "2"}})
+    known = folder.known()
+    assert (known["started"], known["git_commit"], known["layer"]) == ("Monday", "aaa", 3)
+    assert [(s["git_commit"], s["versions"]["torch"], s["step"]) for s in known["sessions"]] == [
+        ("aaa", "1", 2),
+        ("bbb", "2", 4),
+    ]
+
+
+def test_sessions_of_an_older_version(tmp_path: Path) -> None:
+    folder = begun(tmp_path, small_config())
+    (tmp_path / "environment.json").write_text(json.dumps({"started": "Monday", "git_commit": "aaa"}))
+    folder.begin_session({"started": "Tuesday", "git_commit": "bbb"})
+    assert [s["git_commit"] for s in folder.known()["sessions"]] == ["aaa", "bbb"]

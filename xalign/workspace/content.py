@@ -1,0 +1,139 @@
+"""Whether two configs are of the same run: by what they make, not by where or how often it is kept."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from glob import escape
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from xalign.config import Config
+from xalign.options import full_names, short_names, take_options
+from xalign.validation import plain_without_short_keys
+
+NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")
+"""Where a run is kept and how it is started: the same run in another folder is the same run."""
+
+MAY_CHANGE = (
+    "trainer.micro_batch",
+    "trainer.activation_checkpointing",
+    "trainer.threads",
+    "trainer.checkpoint_every",
+    "trainer.checkpoint_minutes",
+    "trainer.gradient_stats_every",
+    "trainer.max_bad_steps",
+    "strategy.timeout_minutes",
+    "benchmark.batch_tokens",
+    "validation.batch_tokens",
+)
+"""Keys that change no result but by rounding: a run may go on with other values."""
+
+GROUPS = ("model", "languages", "data", "loss", "trainer", "benchmark")
+"""What every version has written into a run's `config.yaml`."""
+
+
+def is_run_config(values: object) -> bool:
+    """Whether a YAML file's content is a run's config, of whichever version."""
+    return isinstance(values, Mapping) and all(isinstance(values.get(group), Mapping) for group in GROUPS)
+
+
+def differences(former: Mapping[str, Any], config: Config) -> list[str]:
+    """`key: former -> now` for every value that differs and matters to the results.
+
+    `former` is the content of a `config.yaml`, perhaps of an older version: keys that it lacks have their
+    defaults, keys that there no longer are do not count.
+    """
+    before = _as_config(former)
+    if before is None:  # no longer understood: value by value, as it stands
+        return _differing(former, plain_without_short_keys(config), {})
+    common = full_names(before).items() & full_names(config).items()
+    return _differing(
+        plain_without_short_keys(before),
+        plain_without_short_keys(config),
+        {full: short for short, names in common for full in names},
+    )
+
+
+def default_folder(config: Config, outputs: Path = Path("outputs")) -> Path:
+    """`outputs/<model>-<loss>-<hash>`: the same config finds the same folder, another one its own.
+
+    Where no folder has that name, one that an older version named, of the same content, is taken.
+    """
+    start = f"{config.model.name}-{config.loss.name}-"
+    digest = hashlib.sha256(json.dumps(_given(config, ""), sort_keys=True).encode()).hexdigest()
+    folder = outputs / f"{start}{digest[:10]}"
+    if folder.exists():
+        return folder
+    older = sorted(outputs.glob(f"{escape(start)}????????"))
+    return next((path for path in older if _holds(path / "config.yaml", config)), folder)
+
+
+def _given(value: Any, key: str) -> Any:
+    """A config's values that are not their defaults: keys that a later version adds change nothing."""
+    if isinstance(value, Mapping):
+        return {name: _given(own, f"{key}{name}.") for name, own in value.items()}
+    if not is_dataclass(value):
+        return TypeAdapter(Any).dump_python(value, mode="json")
+    found = {}
+    for field in fields(value):
+        own, name = getattr(value, field.name), f"{key}{field.name}"
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if own != default and name not in (*NOT_CONTENT, *MAY_CHANGE):
+            found[field.name] = _given(own, f"{name}.")
+    return found
+
+
+def _holds(file: Path, config: Config) -> bool:
+    """Whether this is the config of the same run."""
+    try:
+        former = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return is_run_config(former) and not differences(former, config)
+
+
+def _as_config(former: Mapping[str, Any]) -> Config | None:
+    """The former config in today's schema; None where it cannot be had."""
+    problems: list[str] = []
+    try:
+        values = take_options(_known(former, Config, ""), problems)
+        return None if problems else TypeAdapter(Config).validate_python(values)
+    except ValidationError:
+        return None
+
+
+def _known(values: Mapping[str, Any], schema: type, group: str) -> dict[str, Any]:
+    """The values without keys that the schema no longer has."""
+    hints = get_type_hints(schema)
+    found = {}
+    for key, value in values.items():
+        if key not in hints:
+            if key in short_names(group):
+                found[key] = value
+            continue
+        options = (hints[key], *get_args(hints[key]))
+        kinds = [kind for kind in options if isinstance(kind, type) and is_dataclass(kind)]
+        # What stands beside its part, an adapter, is as that part says.
+        nested = bool(kinds) and isinstance(value, Mapping) and key != "adapter"
+        found[key] = _known(value, kinds[0], key) if nested else value
+    return found
+
+
+def _differing(
+    former: Mapping[str, Any], now: Mapping[str, Any], short: Mapping[str, str], prefix: str = ""
+) -> list[str]:
+    found: dict[str, None] = {}
+    for key in sorted({*former, *now}):
+        full = f"{prefix}{key}"
+        if full in (*NOT_CONTENT, *MAY_CHANGE):
+            continue
+        a, b = former.get(key), now.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found |= dict.fromkeys(_differing(a, b, short, f"{full}."))
+        elif a != b:
+            found[f"{short.get(full, full)}: {a} -> {b}"] = None
+    return list(found)
