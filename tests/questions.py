@@ -8,7 +8,7 @@ from typing import Any
 
 from xalign.config import BenchmarkConfig
 from xalign.evaluation import tasks
-from xalign.evaluation.multiple_choice import Questions
+from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Part, Setting
 
 

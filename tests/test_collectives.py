@@ -6,7 +6,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from xalign import collectives
+from xalign.distributed import collectives
 
 SHAPE = (20, 3)
 

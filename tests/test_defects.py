@@ -21,8 +21,8 @@ from xalign.data.parallel import ParallelCorpus, split_corpus
 from xalign.data.rows import Row
 from xalign.errors import ConfigError, DataError
 from xalign.evaluation import tasks
-from xalign.evaluation.demonstrations import SEPARATOR
-from xalign.evaluation.multiple_choice import Item, Questions, question_part
+from xalign.evaluation.engine.multiple_choice import Item, Questions, question_part
+from xalign.evaluation.sets.demonstrations import SEPARATOR
 from xalign.evaluation.task import Setting
 from xalign.models import adapters
 from xalign.models.backbone import evaluating

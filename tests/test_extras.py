@@ -11,9 +11,9 @@ from training_helpers import small_config
 from xalign.choices import LoggerName, OptimizerKind
 from xalign.config import Config, LoggerConfig, OptimizerConfig
 from xalign.errors import ConfigError
-from xalign.experiment import run
+from xalign.runs.experiment import run
 from xalign.extras import require_extras
-from xalign.planner import make_plan
+from xalign.runs.planner import make_plan
 
 
 def choosing(kind: OptimizerKind, logger: LoggerName = LoggerName.none) -> Config:

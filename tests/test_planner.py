@@ -10,9 +10,9 @@ from rich.console import Console
 from test_run import catalogues
 from training_helpers import small_config
 
-from xalign import planner
+from xalign.runs import planner
 from xalign.config import Config
-from xalign.planner import make_plan, print_plan
+from xalign.runs.planner import make_plan, print_plan
 from xalign.run import main
 
 

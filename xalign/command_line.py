@@ -21,8 +21,8 @@ from xalign import lookups
 from xalign.config import Config, register
 from xalign.config_problems import field_names, field_type, one_of, unknown_key
 from xalign.errors import ConfigError, did_you_mean, needs_extra
-from xalign.options import short_names
 from xalign.presets import config_folder
+from xalign.short_keys import short_names
 from xalign.validation import C, resolve
 
 

@@ -14,15 +14,14 @@ from pydantic import ConfigDict, Field
 from xalign.choices import (
     Combine,
     DataFormat,
-    Demonstrations,
     InstructionSource,
     LoggerName,
     OptimizerKind,
-    Pooling,
     Precision,
     StrategyName,
     TaskProvider,
 )
+from xalign.evaluation.task import TaskConfig
 from xalign.models.adapters.base import AdapterConfig
 from xalign.objectives.base import ObjectiveConfig
 
@@ -258,18 +257,6 @@ class StrategyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemplateConfig:
-    """How an item is asked: `str.format` strings over its fields, one a candidate or one for all."""
-
-    __pydantic_config__ = STRICT
-
-    contexts: list[str] = field(default_factory=lambda: [""])
-    """What stands before each candidate."""
-    continuations: Annotated[list[str], Field(min_length=1)]
-    """What is scored."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
     """What is measured, on which text."""
 
@@ -279,6 +266,9 @@ class BenchmarkConfig:
     """Name of the set in results."""
     tasks: Annotated[list[str], Field(min_length=1)]
     """Measurements to make: names of files in `xalign/evaluation/tasks`, or of the provider's tasks."""
+    options: dict[str, TaskConfig] = field(default_factory=dict)
+    """Name of a task -> its own options, which can also be given by shorter keys for every task that has
+    them."""
     provider: TaskProvider = TaskProvider.xalign
     """Our own tasks, or those of lm-evaluation-harness on our engine (extra `lm-eval`)."""
     path: str | None = None
@@ -293,28 +283,10 @@ class BenchmarkConfig:
     """Languages to measure; empty: all of the run's (or of the set)."""
     limit: Positive | None = None
     """Items a language; null: all."""
-    poolings: list[Pooling] = field(default_factory=lambda: [Pooling.mean])
-    """Poolings of retrieval and MEXA."""
     shots: Natural | None = None
     """Few-shot demonstrations before each item; null: none, and as many as a guest task has of its own."""
-    demonstrations: Demonstrations = Demonstrations.same_language
-    """Language of the demonstrations, or their order (`first`: the first of the split, as they stand)."""
     demonstration_split: str | None = None
     """Split that demonstrations come from, never the one that is measured; null: train or validation."""
-    balanced: bool = False
-    """Whether demonstrations take each answer equally often."""
-    style: str = "harness"
-    """Wording of multiple-choice items: `harness` (lm-evaluation-harness) or `afp` (Li et al. 2024)."""
-    template: TemplateConfig | None = None
-    """Wording of one's own."""
-    distractors: Positive = 3
-    """Wrong translations beside the right one in the translation choice."""
-    choice_limit: Positive | None = None
-    """Items a language in the translation choice; null: all that `limit` leaves."""
-    choice_shots: Natural = 2
-    """Demonstrations before each item of the translation choice."""
-    max_length: Annotated[int, Field(ge=4)] = 64
-    """Tokens kept of a sentence when it is represented."""
     batch_tokens: Positive = 2048
     """Padded tokens in a batch."""
     precision: Precision = Precision.auto
@@ -404,6 +376,8 @@ class Config:
     validation: BenchmarkConfig | None = None
     """Measured during training, on validation splits (`benchmark@validation=heldout`); null: nothing."""
     logger: LoggerConfig
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Name -> a callback of Lightning's or of one's own: its class as `_target_`, and its arguments."""
     debug: DebugConfig
     sweep: SweepConfig
     run: RunConfig
@@ -413,6 +387,16 @@ class Config:
     """Go on from the newest checkpoint in `run.dir`, if there is one."""
     plan: bool = False
     """Print parameters, operations, memory, tokens and time of the run, and stop."""
+
+    @property
+    def chosen_by(self) -> list[tuple[str, str]]:
+        """(key, figure of `validation`) of every choice that the run makes by one: its items must be others
+        than those that are reported."""
+        given = [("trainer.select", self.trainer.select), ("sweep.metric", self.sweep.metric)]
+        given += [("sweep.also", figure) for figure in self.sweep.also]
+        monitors = [(f"callbacks.{name}.monitor", own.get("monitor")) for name, own in self.callbacks.items()]
+        given += [(key, figure) for key, figure in monitors if str(figure).startswith("eval/")]
+        return [(key, figure) for key, figure in given if figure is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -441,7 +425,8 @@ def register() -> None:
 
     store = ConfigStore.instance()
     store.store(name="schema", node=_writable(OmegaConf.structured(composed_schema(Config))))
-    store.store(name="evaluate_schema", node=_writable(OmegaConf.structured(EvaluateConfig)))
+    evaluate = _writable(OmegaConf.structured(composed_schema(EvaluateConfig)))
+    store.store(name="evaluate_schema", node=evaluate)
 
 
 def _writable(node: DictConfig) -> DictConfig:

@@ -14,7 +14,7 @@ from xalign.validation import resolve
 @user_facing
 def _evaluate(composed: DictConfig) -> None:
     config = resolve(composed, EvaluateConfig)
-    from xalign.measurement import evaluate
+    from xalign.runs.measurement import evaluate
 
     evaluate(config)
 

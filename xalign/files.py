@@ -81,6 +81,11 @@ def absence(path: Path) -> str | None:
     return f"'{path}' does not exist{did_you_mean(path.name, (p.name for p in folder.iterdir()))}"
 
 
+def digest(value: object) -> str:
+    """Hexadecimal sha256 of anything that JSON can write: texts, in keys."""
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
+
+
 def read_text(path: Path) -> str:
     """The text of a file.
 

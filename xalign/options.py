@@ -1,81 +1,75 @@
-"""Options that stand beside the part that has them: objectives and adapters, whichever there are.
+"""Options that stand beside the part that has them: objectives, adapters and tasks, whichever there are.
 
-The schema knows neither by name. Here their values, as composed, become the frozen configs that the parts
-declare; every mistake names the key that was given.
+The schema knows none of them by name. Here their values, as composed, become the frozen configs that the
+parts declare; every mistake names the key that was given.
 """
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import field, fields, make_dataclass
-from functools import cache
-from typing import Any, NamedTuple, get_type_hints
+from dataclasses import field, fields, is_dataclass, make_dataclass
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from xalign.choices import Combine, GradientClipping
-from xalign.config import Config, LossConfig, TrainerConfig
+from xalign import short_keys
+from xalign.choices import Combine, GradientClipping, TaskProvider
+from xalign.config import BenchmarkConfig, Config, LossConfig, TrainerConfig
 from xalign.config_problems import one_of, problem
 from xalign.errors import did_you_mean
+from xalign.evaluation.task import TaskConfig
+from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.models.adapters.base import AdapterConfig
 from xalign.objectives import OBJECTIVES
-from xalign.objectives.base import ObjectiveConfig, Short
+from xalign.objectives.base import ObjectiveConfig
+from xalign.short_keys import BENCHMARKS, CLIP, short_names
 
-CLIP = "trainer.clip"
-"""Older key of `loss.combine`."""
 _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.total: Combine.weighted_sum}
 
 
-class ShortOption(NamedTuple):
-    """What a short key sets: an option of a kind of objective."""
-
-    kind: str
-    option: str
-
-
-def short_keys() -> dict[str, list[ShortOption]]:
-    """Short key -> the options that it sets, of the objectives in this package."""
-    found: dict[str, list[ShortOption]] = {}
-    for kind in OBJECTIVES.own_names():
-        for key, option in _shorts_of(kind).items():
-            found.setdefault(key, []).append(ShortOption(kind, option))
-    return found
-
-
-def short_names(group: str) -> list[str]:
-    """Names of the short keys in a group."""
-    keys = (key.partition(".") for key in [*short_keys(), CLIP])
-    return [name for own, _, name in keys if own == group]
-
-
-def composed_schema(schema: type[Config]) -> type:
+def composed_schema(schema: type) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
-    shorts = [*short_keys(), CLIP]
-
-    def with_shorts(kind: type, group: str, changed: Mapping[str, Any]) -> type:
-        hints = get_type_hints(kind)
-        own: list[Any] = []
-        for f in fields(kind):
-            if changed.get(f.name) is dict:
-                own.append((f.name, dict[str, Any], field(default_factory=dict)))
-            else:
-                copied = field(default=f.default, default_factory=f.default_factory)
-                own.append((f.name, changed.get(f.name, hints[f.name]), copied))
-        for key in shorts:
-            if key.partition(".")[0] == group:
-                own.append((key.partition(".")[2], Any, field(default=None)))
-        return make_dataclass(kind.__name__, own, kw_only=True, frozen=True)
-
-    groups = {
-        "loss": with_shorts(LossConfig, "loss", {"objectives": dict}),
-        "trainer": with_shorts(TrainerConfig, "trainer", {}),
+    benchmark = _with_short_keys(BenchmarkConfig, "benchmark", {"options": dict})
+    groups: dict[str, Any] = {
+        "loss": _with_short_keys(LossConfig, "loss", {"objectives": dict}),
+        "trainer": _with_short_keys(TrainerConfig, "trainer", {}),
         "adapter": dict,
+        "benchmark": benchmark,
+        "validation": benchmark | None,
+        "callbacks": dict,
     }
-    return with_shorts(schema, "", groups)
+    return _with_short_keys(schema, "", groups)
+
+
+def _with_short_keys(kind: type, group: str, changed: Mapping[str, Any]) -> type:
+    """The dataclass with other types for some of its fields, and with the short keys of the group."""
+    hints = get_type_hints(kind)
+    own: list[Any] = []
+    for f in fields(kind):
+        if changed.get(f.name) is dict:
+            own.append((f.name, dict[str, Any], field(default_factory=dict)))
+        else:
+            copied = field(default=f.default, default_factory=f.default_factory)
+            own.append((f.name, changed.get(f.name, hints[f.name]), copied))
+    for name in short_names(group) if group else ():
+        if _is_group(group, name):
+            own.append((name, dict[str, Any], field(default_factory=dict)))
+        else:
+            own.append((name, Any, field(default=None)))
+    return make_dataclass(kind.__name__, own, kw_only=True, frozen=True)
+
+
+def _is_group(group: str, name: str) -> bool:
+    """Whether a short key sets an option that has keys of its own."""
+    if group not in BENCHMARKS:
+        return False
+    task, option = short_keys.of_tasks()[name][0]
+    hint = get_type_hints(TASKS.load(task).Config)[option]
+    return any(is_dataclass(kind) for kind in (hint, *get_args(hint)))
 
 
 def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """Composed values with the objectives' and the adapter's options as configs; short keys are gone from
+    """Composed values with the options of objectives, adapter and tasks as configs; short keys are gone from
     them."""
     values = copy.deepcopy(values)
     loss, trainer, adapter = (values.get(group) for group in ("loss", "trainer", "adapter"))
@@ -89,32 +83,9 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         loss["objectives"] = _objectives(loss.get("objectives") or {}, given, problems)
     if isinstance(adapter, dict):
         values["adapter"] = _adapter(adapter, problems)
-    return values
-
-
-def full_names(config: Config) -> dict[str, tuple[str, ...]]:
-    """Short key -> the keys that it stands for in this config, where all have the same value."""
-    values = effective_shorts(config)
-    return {
-        key: tuple(
-            f"loss.objectives.{name}.{_shorts_of(own.kind)[key]}"
-            for name, own in config.loss.objectives.items()
-            if key in _shorts_of(own.kind)
-        )
-        for key in short_keys()
-        if values[key] is not None
-    }
-
-
-def effective_shorts(config: Config) -> dict[str, Any]:
-    """Short key -> the value that every objective with that option has; None where they differ, or none has
-    it."""
-    values: dict[str, Any] = {}
-    objectives = config.loss.objectives.values()
-    for key in short_keys():
-        pairs = [(own, _shorts_of(own.kind).get(key)) for own in objectives]
-        found = [getattr(own, option) for own, option in pairs if option is not None]
-        values[key] = found[0] if found and all(value == found[0] for value in found) else None
+    for group in BENCHMARKS:
+        if isinstance(values.get(group), dict):
+            values[group]["options"] = _tasks(values[group], group, problems)
     return values
 
 
@@ -132,7 +103,7 @@ def _objectives(
     for entry, options in entries.items():
         options.setdefault("kind", entry)
     # A weight by its short key is enough to have an objective.
-    for key, own in short_keys().items():
+    for key, own in short_keys.of_objectives().items():
         for kind, option in own:
             absent = kind not in {options["kind"] for options in entries.values()}
             if option == "weight" and shorts.get(key) and absent:
@@ -146,13 +117,9 @@ def _objectives(
             listed = f"{did_you_mean(kind, names)} (there are: {', '.join(names)})"
             problems.append(f"{place}={kind}: no such objective{listed}")
             continue
-        origins = {}
-        for key, option in _shorts_of(kind).items():
-            if shorts.get(key) is not None and options.get(option) is None:
-                options[option], origins[option] = shorts[key], key
-        config = _validated(
-            OBJECTIVES.load(kind).Config, options, f"loss.objectives.{name}", problems, origins
-        )
+        place = f"loss.objectives.{name}"
+        values, origins = _with_shorts(options, short_keys.shorts_of_objective(kind), shorts, "")
+        config = _validated(OBJECTIVES.load(kind).Config, values, place, problems, origins)
         if config is not None and config.weight > 0:
             found[name] = config
     return found
@@ -167,6 +134,37 @@ def _adapter(given: dict[str, Any], problems: list[str]) -> AdapterConfig | dict
         return AdapterConfig(method=str(method))
     config = ADAPTERS.load(method).Config
     return _validated(config, given, "adapter", problems, {}) or AdapterConfig(method=method)
+
+
+def _tasks(benchmark: dict[str, Any], group: str, problems: list[str]) -> dict[str, TaskConfig]:
+    shorts = {name: benchmark.pop(name, None) for name in short_names(group)}
+    given = benchmark.get("options") or {}
+    names = [name for name in benchmark.get("tasks") or [] if name in TASKS]
+    if benchmark.get("provider") == TaskProvider.lm_eval:
+        names = []
+    for other in sorted({*given} - {*names}):
+        listed = f"{did_you_mean(other, names)} ({group}.tasks with options: {', '.join(names) or 'none'})"
+        problems.append(f"{group}.options.{other}: no such task here{listed}")
+    found = {}
+    for name in names:
+        options = dict(given.get(name) or {})
+        values, origins = _with_shorts(options, short_keys.shorts_of_task(name), shorts, f"{group}.")
+        place = f"{group}.options.{name}"
+        config = _validated(TASKS.load(name).Config, values, place, problems, origins)
+        if config is not None:
+            found[name] = config
+    return found
+
+
+def _with_shorts(
+    options: dict[str, Any], names: Mapping[str, str], shorts: Mapping[str, Any], prefix: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Options with those that only a short key gives, and of these by which."""
+    values, origins = dict(options), {}
+    for key, option in names.items():
+        if shorts.get(key) not in (None, {}) and values.get(option) is None:
+            values[option], origins[option] = shorts[key], f"{prefix}{key}"
+    return values, origins
 
 
 def _validated(
@@ -184,22 +182,10 @@ def _validated(
 
 
 def _taken_shorts(values: dict[str, Any]) -> dict[str, Any]:
-    """The short keys' values, taken out of their groups."""
+    """The objectives' short keys' values, taken out of their groups."""
     found = {}
-    for key in short_keys():
+    for key in short_keys.of_objectives():
         group, _, name = key.partition(".")
         if name in values[group]:
             found[key] = values[group].pop(name)
     return found
-
-
-@cache
-def _shorts_of(kind: str) -> Mapping[str, str]:
-    """Short key -> option of a kind of objective."""
-    hints = get_type_hints(OBJECTIVES.load(kind).Config, include_extras=True)
-    return {
-        extra.key.format(kind=kind): option
-        for option, hint in hints.items()
-        for extra in getattr(hint, "__metadata__", ())
-        if isinstance(extra, Short)
-    }

@@ -13,10 +13,11 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from xalign import config
+from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
-from xalign.options import CLIP, short_keys
 from xalign.presets import config_folder
+from xalign.short_keys import CLIP, of_objectives, shorts_of_task
 
 HEAD = """# Config reference
 
@@ -33,6 +34,13 @@ and is not given its own.
 """
 
 
+TASK_OPTIONS = """## benchmark.options
+
+`benchmark.options.<task>.<option>`. The short key sets the option of every task that has it and is not given
+its own; of the benchmark that is measured during training it is `validation.<...>`.
+"""
+
+
 def reference() -> str:
     """The whole table as Markdown."""
     parts = [HEAD]
@@ -44,6 +52,8 @@ def reference() -> str:
                 parts += [OPTIONS, *_objectives()]
             if name == "adapter":
                 parts += _adapters()
+            if name == "benchmark":
+                parts += [TASK_OPTIONS, *_tasks()]
         else:
             field = next(f for f in fields(config.Config) if f.name == name)
             top.append(_row(name, field, config.Config))
@@ -69,7 +79,7 @@ def _group(name: str, kind: type) -> str:
 
 
 def _objectives() -> Iterator[str]:
-    shorts = {(own.kind, own.option): key for key, options in short_keys().items() for own in options}
+    shorts = {(own.part, own.option): key for key, options in of_objectives().items() for own in options}
     for kind in OBJECTIVES.own_names():
         objective = OBJECTIVES.load(kind)
         rows = [
@@ -91,6 +101,15 @@ def _adapters() -> Iterator[str]:
             _row(f"adapter.{f.name}", f, adapter.Config) for f in fields(adapter.Config) if f.name != "method"
         ]
         yield f"### {method}\n\n{inspect.getdoc(adapter)}" + (f"\n\n{_table(rows)}" if rows else "")
+
+
+def _tasks() -> Iterator[str]:
+    for name in TASKS.own_names():
+        config = TASKS.load(name).Config
+        shorts = {option: f"benchmark.{key}" for key, option in shorts_of_task(name).items()}
+        rows = [_row(f.name, f, config, shorts.get(f.name)) for f in fields(config)]
+        if rows:
+            yield f"### {name}\n\n{inspect.getdoc(TASKS.load(name))}\n\n{_table(rows, short=True)}"
 
 
 def _table(rows: list[str], short: bool = False) -> str:

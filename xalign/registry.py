@@ -11,6 +11,7 @@ Names are known without importing anything.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -21,6 +22,18 @@ from typing import Generic, TypeVar
 from xalign.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Short:
+    """A shorter key of an option, as in `Annotated[float, Short("loss.tau")]`: it sets the option of every
+    part that has it and is not given its own.
+
+    Of objectives, the whole key, in which `{kind}` stands for the kind of objective. Of tasks, the name in
+    the group of the benchmark: `Short("poolings")` is `benchmark.poolings` and `validation.poolings`.
+    """
+
+    key: str
 
 
 class Registry(Generic[T]):

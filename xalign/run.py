@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 
 from xalign.command_line import check
 from xalign.config import Config, register
+from xalign.distributed.world import placed, world_of_launcher
 from xalign.errors import ConfigError, user_facing
 from xalign.presets import config_folder
 from xalign.validation import resolve
-from xalign.world import placed, world_of_launcher
 
 
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
@@ -28,21 +28,21 @@ def _run(composed: DictConfig) -> float | tuple[float, ...] | None:
         return run_job(composed)
     config = resolve(composed, Config)
     if config.plan:
-        from xalign.planner import show_plan
+        from xalign.runs.planner import show_plan
 
         show_plan(config)
         return None
-    from xalign.experiment import run
+    from xalign.runs.experiment import run
 
     world = world_of_launcher()
     if world is None:
         run(config)
         return None
-    from xalign.training.followers import Followers
+    from xalign.runs.workers import Workers
 
     config = placed(config, world)
-    with Followers(world) as followers:
-        run(config, followers)
+    with Workers(world) as workers:
+        run(config, workers)
     return None
 
 
@@ -51,9 +51,9 @@ def main() -> None:
     """Entry point of `python -m xalign.run` and of the `xalign` command."""
     world = world_of_launcher()
     if world is not None and world.rank > 0:
-        from xalign.training.followers import follow
+        from xalign.runs.workers import work
 
-        follow(world)
+        work(world)
         return
     if world is not None and get_args_parser().parse_args().multirun:
         raise ConfigError(

@@ -23,14 +23,17 @@ from xalign.choices import (
 )
 from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
 from xalign.config_problems import field_names, one_of, problem, unknown_key
+from xalign.distributed.world import world_of_launcher
 from xalign.errors import ConfigError, XalignError
-from xalign.evaluation import tasks
+from xalign.evaluation import figures
+from xalign.evaluation.tasks import TASKS
 from xalign.languages import canonical
 from xalign.models import rules as model_rules
 from xalign.models.adapters import ADAPTERS
 from xalign.models.own_path import own_model
-from xalign.options import effective_shorts, rules, short_names, take_options
-from xalign.world import world_of_launcher
+from xalign.options import rules, take_options
+from xalign.short_keys import effective, short_names
+from xalign.training.callbacks import rules as callback_rules
 
 C = TypeVar("C", Config, EvaluateConfig)
 
@@ -68,6 +71,7 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         problems += _training_rules(config)
         problems += _validation_rules(config)
         problems += rules(config)
+        problems += callback_rules.rules(config)
     if problems:
         raise ConfigError(problems)
     return config
@@ -85,10 +89,9 @@ def plain(config: Config | EvaluateConfig) -> dict[str, Any]:
     """The config as plain values, as written to `config.yaml`: also by its short keys, for whoever reads
     it."""
     result = plain_without_short_keys(config)
-    if isinstance(config, Config):
-        for key, value in effective_shorts(config).items():
-            group, _, name = key.partition(".")
-            result[group][name] = _plain(value)
+    for key, value in effective(config).items():
+        group, _, name = key.partition(".")
+        result[group][name] = _plain(value)
     return result
 
 
@@ -169,7 +172,7 @@ def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
 
 
 def _benchmark_rules(benchmark: BenchmarkConfig, key: str) -> Iterator[str]:
-    known = tasks.names()
+    known = TASKS.names()
     for task in benchmark.tasks:
         # What the harness knows is asked of it, later: looking takes it seconds.
         if benchmark.provider is TaskProvider.xalign and task not in known:
@@ -258,31 +261,25 @@ def _validation_rules(config: Config) -> Iterator[str]:
     if every is None:
         yield "trainer.evaluate_every: required with benchmark@validation, but not given"
     yield from _benchmark_rules(validation, "validation")
+    if any(task not in TASKS for task in validation.tasks) and validation.provider is TaskProvider.xalign:
+        return
     source, measured = ((b.path, b.hub, b.split) for b in (validation, config.benchmark))
     if validation.own_text and source == measured:
         yield f"validation.path={validation.path}: benchmark measures that at the end; validation.split=dev?"
-    if select is not None:
-        yield from _figure_rules("trainer.select", select, validation)
+    languages = [config.languages.pivot, *config.languages.targets, *config.languages.unseen]
+    for key, figure in config.chosen_by:
+        yield from figures.rules(key, figure, validation, languages)
 
 
 def _sweep_rules(config: Config) -> Iterator[str]:
     """A sweep chooses by validation: the test is read once, for what was chosen."""
-    sweep, validation = config.sweep, config.validation
+    sweep = config.sweep
     if sweep.also and sweep.metric is None:
         yield f"sweep.also={sweep.also}: further figures to weigh against sweep.metric, which is not given"
-    given = {"sweep.metric": [sweep.metric] if sweep.metric else [], "sweep.also": sweep.also}
-    for key, figures in given.items():
-        for figure in figures:
-            if validation is None:
+    if config.validation is None:
+        for key, figure in config.chosen_by:
+            if key != "trainer.select":
                 yield (
                     f"{key}={figure}: nothing is chosen to measure during training; "
                     "add benchmark@validation=heldout trainer.evaluate_every=20"
                 )
-            else:
-                yield from _figure_rules(key, figure, validation)
-
-
-def _figure_rules(key: str, figure: str, validation: BenchmarkConfig) -> Iterator[str]:
-    start = f"eval/{validation.name}/"
-    if not (figure.startswith(start) and figure.count("/") == 3):
-        yield f"{key}={figure}: must be a metric of validation, such as {start}retrieval@1/mean"

@@ -111,11 +111,11 @@ def measure(
 
     from xalign.command_line import compose_config
     from xalign.config import Config
-    from xalign.workspace.environment import quiet_libraries
     from xalign.models import adapters
     from xalign.models.backbone import Backbone
     from xalign.models.loading import load_model_and_tokenizer
     from xalign.validation import resolve
+    from xalign.workspace.environment import quiet_libraries
 
     torch.set_num_threads(arguments.threads)
     quiet_libraries()

@@ -26,13 +26,13 @@ from sets import SETS, harness_task, write
 
 from xalign.choices import Demonstrations
 from xalign.config import BenchmarkConfig, ModelConfig
-from xalign.workspace.environment import keep_freed_memory, quiet_libraries
+from xalign.evaluation.engine.scoring import Request, score
 from xalign.evaluation.results import Record
-from xalign.evaluation.scoring import Request, score
 from xalign.evaluation.task import Session, Setting
 from xalign.evaluation.tasks import load
 from xalign.models.backbone import Backbone
 from xalign.models.loading import load_model_and_tokenizer
+from xalign.workspace.environment import keep_freed_memory, quiet_libraries
 
 NEAR_TIE = 1e-3
 """Nats between the best two candidates below which rounding may decide."""

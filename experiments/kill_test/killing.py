@@ -85,7 +85,7 @@ def attempt(overrides: list[str], folder: Path, moment: Moment | None) -> Outcom
         TimeoutError: a process outlived the first one.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["xalign.experiment", "xalign.command_line"])
+    context.set_forkserver_preload(["xalign.runs.experiment", "xalign.command_line"])
     process = context.Process(target=_run, args=(overrides, folder, moment))
     process.start()
     assert process.pid is not None
@@ -187,7 +187,7 @@ def _run(overrides: list[str], folder: Path, moment: Moment | None) -> None:
     from xalign.command_line import compose_config
     from xalign.config import Config
     from xalign.errors import user_facing
-    from xalign.experiment import run
+    from xalign.runs.experiment import run
     from xalign.validation import resolve
 
     config = resolve(compose_config("config", [f"run.dir={folder / 'run'}", *overrides]), Config)

@@ -194,7 +194,7 @@ def harness(backbone, size):  # type: ignore[no-untyped-def]
 
 def own(backbone, arguments):  # type: ignore[no-untyped-def]
     """xalign's engine."""
-    from xalign.evaluation import scoring, tree_engine
+    from xalign.evaluation.engine import scoring, tree_engine
 
     def ask(pairs: list[tuple[str, str]]) -> list[float]:
         tree_engine.CHECKED.clear()  # the check at the start is part of the price, each time

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from xalign.evaluation.results import MEAN
+from xalign.evaluation.metrics import MEAN
 from xalign.evaluation.statistics import Comparison
 from xalign.reporting.measures import Measure, change_of, ordered_languages, role_of, verdict_of
 from xalign.reporting.run_folder import load_run

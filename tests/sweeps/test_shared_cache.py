@@ -9,7 +9,7 @@ from sweep_helpers import environment
 JOB = """
 import sys, time
 from pathlib import Path
-from xalign.evaluation.cache import cached_part
+from xalign.evaluation.engine.cache import cached_part
 from xalign.evaluation.results import Result
 from xalign.evaluation.task import Measured
 

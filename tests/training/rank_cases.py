@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, moved, small_config
 
-from xalign import collectives
+from xalign.distributed import collectives
 from xalign.choices import Pooling
 from xalign.data.collate import Arrangement, tokenize
 from xalign.data.step import StepBatch

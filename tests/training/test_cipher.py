@@ -12,7 +12,7 @@ from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler
 from xalign.data.step import Material
-from xalign.evaluation.similarity import retrieval_hits, similarities
+from xalign.evaluation.engine.similarity import retrieval_hits, similarities
 from xalign.models import adapters
 from xalign.models.backbone import evaluating
 from xalign.training import gradients

@@ -215,10 +215,10 @@ def test_ranks_share_out_the_languages(monkeypatch: pytest.MonkeyPatch, tmp_path
     callback = Evaluate(setting, config, tmp_path, torch.float32)
     whole = callback.measure(module)
     gathered: list[list[tuple[int, list[Result]]]] = []
-    monkeypatch.setattr("xalign.collectives.world_size", lambda: 2)
-    monkeypatch.setattr("xalign.collectives.gather_lists", lambda own: gathered.append(own) or own)
+    monkeypatch.setattr("xalign.distributed.collectives.world_size", lambda: 2)
+    monkeypatch.setattr("xalign.distributed.collectives.gather_lists", lambda own: gathered.append(own) or own)
     for rank in (0, 1):
-        monkeypatch.setattr("xalign.collectives.rank", lambda rank=rank: rank)
+        monkeypatch.setattr("xalign.distributed.collectives.rank", lambda rank=rank: rank)
         callback.measure(module)
     first, second = ([row for _, rows in parts for row in rows] for parts in gathered)
     assert not {row.language for row in first} & {row.language for row in second}

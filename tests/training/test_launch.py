@@ -18,9 +18,9 @@ from training_helpers import small_config
 
 from xalign.errors import ConfigError, RunError, Stopped
 from xalign.training.checkpoints import newest
-from xalign.training.ranks import Cause, Failure, RankError, _failure, _tell, failure_of, log_of, report
+from xalign.runs.launch import Cause, Failure, RankError, _failure, _tell, failure_of, log_of, report
 from xalign.workspace.folder import RunFolder
-from xalign.world import World, placed, world_of_launcher
+from xalign.distributed.world import World, placed, world_of_launcher
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 138}
 

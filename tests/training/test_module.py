@@ -4,7 +4,7 @@ import pytest
 import torch
 from training_helpers import batches_of, small_config, small_module
 
-from xalign import collectives
+from xalign.distributed import collectives
 from xalign.data.step import Part, StepBatch
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xalign.workspace.decisions import Decisions, choose_micro_batch, choose_threads
-from xalign.world import JOBS_AT_ONCE
+from xalign.distributed.world import JOBS_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,14 @@ import pytorch_lightning as pl
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from xalign import collectives
 from xalign.config import Config
 from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler
-from xalign.data.parallel import ParallelCorpus
 from xalign.data.prefetch import Prefetched
 from xalign.data.sampling import PairSampler
 from xalign.data.step import Material, Part, StepBatch, StepData
 from xalign.data.token_cache import token_table
+from xalign.distributed import collectives
 
 
 class Sampler(Protocol):
@@ -53,7 +52,7 @@ class StepBatches:
 
 
 class AlignmentData(pl.LightningDataModule):
-    """Batches of what objectives sample from the training split of a corpus.
+    """Batches of what objectives sample from translation pairs and instructions.
 
     `cached_sentences` says whether any of them runs the corpus's sentences as they are: these are then
     tokenised once, into the cache.
@@ -66,7 +65,7 @@ class AlignmentData(pl.LightningDataModule):
         self,
         config: Config,
         tokenizer: PreTrainedTokenizerBase,
-        corpus: ParallelCorpus,
+        pairs: PairSampler,
         samplers: Samplers,
         *,
         instructions: InstructionSampler | None = None,
@@ -78,19 +77,10 @@ class AlignmentData(pl.LightningDataModule):
         languages, trainer = config.languages, config.trainer
         self.config, self.samplers = config, samplers
         self.arrangement = arrangement or Arrangement()
-        pairs = PairSampler(
-            corpus,
-            languages.pivot,
-            languages.targets,
-            batch_size=trainer.batch_size,
-            languages_per_batch=trainer.languages_per_batch,
-            temperature=languages.temperature,
-            seed=config.seed,
-        )
         tokens = None
         if cached_sentences:
             every_language = [languages.pivot, *languages.targets]
-            tokens = token_table(tokenizer, corpus, every_language, trainer.max_length)
+            tokens = token_table(tokenizer, pairs.corpus, every_language, trainer.max_length)
         self.material = Material(
             # What measures meanwhile may set padding or truncation on the model's own tokenizer, as
             # lm-evaluation-harness does: batches made at that moment would be cut, without a word.

@@ -5,7 +5,7 @@ probability `p_cross` s and t differ, and then one side is the pivot.
 """
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,10 @@ class InstructionSampler(Protocol):
 
     def batch(self, step: int, size: int, rank: int = 0, ranks: int = 1) -> list[InstructionSample]:
         """This rank's `size` samples of the step's global batch."""
+        ...
+
+    def texts(self) -> Mapping[str, Sequence[str]]:
+        """Language -> the texts that samples are made of, apart from the corpus."""
         ...
 
 
@@ -80,6 +84,9 @@ class TranslationInstructions:
 
     def batch(self, step: int, size: int, rank: int = 0, ranks: int = 1) -> list[InstructionSample]:
         return _part_of_rank(self._draw, [self.seed, step, _STREAM], size, rank, ranks)
+
+    def texts(self) -> Mapping[str, Sequence[str]]:
+        return {}  # the corpus's own
 
     def _draw(self, rng: np.random.Generator) -> InstructionSample:
         target = str(rng.choice(self.targets, p=self.probabilities))
@@ -146,6 +153,15 @@ class CrossLingualInstructions:
 
     def batch(self, step: int, size: int, rank: int = 0, ranks: int = 1) -> list[InstructionSample]:
         return _part_of_rank(self._draw, [self.seed, step, _STREAM], size, rank, ranks)
+
+    def texts(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, dict[str, None]] = {}
+        for row in (row for rows in self.rows.values() for row in rows):
+            for code in {self.pivot, *self.targets} & row.turns.keys():
+                turn = row.turns[code]
+                own = (turn.instruction, turn.input, turn.output)
+                found.setdefault(code, {}).update(dict.fromkeys(text for text in own if text))
+        return {code: list(texts) for code, texts in found.items()}
 
     def _draw(self, rng: np.random.Generator) -> InstructionSample:
         target = str(rng.choice(self.targets, p=self.probabilities))

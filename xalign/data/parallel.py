@@ -13,7 +13,7 @@ import numpy as np
 
 from xalign.cache import cached_by_key
 from xalign.choices import DataFormat
-from xalign.config import DataConfig
+from xalign.config import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
 from xalign.data.readers import gettext, hub, jsonl, lines, table
 from xalign.data.readers.files import existing, stem_and_suffix
@@ -136,6 +136,26 @@ def load_corpus(
     report = CleaningReport(**json.loads((folder / "cleaning.json").read_text()))
     _require_languages(corpus, pivot, languages, data)
     return corpus, report
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A run's corpus, split, and what cleaning dropped."""
+
+    name: str
+    splits: Splits
+    cleaning: CleaningReport
+
+
+def load_splits(data: DataConfig, languages: LanguagesConfig) -> Loaded:
+    """The corpus of a run, the same in every process.
+
+    Raises: as `load_corpus`.
+    """
+    every = [*languages.targets, *languages.unseen]
+    corpus, cleaning = load_corpus(data, languages.pivot, every)
+    splits = split_corpus(corpus, languages.pivot, data.validation_fraction, data.test_fraction)
+    return Loaded(corpus.name, splits, cleaning)
 
 
 def load_test_set(

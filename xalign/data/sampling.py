@@ -54,6 +54,18 @@ class PairSampler:
         }
         self.probabilities = language_probabilities([len(self.rows[t]) for t in self.targets], temperature)
 
+    def require(self, ranks: int) -> None:
+        """Check that there are enough pairs for a batch of so many ranks.
+
+        Raises:
+            ConfigError: a language has too few.
+        """
+        share = self.batch_size // self.languages_per_batch
+        # All languages: a rare one would else stop a run after hours.
+        problems = [self._too_few(t, share * ranks, n) for t, n in self.distinct.items() if n < share * ranks]
+        if problems:
+            raise ConfigError(problems)
+
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> list[Pair]:
         """This rank's `batch_size` pairs of the step, one language after another.
 
@@ -65,10 +77,7 @@ class PairSampler:
     def shares(self, step: int, ranks: int = 1) -> list[list[Pair]]:
         """The step's global batch: equally many pairs of each language drawn."""
         share = self.batch_size // self.languages_per_batch
-        # All languages at every step: a rare one would else stop a run after hours.
-        problems = [self._too_few(t, share * ranks, n) for t, n in self.distinct.items() if n < share * ranks]
-        if problems:
-            raise ConfigError(problems)
+        self.require(ranks)
         rng = np.random.default_rng([self.seed, step])
         languages = rng.choice(
             self.targets, size=self.languages_per_batch, replace=False, p=self.probabilities

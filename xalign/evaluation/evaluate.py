@@ -4,22 +4,20 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xalign.choices import TaskProvider
 from xalign.config import BenchmarkConfig
 from xalign.errors import DataError
-from xalign.evaluation import tasks
-from xalign.evaluation.cache import cached_part, cached_picture
-from xalign.evaluation.harness import guest_task
-from xalign.evaluation.representations import Picture
+from xalign.evaluation.engine.cache import cached_part, cached_picture
+from xalign.evaluation.engine.representations import Picture
+from xalign.evaluation.engine.session import Session, poolings_of
+from xalign.evaluation.metrics import Metric
 from xalign.evaluation.results import Evaluation, Record, Result
-from xalign.evaluation.sentences import digest, picture, picture_points
-from xalign.evaluation.task import Measured, Part, Session, Setting, Task
+from xalign.evaluation.sets.sentences import picture, picture_points
+from xalign.evaluation.task import Measured, Part, Setting
+from xalign.evaluation.tasks import tasks_of
+from xalign.files import digest
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.fingerprint import model_fingerprint
 from xalign.progress import Advance, progress_bar
-
-SPATIAL = {"retrieval", "mexa"}
-"""Tasks whose sentences the report draws."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +27,7 @@ class Measurement:
     evaluation: Evaluation
     picture: Picture | None
     texts: dict[str, dict[str, list[str]]]
-    """Task -> language -> what its items are made of."""
-
-
-def tasks_of(benchmark: BenchmarkConfig) -> dict[str, Task]:
-    """The benchmark's tasks by name.
-
-    Raises:
-        ConfigError: a package that they need is not installed.
-    """
-    names = dict.fromkeys(benchmark.tasks)
-    if benchmark.provider is TaskProvider.lm_eval:
-        return {name: guest_task(name) for name in names}
-    return {name: tasks.load(name) for name in names}
+    """Task -> language -> what its items are made of; `<task>, demonstrations`: what is shown before them."""
 
 
 def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.dtype) -> Measurement:
@@ -60,8 +46,9 @@ def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.d
             f"benchmark {setting.benchmark.name}: none of its sets is there ({', '.join(parts)}); "
             f"benchmark.path={setting.benchmark.path}"
         )
-    points = picture_points(setting) if SPATIAL & parts.keys() else None
-    session = Session(backbone, setting.benchmark)
+    vectors = next((task.sentence_vectors for task in chosen.values() if task.sentence_vectors), None)
+    points = picture_points(setting) if vectors else None
+    session = session_of(backbone, setting.benchmark)
     common: dict[str, object] = {
         "parameters": model_fingerprint(backbone.model, backbone.tokenizer),
         "dtype": str(dtype),
@@ -78,24 +65,38 @@ def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.d
                     for task, records in measured.items.items():
                         items.setdefault(task, []).extend(records)
         drawn = None
-        if points:
+        if points and vectors:
             layer = setting.aligned_layer
             key = common | {
                 "picture": digest(points),
                 "layer": layer,
-                "pooling": setting.benchmark.poolings[0],
-                "max_length": setting.benchmark.max_length,
+                "pooling": vectors.poolings[0],
+                "max_length": vectors.max_length,
             }
-            drawn = cached_picture(key, lambda: picture(session, points, layer))
+            drawn = cached_picture(key, lambda: picture(session, points, vectors, layer))
     texts = {
         name: {part.language: list(part.texts) for part in own if part.texts} for name, own in parts.items()
+    } | {
+        f"{name}, demonstrations": {part.language: list(part.shown) for part in own if part.shown}
+        for name, own in parts.items()
+        if any(part.shown for part in own)
     }
-    return Measurement(Evaluation(model, results, items), drawn, texts)
+    metrics: dict[str, list[Metric]] = {}
+    for name in parts:
+        for benchmark, metric in chosen[name].figures(setting.benchmark):
+            metrics.setdefault(benchmark, []).append(metric)
+    return Measurement(Evaluation(model, results, items, metrics), drawn, texts)
+
+
+def session_of(backbone: Backbone, benchmark: BenchmarkConfig) -> Session:
+    """A model that a benchmark's tasks are measured on."""
+    poolings = poolings_of(tasks_of(benchmark).values())
+    return Session(backbone, benchmark.name, benchmark.batch_tokens, poolings)
 
 
 def _measured(part: Part, common: dict[str, object], session: Session, advance: Advance) -> Measured:
     key = common | {
-        "benchmark": session.benchmark.name,
+        "benchmark": session.name,
         "task": part.task,
         "language": part.language,
         **part.key,

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from math import sqrt
 from pathlib import Path
@@ -13,10 +13,8 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from xalign.errors import DataError
+from xalign.evaluation.metrics import KNOWN, MEAN, Metric
 from xalign.files import checked, read_json, write_atomically
-
-MEAN = "mean"
-"""Stands in the place of the language in rows over all languages."""
 
 Record = dict[str, Any]
 
@@ -38,11 +36,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model scored. `items` maps `<benchmark>.<task>` to the records of its items."""
+    """What one model scored. `items` maps `<benchmark>.<task>` to the records of its items; `metrics` says
+    of each benchmark in the rows what its metrics are, in the order of a report."""
 
     model: str
     results: list[Result]
     items: dict[str, list[Record]]
+    metrics: dict[str, list[Metric]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write `path` (JSON) and, beside it, `<stem>.<benchmark>.<task>.items.jsonl`.
@@ -52,8 +52,10 @@ class Evaluation:
         for task, records in self.items.items():
             write_atomically(_items_path(path, task), (_dump(r) + "\n" for r in records))
         rows = ",\n  ".join(_dump(asdict(r)) for r in self.results)
-        head = f'"model": {_dump(self.model)},\n "items": {_dump(list(self.items))}'
-        write_atomically(path, f'{{{head},\n "results": [\n  {rows}\n]}}\n')
+        metrics = {name: [asdict(metric) for metric in own] for name, own in self.metrics.items()}
+        heads = {"model": self.model, "items": list(self.items), "metrics": metrics}
+        head = "".join(f'"{key}": {_dump(value)},\n ' for key, value in heads.items())
+        write_atomically(path, f'{{{head}"results": [\n  {rows}\n]}}\n')
 
     @classmethod
     def read(cls, path: Path, *, items: bool = True) -> Self:
@@ -67,7 +69,17 @@ class Evaluation:
             read = {task: _read_items(_items_path(path, task)) for task in head.items} if items else {}
         except FileNotFoundError as error:
             raise DataError(f"{error.filename}: no such file (wanted by the evaluation {path})") from error
-        return cls(head.model, head.results, read)
+        return cls(head.model, head.results, read, head.metrics)
+
+    def metric(self, benchmark: str, name: str) -> Metric:
+        """What a metric is. Older files do not say it: of theirs, what is known by name."""
+        own = self.metrics.get(benchmark, [])
+        return next((metric for metric in own if metric.name == name), known(benchmark, name))
+
+    def summaries(self, benchmark: str, name: str) -> list[Metric]:
+        """The figures for all layers of a metric that has a value a layer."""
+        own = [metric for metric in self.metrics.get(benchmark, []) if metric.of == name]
+        return own or [metric for metric in KNOWN.values() if metric.of == name]
 
     def find(self, benchmark: str, metric: str, language: str, layer: int | None = None) -> Result | None:
         """The row of this measurement, or None."""
@@ -101,42 +113,18 @@ class _Head:
     model: str
     results: list[Result]
     items: tuple[str, ...] = ()
+    metrics: dict[str, list[Metric]] = field(default_factory=dict)
 
 
-LAYER_SUMMARIES: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
-    "retrieval@1": {"best": lambda values: values.max(-1)},
-    "mexa": {"max": lambda values: values.max(-1), "mean": lambda values: values.mean(-1)},
-}
-"""Metrics that have a value a layer -> what is said of all layers (..., L) together."""
-
-
-def summary_name(metric: str, summary: str) -> str:
-    """`retrieval@1_centred` and `best` make `retrieval@1_best_centred`."""
-    name, *variants = metric.split("_")
-    return "_".join([name, summary, *variants])
+def known(benchmark: str, name: str) -> Metric:
+    """The record of a metric by its name alone: one of ours, or one of which nothing is known."""
+    found = KNOWN.get(name, Metric(name=name, label=name))
+    return found if found.label else replace(found, label=benchmark)
 
 
 def standard_error(values: Sequence[float] | np.ndarray) -> float | None:
     """Standard error of the mean of one value an item; None for a single item."""
     return float(np.std(values, ddof=1) / sqrt(len(values))) if len(values) > 1 else None
-
-
-def candidates(path: Path) -> dict[str, int]:
-    """How many candidates an item has, by benchmark, for the multiple-choice items of an evaluation.
-
-    Read off each first record: the items of a benchmark have equally many. Files that are not there are
-    left out.
-
-    Raises:
-        DataError: a file is damaged.
-    """
-    counts = {}
-    for task in checked(_Head, read_json(path), str(path)).items:
-        if _items_path(path, task).is_file():
-            first = _read_items(_items_path(path, task), 1)
-            if first and "log_likelihoods" in first[0]:
-                counts[task.rsplit(".", 1)[0]] = len(first[0]["log_likelihoods"])
-    return counts
 
 
 def _items_path(path: Path, task: str) -> Path:

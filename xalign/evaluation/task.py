@@ -1,32 +1,44 @@
-"""What a measurement is: a task cut into parts, each of which is cached by itself."""
+"""What a measurement is: a task cut into parts, each of which is cached by itself.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+Importing this module, and those of tasks, is cheap: options and names of figures are checked before torch is
+imported. What a task computes with is imported where it is used.
+"""
 
-import torch
-from torch import Tensor
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict
 
 from xalign.choices import Pooling
-from xalign.config import BenchmarkConfig
-from xalign.data.parallel import ParallelCorpus
-from xalign.evaluation.journal import Journal
-from xalign.evaluation.representations import represent
-from xalign.evaluation.results import Record, Result
-from xalign.models.backbone import Backbone
-from xalign.progress import Advance
+from xalign.evaluation.metrics import Metric
+
+if TYPE_CHECKING:
+    from xalign.config import BenchmarkConfig
+    from xalign.data.parallel import ParallelCorpus
+    from xalign.evaluation.engine.session import Session
+    from xalign.evaluation.results import Record, Result
+    from xalign.progress import Advance
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """Options that every task has."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a task is asked to measure.
+    """What tasks are asked to measure.
 
     `languages` (canonical, without the pivot) are those of the parallel text; `demonstrations` shares no
     sentence with `corpus`. Both are None where no task of the benchmark needs parallel text.
     """
 
-    benchmark: BenchmarkConfig
-    corpus: ParallelCorpus | None
-    demonstrations: ParallelCorpus | None
+    benchmark: "BenchmarkConfig"
+    corpus: "ParallelCorpus | None"
+    demonstrations: "ParallelCorpus | None"
     pivot: str
     languages: Sequence[str]
     aligned_layer: int
@@ -37,50 +49,8 @@ class Setting:
 class Measured:
     """Rows, and `<benchmark>.<task>` -> the records of the items behind them."""
 
-    results: list[Result]
-    items: dict[str, list[Record]]
-
-
-KEPT_VECTORS = 2**31
-"""Bytes of sentence vectors that a session keeps."""
-
-
-@dataclass
-class Session:
-    """A model being measured. Vectors are kept: retrieval, MEXA and the picture share them."""
-
-    backbone: Backbone
-    benchmark: BenchmarkConfig
-    journal: Journal = field(default_factory=Journal)
-    """Of the part that is being measured."""
-    _vectors: dict[tuple[Pooling, str], Tensor] = field(default_factory=dict)
-
-    def represent(
-        self, texts: Sequence[str], pooling: Pooling, advance: Advance = lambda count: None
-    ) -> Tensor:
-        """Vectors (N, L + 1, D) of texts; `advance` counts those that are run for the first time."""
-        missing = [text for text in dict.fromkeys(texts) if (pooling, text) not in self._vectors]
-        found = {text: self._vectors[pooling, text] for text in texts if (pooling, text) in self._vectors}
-        if missing:
-            # One pass serves every pooling that the benchmark wants.
-            poolings = list(dict.fromkeys([pooling, *self.benchmark.poolings]))
-            vectors = represent(
-                self.backbone,
-                missing,
-                *poolings,
-                max_length=self.benchmark.max_length,
-                batch_tokens=self.benchmark.batch_tokens,
-                advance=advance,
-            )
-            vectors = vectors.reshape(len(poolings), len(missing), *vectors.shape[-2:])
-            for own, of_texts in zip(poolings, vectors, strict=True):
-                for text, vector in zip(missing, of_texts, strict=True):
-                    self._vectors[own, text] = vector.clone()
-            found |= {text: self._vectors[pooling, text] for text in missing}
-            room = KEPT_VECTORS // vectors[0, 0].nbytes
-            for oldest in list(self._vectors)[: max(0, len(self._vectors) - room)]:
-                del self._vectors[oldest]
-        return torch.stack([found[text] for text in texts])
+    results: "list[Result]"
+    items: "dict[str, list[Record]]"
 
 
 @dataclass(frozen=True)
@@ -95,19 +65,66 @@ class Part:
     language: str
     key: Mapping[str, object]
     size: int
-    measure: Callable[[Session, Advance], Measured]
+    measure: "Callable[[Session, Advance], Measured]"
     texts: Sequence[str] = ()
     """What the language's items are made of: none of it may have been trained on."""
+    shown: Sequence[str] = ()
+    """What the demonstrations before them are made of."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """A measurement. `version` is raised whenever its figures change for the same model and data.
+class SentenceVectors:
+    """The vectors of sentences that a task looks at."""
 
-    `parts` raises DataError where data is missing or wrong.
+    poolings: Sequence[Pooling]
+    max_length: int
+    """Tokens kept of a sentence."""
+
+
+class Task:
+    """A measurement, with its options.
+
+    A subclass has a nested frozen dataclass `Config`, derived from `TaskConfig`: its options. One option can
+    also be given by a shorter key, `benchmark.<option>`, which sets it for every task that has it (`Short`).
     """
 
-    version: str
-    parallel_text: bool
+    Config: ClassVar[type[TaskConfig]] = TaskConfig
+    label: ClassVar[str] = ""
+    """What a report calls it, where that is not the benchmark's name."""
+    version: ClassVar[str] = "1"
+    """Raised whenever its figures change for the same model and data."""
+    parallel_text: ClassVar[bool] = False
     """Whether it is measured on parallel text (`Setting.corpus`) or reads a set of its own."""
-    parts: Callable[[Setting], list[Part]]
+
+    def __init__(self, name: str, config: Any = None) -> None:
+        self.name = name
+        self.config = self.Config() if config is None else config
+
+    @property
+    def sentence_vectors(self) -> SentenceVectors | None:
+        """What vectors it looks at; None where it looks at none. The report draws them."""
+        return None
+
+    def reported_as(self, benchmark: "BenchmarkConfig") -> str:
+        """The benchmark's name in its rows."""
+        return benchmark.name
+
+    def metrics(self) -> Sequence[Metric]:
+        """What it gives in each language, in the order of the report."""
+        raise NotImplementedError
+
+    def figures(self, benchmark: "BenchmarkConfig") -> list[tuple[str, Metric]]:
+        """(benchmark's name in its rows, metric) of everything that it will give."""
+        return [(self.reported_as(benchmark), metric) for metric in self.metrics()]
+
+    def languages(self) -> Collection[str] | None:
+        """The languages that its set is in; None where those are the text's."""
+        return None
+
+    def parts(self, setting: Setting) -> list[Part]:
+        """What is to be measured, a language each.
+
+        Raises:
+            DataError: data is missing or wrong.
+        """
+        raise NotImplementedError

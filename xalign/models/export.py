@@ -3,12 +3,14 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from xalign.data.collate import Tokens
@@ -24,8 +26,14 @@ MERGE_TOLERANCE = 1e-5
 """Relative difference of logits that float32 rounding of the merged weights may make."""
 
 
-def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None:
-    """Write safetensors, config and tokenizer to `folder`, and the unmerged adapter to `folder/adapter`.
+def export(
+    adapter: Adapter,
+    folder: Path,
+    notices: Iterable[Path] = (),
+    own: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
+) -> None:
+    """Write safetensors, config and tokenizer to `folder`, the unmerged adapter to `folder/adapter`, and what
+    objectives trained beside the model to `folder/objectives/<name>.safetensors`.
 
     `notices` are files that the model's licence wants beside every copy. Low-rank adapters are merged
     into the model in place, so call this last. The folder appears whole or not at all.
@@ -51,6 +59,10 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
             backbone.tokenizer.save_pretrained(part)
             for notice in notices:
                 shutil.copy(notice, part)
+            for name, values in own.items():
+                (part / "objectives").mkdir(exist_ok=True)
+                tensors = {key: value.contiguous() for key, value in values.items()}
+                save_file(tensors, part / "objectives" / f"{name}.safetensors")
             (part / MARK).write_text(json.dumps({"xalign": version("xalign"), "run": folder.parent.name}))
     except SafetensorError as error:
         shutil.rmtree(part, ignore_errors=True)

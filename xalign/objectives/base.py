@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 STRICT = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
-class Short:
-    """An older, shorter key of an option, as in `Annotated[float, Short("loss.tau")]`: it sets the option of
-    every objective that has it and is not given its own. `{kind}` stands for the kind of objective."""
-
-    key: str
-
-
 class ScheduleKind(StrEnum):
     """How a weight changes over the steps."""
 

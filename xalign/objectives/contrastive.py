@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.choices import Centering, Pooling
-from xalign.objectives.base import BatchObjective, Figures, Needs, ObjectiveConfig, Rows, Setup, Short, Work
+from xalign.objectives.base import BatchObjective, Figures, Needs, ObjectiveConfig, Rows, Setup, Work
+from xalign.registry import Short
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.objectives.base import Needs, ObjectiveConfig, Short, SumObjective, Work
+from xalign.objectives.base import Needs, ObjectiveConfig, SumObjective, Work
+from xalign.registry import Short
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,6 @@ from xalign.evaluation.results import Result
 from xalign.reporting.measures import (
     Change,
     Measure,
-    chance_of,
     change_of,
     codes_of,
     language_name,
@@ -58,7 +57,7 @@ def _setting(run: Run, measure: Measure) -> str:
     told = ["accuracy"]
     if len(shots) == 1 and (count := shots.pop()) is not None:
         told.append("zero-shot" if count == 0 else f"{count}-shot")
-    if (chance := chance_of(run, measure)) is not None:
+    if (chance := measure.metric.chance) is not None:
         told.append(f"chance {chance:.3f}")
     return ", ".join(told)
 

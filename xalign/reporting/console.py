@@ -13,13 +13,12 @@ from rich.text import Text
 
 from xalign.evaluation.groups import mean_over, telling_groups
 from xalign.evaluation.item_scores import errors_of_means
-from xalign.evaluation.results import MEAN, Evaluation, Result
+from xalign.evaluation.metrics import MEAN
+from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison, compare_models
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.formatting import number, percent, signed
 from xalign.reporting.measures import (
-    HIDDEN,
-    LABELS,
     Change,
     Measure,
     Verdict,
@@ -89,7 +88,7 @@ def print_comparison(run_dir: Path, console: Console | None = None) -> None:
         console.print(_note(gap, "yellow"))
     if run.comparison:
         note = (
-            f"* significant at 5 %, adjusted for the number of languages; {UNSEEN} not trained on; "
+            f"* significant at 5 %, corrected for all that is tested here; {UNSEEN} not trained on; "
             "means of groups (italics) are not tested"
         )
         console.print(_note(note, "dim"))
@@ -111,14 +110,14 @@ def print_results(
         measures = _measures(evaluation, benchmark, layer)
         if not measures:
             continue
-        grid = _grid(LABELS.get(benchmark, benchmark))
+        grid = _grid(benchmark)
         for measure in measures:
             _add_column(grid, measure.label + ("" if measure.layer is None else f", layer {measure.layer}"))
         columns = [
             {
                 row.language: row
                 for row in evaluation.results
-                if (row.benchmark, row.metric, row.layer) == (benchmark, measure.metric, measure.layer)
+                if (row.benchmark, row.metric, row.layer) == (benchmark, measure.name, measure.layer)
                 and row.language != MEAN
             }
             for measure in measures
@@ -169,17 +168,17 @@ def print_models(evaluations: Sequence[Evaluation], seed: int, console: Console 
         for name in names:
             _add_column(grid, name)
         for code in (*dict.fromkeys(code for column in columns for code in column), MEAN):
-            tested = [None, *(found.get((measure.benchmark, measure.metric, code)) for found in compared)]
+            tested = [None, *(found.get((measure.benchmark, measure.name, code)) for found in compared)]
             rows = [column.get(code) for column in columns]
             if code == MEAN:
                 rows = [
-                    _mean(own, error.get((measure.benchmark, measure.metric)))
+                    _mean(own, error.get((measure.benchmark, measure.name)))
                     for own, error in zip(columns, errors, strict=True)
                 ]
             # What was compared is shown as it was compared (chrF++: the mean over sentences).
             base = next((found.before for found in tested if found), None)
             values = [base, *(found.after if found else None for found in tested[1:])]
-            cells = [_against_first(*cell) for cell in zip(rows, values, tested, strict=True)]
+            cells = [_against_first(measure, *cell) for cell in zip(rows, values, tested, strict=True)]
             grid.add_row(Text("mean" if code == MEAN else language_name(code)), *cells)
         overview.add_row(Text(heading), *cells)
         by_language.append(grid)
@@ -187,7 +186,7 @@ def print_models(evaluations: Sequence[Evaluation], seed: int, console: Console 
     if FIRST_COLUMN + OTHER_COLUMNS * len(names) <= console.width:
         for grid in by_language:
             console.print(grid)
-    note = f"differences are to {names[0]}; * significant at 5 %, adjusted for the number of languages"
+    note = f"differences are to {names[0]}; * significant at 5 %, corrected for all that is tested here"
     if any(measure.layer is not None for measure in measures):
         note += "; each model at its own best layer"
     console.print(_note(note, "dim"))
@@ -265,11 +264,11 @@ def _cell(change: Change, relative: bool = False) -> Text:
 
 def _column(evaluation: Evaluation, measure: Measure) -> dict[str, Result]:
     """The rows of a measure by language, at the evaluation's own best layer."""
-    layer = evaluation.best_layer(measure.benchmark, measure.metric)
+    layer = evaluation.best_layer(measure.benchmark, measure.name)
     return {
         row.language: row
         for row in evaluation.results
-        if (row.benchmark, row.metric, row.layer) == (measure.benchmark, measure.metric, layer)
+        if (row.benchmark, row.metric, row.layer) == (measure.benchmark, measure.name, layer)
         and row.language != MEAN
     }
 
@@ -282,18 +281,20 @@ def _mean(column: Mapping[str, Result], stderr: float | None) -> Result | None:
     return replace(rows[0], language=MEAN, value=value, stderr=stderr, n=sum(row.n for row in rows))
 
 
-def _against_first(row: Result | None, value: float | None, tested: Comparison | None) -> Text:
+def _against_first(
+    measure: Measure, row: Result | None, value: float | None, tested: Comparison | None
+) -> Text:
     text = _value(replace(row, value=value) if row and value is not None else row)
     if tested:
-        verdict = verdict_of(tested)
+        verdict = verdict_of(tested, measure.metric)
         star = "*" if verdict in ("gain", "loss") else ""
         text.append(f" {signed(tested.difference)}{star}", style=STYLES[verdict])
     return text
 
 
 def _best(evaluation: Evaluation, measure: Measure) -> Text:
-    means = evaluation.mean_by_layer(measure.benchmark, measure.metric)
-    best = evaluation.best_layer(measure.benchmark, measure.metric)
+    means = evaluation.mean_by_layer(measure.benchmark, measure.name)
+    best = evaluation.best_layer(measure.benchmark, measure.name)
     return Text("" if best is None else f"{number(means[best])} ({best})")
 
 
@@ -307,10 +308,12 @@ def _value(result: Result | None) -> Text:
 
 
 def _measures(evaluation: Evaluation, benchmark: str, layer: int | None) -> list[Measure]:
-    metrics = {row.metric for row in evaluation.results if row.benchmark == benchmark} - HIDDEN
+    names = dict.fromkeys(row.metric for row in evaluation.results if row.benchmark == benchmark)
+    metrics = [evaluation.metric(benchmark, name) for name in names]
     found = []
-    for metric in sorted(metrics):
-        measured = evaluation.mean_by_layer(benchmark, metric)
-        at = layer if layer in measured else evaluation.best_layer(benchmark, metric)
-        found.append(Measure(benchmark=benchmark, metric=metric, layer=at))
-    return sorted(found, key=lambda measure: measure.rank)
+    for metric in metrics:
+        if not metric.hidden:
+            measured = evaluation.mean_by_layer(benchmark, metric.name)
+            at = layer if layer in measured else evaluation.best_layer(benchmark, metric.name)
+            found.append(Measure(benchmark=benchmark, metric=metric, layer=at))
+    return found

@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from xalign.evaluation.tasks import TASKS
 from xalign.files import write_atomically
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.formatting import (
@@ -23,7 +24,7 @@ from xalign.reporting.formatting import (
     plain,
     signed,
 )
-from xalign.reporting.measures import LABELS, language_name, measures_of
+from xalign.reporting.measures import language_name, measures_of
 from xalign.reporting.plots import compare_by_layer, write_plots
 from xalign.reporting.records import Contamination, Run
 from xalign.reporting.run_folder import load_run
@@ -168,13 +169,20 @@ def _contamination(run: Run) -> list[tuple[str, Contamination]]:
         texts, exact, partial = (
             sum(getattr(own, field) for own in counts) for field in ("texts", "exact", "partial")
         )
-        rows.append((LABELS.get(name, name), Contamination(texts=texts, exact=exact, partial=partial)))
+        rows.append((_task_label(name), Contamination(texts=texts, exact=exact, partial=partial)))
         rows += [
             (f"\N{EM SPACE}{language_name(code)}", own)
             for code, own in by_language.items()
             if own.exact or own.partial
         ]
     return rows
+
+
+def _task_label(name: str) -> str:
+    """What a report calls a task, of whose demonstrations the name may be, too."""
+    task, comma, rest = name.partition(",")
+    label = TASKS.load(task).label if task in TASKS else ""
+    return f"{label or task}{comma}{rest}"
 
 
 def _speeds(run: Run) -> list[tuple[str, str]]:

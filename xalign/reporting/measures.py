@@ -3,49 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from xalign.evaluation.results import MEAN, Evaluation, Result
-from xalign.evaluation.statistics import Comparison
+from xalign.evaluation.metrics import MEAN, Kind, Metric
+from xalign.evaluation.results import Evaluation, Result
+from xalign.evaluation.statistics import SIGNIFICANCE, Comparison
 from xalign.languages import canonical, english_name, is_language
 from xalign.reporting.records import Run
 
-SIGNIFICANCE = 0.05
-"""Adjusted p-values below this count as significant."""
-
 Verdict = Literal["gain", "loss", "same", "unknown"]
 """`same`: no significant change; `unknown`: not tested."""
-
-LABELS = {
-    "retrieval@1": "Retrieval@1",
-    "retrieval@1_centred": "Retrieval@1, centred",
-    "mexa": "MEXA",
-    "mexa_centred": "MEXA, centred",
-    "bits_per_byte": "Bits per byte",
-    "chrf++_into": "chrF++ into",
-    "chrf++_from": "chrF++ from",
-    "bleu_into": "BLEU into",
-    "bleu_from": "BLEU from",
-    "translation_choice": "Translation choice",
-    "xnli": "XNLI",
-    "pawsx": "PAWS-X",
-    "xcopa": "XCOPA",
-    "xstorycloze": "XStoryCloze",
-    "xwinograd": "XWinograd",
-    "belebele": "Belebele",
-}
-METRIC_ORDER = list(LABELS)
-HIDDEN = {
-    "mexa_centred",
-    "accuracy_norm",
-    "accuracy_bytes",
-    "calibration_error",
-    "near_ties",
-    "reference_bits_per_byte_into",
-    "reference_bits_per_byte_from",
-    "retrieval@1_best",
-    "retrieval@1_best_centred",
-    *(f"mexa_{summary}{centred}" for summary in ("max", "mean") for centred in ("", "_centred")),
-}
-"""Metrics that say what a column or a main figure says already; they stay in the evaluation files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +18,18 @@ class Measure:
     """One column of a table: a metric of a benchmark, at a layer where the metric has layers."""
 
     benchmark: str
-    metric: str
+    metric: Metric
     layer: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return self.metric.name
 
     @property
     def label(self) -> str:
         """Heading without the benchmark's name where that is a set of sentences."""
-        return LABELS.get(self._name, self._name)
+        return self.metric.label
 
     @property
     def heading(self) -> str:
@@ -69,40 +39,30 @@ class Measure:
         return f"{self.label}{layer}{where}"
 
     @property
-    def rank(self) -> int:
-        """Its place among others."""
-        return METRIC_ORDER.index(self._name) if self._name in LABELS else len(LABELS)
-
-    @property
     def in_context(self) -> bool:
         """Whether it is the share of questions that the model answers rightly."""
-        return self.metric == "accuracy"
+        return self.metric.kind is Kind.accuracy
 
     @property
     def generated(self) -> bool:
         """Whether it judges texts that the model wrote."""
-        return self.metric.startswith(("chrf++", "bleu"))
+        return self.metric.kind is Kind.translation
 
     @property
     def lower_is_better(self) -> bool:
         """Whether a fall is a gain."""
-        return lower_is_better(self.metric)
+        return not self.metric.higher_is_better
 
     @property
     def unit(self) -> str:
         """What its figures are, in a word or two."""
-        if self.layer is not None:
-            return f"layer {self.layer}"
-        return "lower is better" if self.lower_is_better else "0 to 100" if self.generated else "accuracy"
-
-    @property
-    def _name(self) -> str:
-        return self.benchmark if self.in_context else self.metric
+        return self.metric.unit if self.layer is None else f"layer {self.layer}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One measurement before and after (None where it was not made), with its 95 % interval.
+    """One measurement before and after (None where it was not made), with its interval, which holds 0 unless
+    the verdict says otherwise.
 
     `n` counts items; `p_adjusted` and the interval are None where nothing was tested.
     """
@@ -128,11 +88,6 @@ def language_name(code: str) -> str:
     return english_name(code) if is_language(code) else code
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether a fall of the metric is a gain."""
-    return "bits_per_byte" in metric or metric == "calibration_error"
-
-
 def role_of(run: Run, code: str) -> str:
     """`pivot`, `trained` or `unseen`."""
     if _tag(code) == _tag(run.pivot):
@@ -152,10 +107,28 @@ def results_of(run: Run) -> list[Result]:
     return [row for evaluation in run.evaluations.values() for row in evaluation.results]
 
 
-def retrieval_sets(run: Run) -> list[str]:
-    """Names of the sets of sentences that retrieval was measured on, the config's own set first."""
-    found = dict.fromkeys(row.benchmark for row in results_of(run) if row.metric.startswith("retrieval@1"))
+def sentence_sets(run: Run) -> list[str]:
+    """Names of the sets whose sentences were matched with their translations, the config's own set first."""
+    found = dict.fromkeys(
+        row.benchmark
+        for row in results_of(run)
+        if row.layer is not None and run.metric(row.benchmark, row.metric).kind is Kind.match
+    )
     return sorted(found, key=lambda name: name != run.benchmark)
+
+
+def matching_of(run: Run, benchmark: str) -> Metric | None:
+    """The metric of matching that pictures and main figures show: the first that the set was measured by."""
+    for row in results_of(run):
+        metric = run.metric(row.benchmark, row.metric)
+        if row.benchmark == benchmark and metric.kind is Kind.match and metric.has_layers:
+            return metric
+    return None
+
+
+def measure_of(run: Run, benchmark: str, name: str, layer: int | None = None) -> Measure:
+    """A measure by the names of its benchmark and metric."""
+    return Measure(benchmark=benchmark, metric=run.metric(benchmark, name), layer=layer)
 
 
 def change_of(run: Run, measure: Measure, language: str) -> Change:
@@ -163,7 +136,7 @@ def change_of(run: Run, measure: Measure, language: str) -> Change:
 
     Where it was compared the figures are those of the comparison (chrF++: the mean over sentences).
     """
-    tested = run.difference(measure.benchmark, measure.metric, language, measure.layer)
+    tested = run.difference(measure.benchmark, measure.name, language, measure.layer)
     old, new = (_row(evaluation, measure, language) for evaluation in (run.before, run.after))
     counted = tested or old or new
     before, after = (row.value if row else None for row in (old, new))
@@ -175,46 +148,41 @@ def change_of(run: Run, measure: Measure, language: str) -> Change:
         low=tested.low if tested else None,
         high=tested.high if tested else None,
         p_adjusted=tested.p_adjusted if tested else None,
-        verdict=verdict_of(tested),
+        verdict=verdict_of(tested, measure.metric),
         before_stderr=old.stderr if old else None,
         after_stderr=new.stderr if new else None,
         n=counted.n if counted else None,
     )
 
 
-def chance_of(run: Run, measure: Measure) -> float | None:
-    """Accuracy of a guess; None where the run's folder does not tell how many candidates an item has."""
-    count = run.candidates.get(measure.benchmark)
-    return 1 / count if count else None
-
-
-def verdict_of(tested: Comparison | None) -> Verdict:
+def verdict_of(tested: Comparison | None, metric: Metric) -> Verdict:
     """Gain, loss or no significant change, by the p-value adjusted for multiple testing."""
     if tested is None:
         return "unknown"
     if tested.p_adjusted >= SIGNIFICANCE or tested.difference == 0:
         return "same"
-    return "gain" if (tested.difference < 0) == lower_is_better(tested.metric) else "loss"
+    return "gain" if (tested.difference > 0) == metric.higher_is_better else "loss"
 
 
 def measures_of(run: Run) -> list[Measure]:
-    """What was measured: layered metrics at the aligned layer only, in the order of `LABELS`."""
-    found = dict.fromkeys(
-        Measure(benchmark=row.benchmark, metric=row.metric, layer=row.layer)
-        for row in results_of(run)
-        if row.metric not in HIDDEN and row.layer in (None, run.aligned_layer)
+    """What tables show: layered metrics at the aligned layer only, in the order in which tasks give them."""
+    found = dict.fromkeys((row.benchmark, row.metric, row.layer) for row in results_of(run))
+    measures = [measure_of(run, *own) for own in found if own[2] in (None, run.aligned_layer)]
+    order = run.metric_order
+    return sorted(
+        (measure for measure in measures if not measure.metric.hidden),
+        key=lambda measure: order.get((measure.benchmark, measure.name), len(order)),
     )
-    return sorted(found, key=lambda measure: measure.rank)
 
 
 def codes_of(run: Run, measures: list[Measure]) -> set[str]:
     """Languages in which any of these was measured."""
-    wanted = {(measure.benchmark, measure.metric) for measure in measures}
+    wanted = {(measure.benchmark, measure.name) for measure in measures}
     return {row.language for row in results_of(run) if (row.benchmark, row.metric) in wanted} - {MEAN}
 
 
 def _row(evaluation: Evaluation | None, measure: Measure, language: str) -> Result | None:
-    return evaluation.find(measure.benchmark, measure.metric, language, measure.layer) if evaluation else None
+    return evaluation.find(measure.benchmark, measure.name, language, measure.layer) if evaluation else None
 
 
 def _mean(run: Run, evaluation: Evaluation | None, measure: Measure) -> float | None:

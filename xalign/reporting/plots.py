@@ -10,26 +10,29 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from xalign.evaluation.results import MEAN, Evaluation
+from xalign.choices import Pooling
+from xalign.evaluation.metrics import KNOWN, MEAN, RETRIEVAL, layered
+from xalign.evaluation.results import Evaluation
 from xalign.reporting.losses import losses
 from xalign.reporting.measures import (
-    LABELS,
     Measure,
-    chance_of,
     change_of,
     codes_of,
     language_name,
+    measure_of,
     measures_of,
     ordered_languages,
-    retrieval_sets,
+    results_of,
     role_of,
+    sentence_sets,
 )
 from xalign.reporting.records import Run
 from xalign.reporting.sentences import sentences
 from xalign.reporting.style import AFTER, BEFORE, INK, PALETTE, LineStyle, applied, new_figure, write_clearly
 from xalign.reporting.validation import validation
 
-METRICS = ("retrieval@1", "retrieval@1_centred")
+METRICS = [metric.name for metric in layered(RETRIEVAL, [Pooling.mean]) if metric.has_layers]
+"""Retrieval@1, raw and centred."""
 Z95 = 1.96
 
 
@@ -48,8 +51,8 @@ def write_plots(run: Run) -> dict[str, Path]:
         if measure.in_context:
             makers[in_context_name(measure)] = partial(in_context, measure=measure)
     # A report written anew must not show what an older state of the folder left.
-    for stale in folder.glob("*.png"):
-        stale.unlink()
+    for stale in [*(folder / f"{name}.png" for name in makers), *folder.glob("in_context_*.png")]:
+        stale.unlink(missing_ok=True)
     written = {}
     for name, make in makers.items():
         file = folder / f"{name}.png"
@@ -61,21 +64,26 @@ def write_plots(run: Run) -> dict[str, Path]:
     return written
 
 
+def _retrieval_sets(run: Run) -> list[str]:
+    measured = {row.benchmark for row in results_of(run) if row.metric == RETRIEVAL.name}
+    return [name for name in sentence_sets(run) if name in measured]
+
+
 def retrieval_by_layer(run: Run) -> Figure | None:
     """Mean retrieval@1 over languages against the layer: raw and centred, a row a set."""
     curves = {
         (name, metric): {
             moment: evaluation.mean_by_layer(name, metric) for moment, evaluation in run.evaluations.items()
         }
-        for name in retrieval_sets(run)
+        for name in _retrieval_sets(run)
         for metric in METRICS
     }
     if not curves:
         return None
-    figure, grid = _panels(retrieval_sets(run), height=3.1)
+    figure, grid = _panels(_retrieval_sets(run), height=3.1)
     for (name, metric), by_moment in curves.items():
         axes = grid[name, metric]
-        axes.set_title(f"{LABELS[metric]} · {name}")
+        axes.set_title(f"{KNOWN[metric].label} · {name}")
         if run.aligned_layer is not None:
             axes.axvline(run.aligned_layer, color=INK, linewidth=1, linestyle=(0, (2, 2)))
             axes.annotate(
@@ -95,7 +103,7 @@ def retrieval_by_layer(run: Run) -> Figure | None:
 
 def compare_by_layer(runs: Mapping[str, Run]) -> Figure | None:
     """The curves after training of several runs in one picture (dashed: before)."""
-    sets = list(dict.fromkeys(name for run in runs.values() for name in retrieval_sets(run)))
+    sets = list(dict.fromkeys(name for run in runs.values() for name in _retrieval_sets(run)))
     if not sets:
         return None
     figure, grid = _panels(sets, height=3.1)
@@ -111,7 +119,7 @@ def compare_by_layer(runs: Mapping[str, Run]) -> Figure | None:
             if run.after and (means := run.after.mean_by_layer(name, metric)):
                 axes.plot(list(means), list(means.values()), color=colour, linewidth=2, linestyle=style)
     for (name, metric), axes in grid.items():
-        axes.set_title(f"{LABELS[metric]} · {name}")
+        axes.set_title(f"{KNOWN[metric].label} · {name}")
         for _, evaluation in before:
             means = evaluation.mean_by_layer(name, metric)
             axes.plot(list(means), list(means.values()), color=BEFORE, linewidth=1.4, linestyle="--")
@@ -132,7 +140,7 @@ def languages(run: Run) -> Figure | None:
             )
             if any(e.find(name, METRICS[0], code, layer) for e in run.evaluations.values())
         ]
-        for name in retrieval_sets(run)
+        for name in _retrieval_sets(run)
     }
     rows = {name: codes for name, codes in rows.items() if codes}
     if layer is None or not rows:
@@ -140,8 +148,8 @@ def languages(run: Run) -> Figure | None:
     height = 1.0 + 0.34 * max(len(codes) for codes in rows.values())
     figure, grid = _panels(list(rows), height=height)
     for (name, metric), axes in grid.items():
-        _dumbbells(axes, run, Measure(benchmark=name, metric=metric, layer=layer), rows[name])
-        axes.set_title(f"{LABELS[metric]}, layer {layer} · {name}")
+        _dumbbells(axes, run, measure_of(run, name, metric, layer), rows[name])
+        axes.set_title(f"{KNOWN[metric].label}, layer {layer} · {name}")
     _legend(figure, _dumbbell_legend(run, [code for codes in rows.values() for code in codes]))
     return figure
 
@@ -159,7 +167,7 @@ def in_context(run: Run, measure: Measure) -> Figure:
     _dumbbells(axes, run, measure, codes)
     axes.set_title(f"{measure.label}, accuracy")
     low, high = map(float, axes.dataLim.intervalx)
-    chance = chance_of(run, measure)
+    chance = measure.metric.chance
     if chance is not None:
         axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (2, 2)))
         low, high = min(low, chance), max(high, chance)

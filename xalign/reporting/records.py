@@ -1,6 +1,6 @@
 """What a run's folder holds, as frozen dataclasses. Parts that a run has not written are None or empty."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from xalign.evaluation.results import Evaluation
+from xalign.evaluation.metrics import Metric
+from xalign.evaluation.results import Evaluation, known
 from xalign.evaluation.statistics import Comparison
 
 Floats = NDArray[np.float64]
@@ -39,7 +40,8 @@ class Contamination:
 class Environment:
     """Where, when and how the run was made. `other` holds what has no place of its own.
 
-    `contamination` is by benchmark and language; `layer` is the aligned one.
+    `contamination` is by benchmark and language; `layer` is the aligned one; `validation` says what was
+    measured during training, by benchmark.
     """
 
     command: Text | None = None
@@ -49,6 +51,7 @@ class Environment:
     corpus: Mapping[str, int] = field(default_factory=dict)
     contamination: Mapping[str, Mapping[str, Contamination]] = field(default_factory=dict)
     layer: int | None = None
+    validation: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,8 +85,6 @@ class Run:
     before: Evaluation | None
     after: Evaluation | None
     comparison: tuple[Comparison, ...]
-    candidates: Mapping[str, int]
-    """Multiple-choice benchmark -> how many candidates an item has."""
     before_representations: Representations | None
     after_representations: Representations | None
 
@@ -151,6 +152,23 @@ class Run:
             default=0,
         )
         return int(depth) // 2 if depth else None
+
+    def metric(self, benchmark: str, name: str) -> Metric:
+        """What a metric of a benchmark is, as the evaluations say; else what is known by its name."""
+        every = [own.metrics.get(benchmark, ()) for own in self.evaluations.values()]
+        told = [*every, self.environment.validation.get(benchmark, ())]
+        return next((own for metrics in told for own in metrics if own.name == name), known(benchmark, name))
+
+    @property
+    def metric_order(self) -> dict[tuple[str, str], int]:
+        """(benchmark, metric) -> its place in a report, of those that the evaluations say."""
+        told = [
+            (benchmark, metric.name)
+            for evaluation in self.evaluations.values()
+            for benchmark, metrics in evaluation.metrics.items()
+            for metric in metrics
+        ]
+        return {name: place for place, name in enumerate(dict.fromkeys(told))}
 
     def difference(
         self, benchmark: str, metric: str, language: str, layer: int | None = None

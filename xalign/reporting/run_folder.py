@@ -7,7 +7,7 @@ A missing file is a part that the run has not written yet; one that is there but
 import json
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from xalign.errors import DataError, RunError
-from xalign.evaluation.results import Evaluation, Result, candidates
+from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison
 from xalign.files import checked, read_json, read_text
 from xalign.reporting.records import Environment, Representations, Run, Series
@@ -49,7 +49,6 @@ def load_run(path: Path) -> Run:
         before=_read_evaluation(evaluation / "before.json"),
         after=_read_evaluation(evaluation / "after.json"),
         comparison=_read_comparison(evaluation / "comparison.json"),
-        candidates=_read_candidates([evaluation / "before.json", evaluation / "after.json"]),
         before_representations=_read_representations(evaluation / "before.representations.npz"),
         after_representations=_read_representations(evaluation / "after.representations.npz"),
     )
@@ -114,10 +113,6 @@ def _read_metrics(path: Path) -> Mapping[str, Series]:
 
 def _read_evaluation(path: Path) -> Evaluation | None:
     return Evaluation.read(path, items=False) if path.is_file() else None
-
-
-def _read_candidates(paths: Sequence[Path]) -> Mapping[str, int]:
-    return {name: count for path in paths if path.is_file() for name, count in candidates(path).items()}
 
 
 def _read_comparison(path: Path) -> tuple[Comparison, ...]:

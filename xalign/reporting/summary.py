@@ -7,21 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xalign.evaluation.groups import mean_over, telling_groups
-from xalign.evaluation.results import MEAN
+from xalign.evaluation.metrics import MEAN, Kind, Shown
 from xalign.languages import canonical, is_language
 from xalign.reporting.measures import (
-    LABELS,
     Change,
     Measure,
     Verdict,
-    chance_of,
     change_of,
     codes_of,
     language_name,
+    matching_of,
+    measure_of,
     measures_of,
     ordered_languages,
-    retrieval_sets,
+    results_of,
     role_of,
+    sentence_sets,
 )
 from xalign.reporting.records import Run
 
@@ -75,18 +76,12 @@ class Finding:
     same: tuple[str, ...]
 
 
-_BEST = {
-    "retrieval@1_best": "Retrieval@1, best layer",
-    "retrieval@1_best_centred": "Centred, best layer",
-}
-
-
 def tables_of(run: Run) -> list[Table]:
     """A table for each set of sentences, one for all in-context benchmarks, one for written translations.
 
     Measures of other benchmarks join the first set's table where that has their languages.
     """
-    sets = retrieval_sets(run)
+    sets = sentence_sets(run)
     columns: dict[str, list[Measure]] = {name: [] for name in sets}
     for measure in measures_of(run):
         home = measure.benchmark
@@ -98,35 +93,33 @@ def tables_of(run: Run) -> list[Table]:
             codes = codes_of(run, [measure]) - {run.pivot}
             home = sets[0] if codes <= codes_of(run, columns[sets[0]]) else home
         columns.setdefault(home, []).append(measure)
-    return [table_of(run, LABELS.get(name, name), measures) for name, measures in columns.items() if measures]
+    return [table_of(run, name, measures) for name, measures in columns.items() if measures]
 
 
 def headlines_of(run: Run) -> list[Headline]:
     """Mean retrieval at the aligned layer and at each language's best; mean accuracy of each in-context
     benchmark; the pivot's bits per byte."""
     found = []
-    for name in retrieval_sets(run)[:1]:
-        if run.aligned_layer is not None:
-            change = change_of(
-                run, Measure(benchmark=name, metric="retrieval@1", layer=run.aligned_layer), MEAN
-            )
-            found.append(
-                Headline(label=f"Retrieval@1, layer {run.aligned_layer}", note=f"mean, {name}", change=change)
-            )
-        for metric, label in _BEST.items():
-            change = change_of(run, Measure(benchmark=name, metric=metric), MEAN)
-            found.append(
-                Headline(label=label, note=f"mean, {name}, each language at its best", change=change)
-            )
+    for name in sentence_sets(run)[:1]:
+        metric = matching_of(run, name)
+        if run.aligned_layer is not None and metric is not None:
+            change = change_of(run, measure_of(run, name, metric.name, run.aligned_layer), MEAN)
+            label = f"{metric.label}, layer {run.aligned_layer}"
+            found.append(Headline(label=label, note=f"mean, {name}", change=change))
+        for row in dict.fromkeys(row.metric for row in results_of(run) if row.benchmark == name):
+            measure = measure_of(run, name, row)
+            if measure.metric.shown is Shown.headline:
+                note = f"mean, {name}, each language at its best"
+                found.append(Headline(label=measure.label, note=note, change=change_of(run, measure, MEAN)))
     for measure in measures_of(run):
         if measure.in_context:
             count = len(codes_of(run, [measure]))
             note = f"mean accuracy, {count} language{'s' if count > 1 else ''}"
-            if (chance := chance_of(run, measure)) is not None:
+            if (chance := measure.metric.chance) is not None:
                 note += f", chance {chance:.3f}"
             found.append(Headline(label=measure.label, note=note, change=change_of(run, measure, MEAN)))
     for measure in measures_of(run):
-        if measure.metric == "bits_per_byte":
+        if measure.metric.kind is Kind.bits:
             change = change_of(run, measure, run.pivot)
             name = language_name(run.pivot)
             found.append(

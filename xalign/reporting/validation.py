@@ -2,11 +2,11 @@
 
 import math
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from xalign.evaluation.results import MEAN
-from xalign.reporting.measures import HIDDEN, Measure, lower_is_better
+from xalign.evaluation.figures import best_of
+from xalign.evaluation.metrics import MEAN
+from xalign.reporting.measures import Measure, measure_of
 from xalign.reporting.records import Run, Series
 from xalign.reporting.style import AFTER, INK, new_figure
 
@@ -60,8 +60,9 @@ def chosen_step(run: Run) -> int | None:
     series = run.metrics.get(run.select or "")
     if series is None or run.select is None:
         return None
-    best = np.argmin if lower_is_better(run.select.rsplit("/", 2)[1]) else np.argmax
-    return int(series.steps[best(series.values)])
+    _, benchmark, name, _ = run.select.split("/")
+    values = dict(zip(series.steps.astype(int).tolist(), series.values.tolist(), strict=True))
+    return best_of(values, run.metric(benchmark, name))
 
 
 def _curves(run: Run) -> dict[Measure, dict[str, Series]]:
@@ -70,11 +71,15 @@ def _curves(run: Run) -> dict[Measure, dict[str, Series]]:
     for name, series in run.metrics.items():
         if name.startswith("eval/"):
             benchmark, metric, language = name.removeprefix("eval/").rsplit("/", 2)
-            measure = Measure(benchmark=benchmark, metric=metric)
-            if metric not in HIDDEN or str(run.select).startswith(_name(measure, "")):
+            measure = measure_of(run, benchmark, metric)
+            if not measure.metric.hidden or str(run.select).startswith(_name(measure, "")):
                 found.setdefault(measure, {})[language] = series
-    return {measure: found[measure] for measure in sorted(found, key=lambda measure: measure.rank)}
+    order = run.metric_order
+    return {
+        measure: found[measure]
+        for measure in sorted(found, key=lambda m: order.get((m.benchmark, m.name), len(order)))
+    }
 
 
 def _name(measure: Measure, language: str) -> str:
-    return f"eval/{measure.benchmark}/{measure.metric}/{language}"
+    return f"eval/{measure.benchmark}/{measure.name}/{language}"

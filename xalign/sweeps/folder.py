@@ -10,10 +10,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from xalign.errors import RunError
+from xalign.evaluation.metrics import KNOWN
 from xalign.files import checked, read_json, write_atomically
 
 OUTPUTS = Path("outputs")
-"""Where runs go that are not told otherwise (`workspace.folder.default_folder`)."""
+"""Where runs go that are not told otherwise (`workspace.content.default_folder`)."""
 
 
 class Status(StrEnum):
@@ -37,6 +38,8 @@ class Sweep:
     """Key -> values or distribution, as given."""
     figures: list[str]
     """Metrics of validation that points are judged by, the main one first; none: not judged."""
+    falls: list[bool]
+    """Of each, whether less is better."""
     searching: bool
     """Whether a search draws the points; else they are all of a grid."""
     jobs: int
@@ -110,7 +113,11 @@ class SweepFolder:
         Raises:
             DataError: the file is damaged.
         """
-        return checked(Sweep, read_json(self.asked), str(self.asked))
+        content = read_json(self.asked)
+        if isinstance(content, dict) and "falls" not in content:  # of an older version
+            names = [str(figure).split("/")[2] for figure in content.get("figures", [])]
+            content["falls"] = [name in KNOWN and not KNOWN[name].higher_is_better for name in names]
+        return checked(Sweep, content, str(self.asked))
 
     def file(self, number: int, kind: str) -> Path:
         """A job's file: `json` its fate, `yaml` its config, `log` its output, `error` its last words."""

@@ -23,6 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from xalign.config import Config
+from xalign.distributed.world import JOBS_AT_ONCE
 from xalign.errors import ConfigError
 from xalign.files import write_atomically
 from xalign.sweeps.figures import kept_values, wanted
@@ -31,7 +32,6 @@ from xalign.sweeps.gpus import own_gpus
 from xalign.validation import plain, resolve
 from xalign.workspace.content import default_folder
 from xalign.workspace.folder import RunFolder
-from xalign.world import JOBS_AT_ONCE
 
 SIGNALS = {
     signal.SIGINT: signal.SIGINT,
@@ -116,7 +116,7 @@ def _carried_out(job: Job, config: Config, sweep: Sweep, folder: SweepFolder) ->
 def _complete(job: Job, config: Config, run: RunFolder) -> Job:
     values = kept_values(config, run.metrics)
     if wanted(config) and values is None:
-        why = f"{', '.join(wanted(config))}: not measured in this run; see {run.metrics}"
+        why = f"{', '.join(wanted(config))}: not measured in this run, or no number; see {run.metrics}"
         return replace(job, status=Status.failed, message=why)
     return replace(job, status=Status.complete, values=values)
 

@@ -7,7 +7,6 @@ import matplotlib
 from matplotlib.colors import Normalize
 
 from xalign.reporting.style import INK, applied, new_figure, write_clearly
-from xalign.sweeps.figures import falls
 from xalign.sweeps.folder import Job, Sweep
 from xalign.sweeps.importance import sortable
 from xalign.sweeps.job import point_of
@@ -26,12 +25,12 @@ def draw(sweep: Sweep, jobs: Sequence[Job], path: Path) -> Path | None:
     columns = [_places([point.get(key, "") for point in points]) for key in sweep.axes]
     columns += [_scaled(values) for values in figures.values()]
     names = [*sweep.axes, *("\n".join(figure.split("/")[1:]) for figure in figures)]
-    colours = matplotlib.colormaps["viridis_r" if falls(sweep.figures[0]) else "viridis"]
+    colours = matplotlib.colormaps["viridis_r" if sweep.falls[0] else "viridis"]
     scale = Normalize(min(main), max(main) if max(main) > min(main) else min(main) + 1)
     with applied():
         figure = new_figure(2.2 * len(columns) + 1.5, 4.2)
         axes = figure.subplots()
-        order = sorted(range(len(judged)), key=lambda i: main[i], reverse=falls(sweep.figures[0]))
+        order = sorted(range(len(judged)), key=lambda i: main[i], reverse=sweep.falls[0])
         for i in order:
             heights = [places[i] for places, _ in columns]
             axes.plot(range(len(columns)), heights, color=colours(scale(main[i])), linewidth=1.6, alpha=0.85)

@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from xalign.command_line import compose_config, first_line, given, is_for_hydra, variants
 from xalign.config import Config
+from xalign.distributed.world import cores
 from xalign.errors import ConfigError
-from xalign.sweeps.figures import wanted
+from xalign.sweeps.figures import falls, wanted
 from xalign.sweeps.folder import Sweep
 from xalign.validation import resolve
 from xalign.workspace.content import default_folder
-from xalign.world import cores
 
 
 def sweep_of(arguments: Sequence[str]) -> Sweep | None:
@@ -67,6 +67,7 @@ def sweep_of(arguments: Sequence[str]) -> Sweep | None:
         fixed=[text for o, text in zip(overrides, own, strict=True) if not o.is_sweep_override()],
         axes=axes,
         figures=wanted(config),
+        falls=falls(config),
         searching=searching,
         jobs=jobs,
         at_once=_at_once(with_hydra, jobs, searching, config.sweep.batch),

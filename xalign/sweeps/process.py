@@ -31,7 +31,7 @@ def main() -> None:
     assert config.run.dir is not None
     # The run writes down its command: the one that repeats it by itself.
     sys.argv[1:] = own_overrides(job["overrides"], config.run.dir)
-    from xalign.experiment import run
+    from xalign.runs.experiment import run
 
     try:
         run(config)

@@ -35,7 +35,7 @@ def search(composed: DictConfig, launcher: Launcher, arguments: Sequence[str]) -
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     config = resolve(_one_point(composed), Config)
     settings = config.sweep
-    study = open_study(folder.study, asked.figures, settings)
+    study = open_study(folder.study, asked.falls, settings)
     space = {key: distribution(axis) for key, axis in axes.items()}
     open_trials = []
     for trial in study.get_trials(states=[TrialState.RUNNING]):

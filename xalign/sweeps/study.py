@@ -19,19 +19,18 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from xalign.command_line import variants
 from xalign.config import SweepConfig
-from xalign.sweeps.figures import falls
 
 NAME = "sweep"
 
 
-def open_study(path: Path, figures: Sequence[str], sweep: SweepConfig) -> optuna.Study:
-    """The study in a file; made where there is none."""
+def open_study(path: Path, falls: Sequence[bool], sweep: SweepConfig) -> optuna.Study:
+    """The study in a file; made where there is none. `falls`: of each figure, whether less is better."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(path))),
         study_name=NAME,
         load_if_exists=True,
-        directions=["minimize" if falls(figure) else "maximize" for figure in figures],
+        directions=["minimize" if less else "maximize" for less in falls],
         # Golovin et al. 2017 (Vizier): stop what is below the median of the others at the same step.
         pruner=optuna.pruners.MedianPruner(n_startup_trials=sweep.startup),
     )

@@ -17,7 +17,6 @@ from rich.table import Table
 from xalign.errors import XalignError
 from xalign.files import write_atomically
 from xalign.reporting.formatting import MISSING, duration, markdown, number
-from xalign.sweeps.figures import falls
 from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder, own_overrides
 from xalign.sweeps.importance import importances
 from xalign.sweeps.job import point_of
@@ -43,7 +42,7 @@ def summarise(folder: SweepFolder) -> Summary:
     """
     sweep, jobs = folder.read(), folder.recorded()
     judged = [job for job in jobs if job.values is not None]
-    best = best_of(sweep.figures, judged)
+    best = best_of(sweep.falls, judged)
     return Summary(
         sweep=sweep,
         jobs=jobs,
@@ -53,11 +52,15 @@ def summarise(folder: SweepFolder) -> Summary:
     )
 
 
-def best_of(figures: Sequence[str], jobs: Sequence[Job]) -> list[Job]:
-    """The jobs that none other beats: at least as good in every figure and better in one."""
-    if not figures:
+def best_of(falls: Sequence[bool], jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that none other beats: at least as good in every figure and better in one.
+
+    `falls` says of each figure whether less is better. A job with a figure that is no number is never best.
+    """
+    if not falls:
         return []
-    signs = [-1 if falls(figure) else 1 for figure in figures]
+    jobs = [job for job in jobs if not any(value != value for value in job.values or [])]
+    signs = [-1 if less else 1 for less in falls]
     scores = {
         job.number: [sign * value for sign, value in zip(signs, job.values or [], strict=True)]
         for job in jobs

@@ -11,9 +11,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from xalign import collectives
 from xalign.data.collate import Buckets, Tokens
 from xalign.data.step import Part
+from xalign.distributed import collectives
 from xalign.models.backbone import Backbone
 from xalign.objectives.base import BatchObjective, Objective, Rows, SumObjective
 from xalign.phases import phases

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xalign.errors import DataError, RunError
 from xalign.files import checked, file_sha256, fsync, fsync_tree, read_json
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 STATE = "state.ckpt"
 MANIFEST = "manifest.json"
+OWN = "own."
+"""Start of the names of what objectives train beside the model."""
 
 
 class Kind(StrEnum):
@@ -154,6 +157,18 @@ def restore_chosen(backbone: Backbone, folder: Path) -> int:
     values = load_state(chosen)["state_dict"]
     backbone.load_state_dict({k.removeprefix("backbone."): v for k, v in values.items()}, strict=False)
     return chosen.step
+
+
+def chosen_own(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """The objectives' own parameters and buffers at the step that is to be exported: objective -> name ->
+    values."""
+    chosen = newest(folder, Kind.best) or newest(folder)
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in (load_state(chosen)["state_dict"] if chosen is not None else {}).items():
+        if key.startswith(OWN):
+            objective, _, name = key.removeprefix(OWN).partition(".")
+            found.setdefault(objective, {})[name] = value
+    return found
 
 
 def load_state(checkpoint: Checkpoint) -> dict[str, Any]:

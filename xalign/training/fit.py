@@ -1,15 +1,17 @@
 """Training by Lightning: the trainer, its callbacks, resuming."""
 
 import logging
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from xalign import collectives
 from xalign.choices import OptimizerKind, Precision, StrategyName
 from xalign.config import Config
 from xalign.data.datamodule import AlignmentData
+from xalign.distributed import collectives
 from xalign.errors import ConfigError
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
@@ -19,10 +21,11 @@ from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
 from xalign.training.callbacks.judge import Judge
 from xalign.training.callbacks.metrics import MetricsWriter
+from xalign.training.callbacks.own import own_callbacks
 from xalign.training.callbacks.progress import TrainingProgress
 from xalign.training.checkpoints import newest, restore_chosen
 from xalign.training.inputs import TrainingInputs
-from xalign.training.loggers import finished, logger_of
+from xalign.training.loggers import RunLogger, finished, logger_of
 from xalign.training.module import AlignedModel
 from xalign.training.out_of_memory import less_next_time
 from xalign.training.sharding import is_sharded
@@ -49,45 +52,60 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
     data = AlignmentData(
         config,
         backbone.tokenizer,
-        inputs.splits.train,
+        inputs.prepared.pairs,
         inputs.objectives,
-        instructions=inputs.instructions,
+        instructions=inputs.prepared.instructions,
         own_texts=inputs.own_texts,
         arrangement=inputs.arrangement,
         cached_sentences=any(objective.needs.pairs for objective in inputs.objectives.values()),
     )
     start = collectives.of_first(lambda: newest(folder.checkpoints))
     stopping = StopRequests()
-    callbacks = [
-        stopping,
-        # Measurements first: they are part of the step's metrics. The guard before the checkpoints: a step
-        # that stops the run is saved.
-        *_measuring(config, folder, backbone, inputs.validation),
-        MetricsWriter(folder.metrics),
+    logger = logger_of(config, folder, 0 if start is None else start.step)
+    logged = RunLogger(logger)
+    # At each step's end, when everybody has logged: the line, what it says of the step, the state. A step
+    # that stops the run is saved.
+    at_step_end: list[Any] = [
+        MetricsWriter(folder.metrics, [logger] if logger else [], logged),
         TrainingProgress(),
         NonFiniteGuard(config.trainer.max_bad_steps),
         Checkpoints(folder, config.trainer, stopping.requests),
         *([Judge(config, folder.pruned)] if config.sweep.metric else []),
     ]
-    trainer = pl.Trainer(
-        default_root_dir=folder.path,
-        max_epochs=1,
-        devices=config.trainer.devices,
-        num_nodes=config.trainer.nodes,
-        # A single process is that, whatever a batch job's variables would make Lightning expect.
-        plugins=LightningEnvironment() if config.strategy.name is StrategyName.single else None,
-        strategy=build_strategy(config.strategy),
-        logger=logger_of(config, folder, 0 if start is None else start.step),
-        callbacks=callbacks,
-        detect_anomaly=config.debug.detect_anomaly,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        use_distributed_sampler=False,  # a step's batch already knows its rank
-    )
+    module.at_step_end = at_step_end
+    callbacks = [
+        stopping,
+        # What is measured, others look at.
+        *_measuring(config, folder, backbone, inputs.prepared.validation),
+        *own_callbacks(config),
+        *at_step_end,
+    ]
+    try:
+        trainer = pl.Trainer(
+            default_root_dir=folder.path,
+            max_epochs=1,
+            # What was decided, which is what the model is on: Lightning would take an Apple GPU.
+            accelerator="gpu" if backbone.device.type == "cuda" else "cpu",
+            devices=config.trainer.devices,
+            num_nodes=config.trainer.nodes,
+            # A single process is that, whatever a batch job's variables would make Lightning expect.
+            plugins=LightningEnvironment() if config.strategy.name is StrategyName.single else None,
+            strategy=build_strategy(config.strategy),
+            logger=logged,
+            callbacks=callbacks,
+            detect_anomaly=config.debug.detect_anomaly,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,  # a step's batch already knows its rank
+        )
+    except MisconfigurationException as error:
+        if not config.callbacks:
+            raise
+        raise ConfigError([f"callbacks: {' '.join(str(error).split())}"]) from error
     enter_training(backbone, dropout=config.trainer.dropout)
-    with finished(trainer.loggers), less_next_time(folder, inputs.arrangement.micro_batch):
+    with finished(logger), less_next_time(folder, inputs.arrangement.micro_batch):
         trainer.fit(module, data, ckpt_path=None if start is None else start.state, weights_only=True)
     # Sharded parameters are of no further use here: the process that exports reads them from the files.
     if config.trainer.select is not None and not is_sharded(backbone):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from xalign import collectives
+from xalign.distributed import collectives
 
 Gradients = list[Tensor | None]
 
@@ -31,7 +31,7 @@ def norm(gradients: Gradients) -> Tensor:
     parts = [_norm(_entries(g)) for g in gradients if g is not None and _is_sharded(g)]
     if parts:
         norms.append(collectives.summed(torch.stack(parts).square().sum()).sqrt())
-    return torch.stack(norms).norm() if norms else torch.zeros(())
+    return torch.stack(_together(norms)).norm() if norms else torch.zeros(())
 
 
 def dot(a: Gradients, b: Gradients) -> Tensor:
@@ -41,7 +41,7 @@ def dot(a: Gradients, b: Gradients) -> Tensor:
     parts = [_dot(collectives.local(x), collectives.local(y)) for x, y in pairs if _is_sharded(x)]
     if parts:
         dots.append(collectives.summed(torch.stack(parts).sum()))
-    return torch.stack(dots).sum() if dots else torch.zeros(())
+    return torch.stack(_together(dots)).sum() if dots else torch.zeros(())
 
 
 def cosine(a: Gradients, b: Gradients) -> Tensor:
@@ -82,6 +82,11 @@ def add_(parts: Sequence[Gradients]) -> Gradients:
         present = sorted((g for g in column if g is not None), key=lambda g: g.is_sparse)
         total.append(_coalesced(functools.reduce(torch.Tensor.add_, present)) if present else None)
     return total
+
+
+def _together(scalars: Sequence[Tensor]) -> list[Tensor]:
+    """The scalars on one device: with `strategy.cpu_offload` shards are elsewhere than what is whole."""
+    return [scalar.to(scalars[0].device) for scalar in scalars]
 
 
 def _coalesced(gradient: Tensor | None) -> Tensor | None:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from xalign.files import naming, write_atomically
 from xalign.workspace.folder import RunFolder
 
 
-def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | bool:
+def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | None:
     """The configured logger, for a run that has done so many steps."""
     match config.logger.name:
         case LoggerName.none:
-            return False
+            return None
         case LoggerName.csv:
             return CsvMetrics(folder.path / "logs" / "metrics.csv", folder.metrics)
         case LoggerName.tensorboard:
@@ -38,14 +38,48 @@ def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | bool:
 
 
 @contextmanager
-def finished(loggers: Iterable[Logger]) -> Iterator[None]:
+def finished(logger: Logger | None) -> Iterator[None]:
     """Close W&B's run on leaving: the next run of this process, as in a sweep, would be logged into it."""
     try:
         yield
     finally:
-        for logger in loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish()
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
+
+
+class RunLogger(Logger):
+    """What Lightning's callbacks have as the trainer's logger: figures that they log go into the step's line,
+    and with it to the configured logger, whose `experiment` this has."""
+
+    def __init__(self, real: Logger | None) -> None:
+        super().__init__()
+        self.real = real
+        self._logged: dict[str, float] = {}
+
+    @property
+    def name(self) -> str | None:
+        return "run" if self.real is None else self.real.name
+
+    @property
+    def version(self) -> int | str | None:
+        return "" if self.real is None else self.real.version
+
+    @property
+    def experiment(self) -> Any:
+        """The configured logger's, such as W&B's run."""
+        return getattr(self.real, "experiment", None)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Keep them for the step that is under way."""
+        self._logged |= {key: float(value) for key, value in metrics.items() if key != "epoch"}
+
+    def take(self) -> dict[str, float]:
+        """What was logged since this was last called."""
+        logged, self._logged = self._logged, {}
+        return logged
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """They are in `config.yaml`."""
 
 
 class CsvMetrics(Logger):

@@ -5,16 +5,16 @@ Optimization is manual because each objective's gradient is looked at, weighted 
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from xalign import collectives
 from xalign.config import Config
 from xalign.data.step import StepBatch
+from xalign.distributed import collectives
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.reference import FrozenCopy, Reference
@@ -29,6 +29,12 @@ from xalign.training.sharding import is_sharded, shard
 
 FORMER_QUEUE = "queue"
 """Key of the contrastive queue in checkpoints of earlier versions, which had no `objectives`."""
+
+
+class AtStepEnd(Protocol):
+    """Something to be done at the end of each step, when all callbacks have logged."""
+
+    def at_step_end(self, trainer: pl.Trainer, module: "AlignedModel", batch: StepBatch) -> None: ...
 
 
 class AlignedModel(pl.LightningModule):
@@ -54,6 +60,9 @@ class AlignedModel(pl.LightningModule):
         self.config = config
         self.next_step = 0
         self.last_metrics: dict[str, float] = {}
+        """Everything that was logged of the step."""
+        self.at_step_end: Sequence[AtStepEnd] = ()
+        """What is done when a step has been logged, in this order."""
 
     @property
     def trained(self) -> list[nn.Parameter]:
@@ -112,7 +121,20 @@ class AlignedModel(pl.LightningModule):
         metrics["skipped"] = float(not finite)
         scheduler.step()
         self.next_step = step + 1
-        self.last_metrics = metrics
+        self.last_metrics = {}
+        self.log_dict(metrics)
+
+    def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
+        """Lightning's `log`, by which its callbacks see a figure; and for the step's line in the log, whoever
+        calls it, before or after others."""
+        self.last_metrics[name] = value if isinstance(value, int | float) else float(value)
+        # The line goes to the loggers as a whole.
+        super().log(name, value, *args, **{**options, "logger": False})
+
+    def on_train_batch_end(self, outputs: Any, batch: StepBatch, batch_idx: int) -> None:
+        # After every callback, in whichever order they are.
+        for follow_up in self.at_step_end:
+            follow_up.at_step_end(self.trainer, self, batch)
 
     def run(self, step: int) -> Pass:
         """What objectives may run of the model at a step."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from xalign import collectives
 from xalign.choices import Pooling
 from xalign.data.collate import Buckets, Tokens
+from xalign.distributed import collectives
 from xalign.models.backbone import Backbone
 from xalign.models.reference import Reference
 from xalign.objectives.kernels import full_logits

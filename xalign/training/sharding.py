@@ -27,9 +27,9 @@ from torch.distributed.fsdp import (
     register_fsdp_forward_method,
 )
 
-from xalign import collectives
 from xalign.config import StrategyConfig
 from xalign.data.collate import IGNORED, Buckets, Tokens
+from xalign.distributed import collectives
 from xalign.models.backbone import Backbone
 
 ENTRANCES = ("hidden_states", "represent_all_layers")

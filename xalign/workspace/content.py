@@ -12,7 +12,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from xalign.config import Config
-from xalign.options import full_names, short_names, take_options
+from xalign.options import take_options
+from xalign.short_keys import full_names, short_names
 from xalign.validation import plain_without_short_keys
 
 NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from xalign.choices import Precision
-from xalign.world import JOBS_AT_ONCE, cores
+from xalign.distributed.world import JOBS_AT_ONCE, cores
 
 log = logging.getLogger(__name__)
 

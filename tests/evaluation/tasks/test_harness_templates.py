@@ -9,7 +9,7 @@ import pytest
 
 from xalign.choices import Demonstrations
 from xalign.config import BenchmarkConfig
-from xalign.evaluation.multiple_choice import Questions
+from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import load
 

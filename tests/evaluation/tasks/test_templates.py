@@ -14,11 +14,11 @@ from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row as CorpusRow
 from xalign.errors import DataError
 from xalign.evaluation import tasks
-from xalign.evaluation.benchmark import Benchmark, render
-from xalign.evaluation.benchmark_files import Row, Rows
+from xalign.evaluation.sets.files import Row, Rows
+from xalign.evaluation.sets.question_set import Benchmark, render
+from xalign.evaluation.sets.templates import Template
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import belebele, pawsx, xcopa, xnli, xstorycloze, xwinograd
-from xalign.evaluation.templates import Template
 from xalign.languages import script
 
 SETS = {

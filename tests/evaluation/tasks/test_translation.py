@@ -12,8 +12,8 @@ from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import DataError
+from xalign.evaluation.engine.scoring import Request, score
 from xalign.evaluation.results import Result
-from xalign.evaluation.scoring import Request, score
 from xalign.evaluation.task import Measured, Session, Setting
 from xalign.evaluation.tasks import translation as module
 from xalign.evaluation.tasks.translation import TASK, bleu_tokenizer

@@ -8,7 +8,7 @@ import pytest
 from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.evaluation.multiple_choice import Questions
+from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks.translation_choice import TASK
 

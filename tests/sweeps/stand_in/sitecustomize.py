@@ -1,4 +1,4 @@
-"""On PYTHONPATH, puts a stand-in for `xalign.experiment`: a sweep's jobs then take no time, all else is real.
+"""On PYTHONPATH, puts a stand-in for `xalign.runs.experiment`: a sweep's jobs then take no time, all else is real.
 
 Python imports this at start-up. What a job does depends on its temperature and seed.
 """
@@ -41,6 +41,6 @@ def _run(config):
     folder.done.touch()
 
 
-_module = types.ModuleType("xalign.experiment")
+_module = types.ModuleType("xalign.runs.experiment")
 _module.run = _run
-sys.modules["xalign.experiment"] = _module
+sys.modules["xalign.runs.experiment"] = _module

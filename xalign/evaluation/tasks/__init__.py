@@ -1,19 +1,23 @@
-"""One measurement a file: every module here has a `TASK`, and is named in configs as its file is."""
+"""One measurement a file, named in configs as its file is; other packages add theirs by the entry point group
+`xalign.tasks`."""
 
-from importlib import import_module
-from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from xalign.choices import TaskProvider
+from xalign.config import BenchmarkConfig
+from xalign.evaluation.task import Task
+from xalign.registry import Registry
 
-if TYPE_CHECKING:
-    from xalign.evaluation.task import Task
-
-
-def names() -> list[str]:
-    """Names of all tasks; imports none of them."""
-    return sorted(module.name for module in iter_modules(__path__))
+TASKS: Registry[type[Task]] = Registry("xalign.evaluation.tasks", "TASK", "xalign.tasks")
 
 
-def load(name: str) -> "Task":
-    """The task of a name out of `names()`."""
-    task: Task = import_module(f"{__name__}.{name}").TASK
-    return task
+def tasks_of(benchmark: BenchmarkConfig) -> dict[str, Task]:
+    """The benchmark's tasks by name, with their options.
+
+    Raises:
+        ConfigError: a package that they need is not installed.
+    """
+    names = dict.fromkeys(benchmark.tasks)
+    if benchmark.provider is TaskProvider.lm_eval:
+        from xalign.evaluation.harness.tasks import GuestTask
+
+        return {name: GuestTask(name) for name in names}
+    return {name: TASKS.load(name)(name, benchmark.options.get(name)) for name in names}

@@ -4,9 +4,9 @@ The wording is lm-evaluation-harness 0.4.13's, with English letters in all langu
 split only: there are no demonstrations.
 """
 
-from xalign.evaluation.benchmark import Benchmark, task
-from xalign.evaluation.benchmark_files import Layout, Row, Source
-from xalign.evaluation.templates import Template
+from xalign.evaluation.sets.files import Layout, Row, Source
+from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
+from xalign.evaluation.sets.templates import Template
 from xalign.languages import canonical
 
 CODES = """
@@ -38,7 +38,7 @@ def fields(row: Row, language: str) -> dict[str, str]:
     }
 
 
-BENCHMARK = Benchmark(
+QUESTIONS = QuestionSet(
     source=Source(
         name="belebele",
         hub="facebook/belebele",
@@ -46,7 +46,6 @@ BENCHMARK = Benchmark(
         splits={"test": "test"},
         layouts=(Layout("{language}.jsonl", "test"),),
     ),
-    version="1",
     split="test",
     texts=(("flores_passage",), ("question",), ANSWERS),
     label="correct_answer_num",
@@ -55,4 +54,12 @@ BENCHMARK = Benchmark(
     fields=fields,
 )
 
-TASK = task(BENCHMARK)
+
+class Belebele(QuestionTask):
+    """The set's questions."""
+
+    label = "Belebele"
+    questions = QUESTIONS
+
+
+TASK = Belebele

@@ -8,19 +8,38 @@ it takes the mean and the maximum. Special tokens are left out, while the refere
 instead of 0.354 over layers). `last` is the same.
 """
 
-from torch import Tensor, maximum
+from typing import TYPE_CHECKING
 
-from xalign.evaluation.sentences import layered_task
-from xalign.evaluation.similarity import without_diagonal
+from xalign.evaluation.metrics import MEXA
+from xalign.evaluation.sets.sentence_task import SentenceTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def mexa_hits(similarity_NN: Tensor) -> Tensor:
+class Mexa(SentenceTask):
+    """A pair matches if it is nearer than all others in both its row and its column."""
+
+    metric = MEXA
+
+    def matches(self, similarity_NN: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
+        from xalign.evaluation.engine.similarity import nearer, only_rival
+
+        either_NN = nearer(similarity_NN) | nearer(similarity_NN.T)
+        return {"hits": (mexa_hits(similarity_NN), only_rival(either_NN))}
+
+
+def mexa_hits(similarity_NN: "Tensor") -> "Tensor":
     """Whether pair i is nearer than all others in both its row and its column: (N,) booleans.
 
     MEXA is their mean: s(i, i) > max over j != i of s(i, j) and s(j, i), strictly.
     """
+    from torch import maximum
+
+    from xalign.evaluation.engine.similarity import without_diagonal
+
     others_NN = without_diagonal(similarity_NN)
     return similarity_NN.diagonal() > maximum(others_NN.amax(0), others_NN.amax(1))
 
 
-TASK = layered_task("mexa", "mexa", version="1", score=lambda s: {"hits": mexa_hits(s)})
+TASK = Mexa

@@ -9,9 +9,9 @@ as do the first one's last mark and the second one's capital, and rows without a
 import re
 from typing import NamedTuple
 
-from xalign.evaluation.benchmark import Benchmark, task
-from xalign.evaluation.benchmark_files import Layout, Row, Source
-from xalign.evaluation.templates import Template
+from xalign.evaluation.sets.files import Layout, Row, Source
+from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
+from xalign.evaluation.sets.templates import Template
 
 
 class Words(NamedTuple):
@@ -65,14 +65,13 @@ def _template(first: str, second: str) -> Template:
     )
 
 
-BENCHMARK = Benchmark(
+QUESTIONS = QuestionSet(
     source=Source(
         name="pawsx",
         hub="google-research-datasets/paws-x",
         languages={language: language for language in WORDS},
         layouts=(Layout("{language}/{split}.tsv"),),
     ),
-    version="1",
     split="test",
     texts=(("sentence1",), ("sentence2",)),
     label="label",
@@ -83,4 +82,12 @@ BENCHMARK = Benchmark(
     empty_texts=True,
 )
 
-TASK = task(BENCHMARK)
+
+class PawsX(QuestionTask):
+    """The set's questions."""
+
+    label = "PAWS-X"
+    questions = QUESTIONS
+
+
+TASK = PawsX

@@ -7,147 +7,136 @@ too little for the other two.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-import numpy as np
-from sacrebleu.metrics.base import Metric
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
+from xalign.evaluation.metrics import BLEU, CHRF, REFERENCE_BITS, Metric, translated
+from xalign.evaluation.task import Measured, Part, Setting, Task
+from xalign.files import digest
 
-from xalign.evaluation.generation import continue_greedily
-from xalign.evaluation.parallel_prompts import answer, demonstration_lines, question, shown_before
-from xalign.evaluation.results import Record, Result
-from xalign.evaluation.scoring import Request, score
-from xalign.evaluation.sentences import Pairs, digest, sentence_pairs
-from xalign.evaluation.task import Measured, Part, Session, Setting, Task
-from xalign.evaluation.tasks.bits_per_byte import ratio_of_sums
-from xalign.languages import has_spaces
-from xalign.progress import Advance
-
-VERSION = "1"
-
-RESAMPLES = 1000
-"""Of the bootstrap over sentences behind the standard errors of BLEU and chrF++."""
+if TYPE_CHECKING:
+    from xalign.evaluation.engine.session import Session
+    from xalign.evaluation.sets.sentences import Pairs
+    from xalign.progress import Advance
 
 
-def _parts(setting: Setting) -> list[Part]:
-    parts = []
-    for language, pairs in sentence_pairs(setting, "translation").items():
-        rng = np.random.default_rng([setting.seed, crc32(language.encode())])
-        shown = shown_before(setting, language, pairs, rng, "translation")
-        parts += [
-            _part(language, "into", language, pairs, shown),
-            _part(language, "from", setting.pivot, _turned(pairs), _turned(shown)),
+class Translation(Task):
+    """Into each language and from it, `benchmark.shots` demonstrations before each sentence."""
+
+    parallel_text = True
+
+    def metrics(self) -> Sequence[Metric]:
+        return [metric for own in (CHRF, BLEU, REFERENCE_BITS) for metric in translated(own)]
+
+    def parts(self, setting: Setting) -> list[Part]:
+        import numpy as np
+
+        from xalign.evaluation.sets.parallel_prompts import shown_before
+        from xalign.evaluation.sets.sentences import sentence_pairs
+
+        parts = []
+        for language, pairs in sentence_pairs(setting, self.name).items():
+            rng = np.random.default_rng([setting.seed, crc32(language.encode())])
+            shown = shown_before(setting, language, pairs, rng, self.name)
+            parts += [
+                self._part(language, "into", language, pairs, shown),
+                self._part(language, "from", setting.pivot, _turned(pairs), _turned(shown)),
+            ]
+        return parts
+
+    def _part(self, language: str, direction: str, written: str, pairs: "Pairs", shown: "Pairs") -> Part:
+        """One direction, `into` the language or `from` it; `written` is the language of the answers."""
+        from xalign.evaluation.sets.parallel_prompts import demonstration_lines
+
+        prefix = demonstration_lines(shown)
+        key = {"direction": direction, "pairs": digest(pairs), "prefix": digest(prefix)}
+        measure = partial(self._measure, language, direction, written, prefix, len(shown), pairs)
+        return Part(self.name, language, key, 2 * len(pairs), measure)
+
+    def _measure(
+        self,
+        language: str,
+        direction: str,
+        written: str,
+        prefix: str,
+        shots: int,
+        pairs: "Pairs",
+        session: "Session",
+        advance: "Advance",
+    ) -> Measured:
+        import numpy as np
+        from sacrebleu.metrics import bleu, chrf
+
+        from xalign.evaluation.engine.bits import ratio_of_sums
+        from xalign.evaluation.engine.generation import continue_greedily
+        from xalign.evaluation.engine.scoring import Request, score
+        from xalign.evaluation.engine.translation_scores import bleu_tokenizer, corpus_score
+        from xalign.evaluation.results import Result
+        from xalign.evaluation.sets.parallel_prompts import answer, question
+
+        references = [target for _, target in pairs]
+        hypotheses = continue_greedily(
+            session.backbone,
+            [prefix + question(source) for source, _ in pairs],
+            [_limit(session, source) for source, _ in pairs],
+            batch_tokens=session.batch_tokens,
+            journal=session.journal,
+            advance=advance,
+        )
+        requests = [Request(prefix, question(source), answer(target)) for source, target in pairs]
+        scores = score(
+            session.backbone,
+            requests,
+            batch_tokens=session.batch_tokens,
+            journal=session.journal,
+            advance=advance,
+        )
+        bits = np.array([-s.log_likelihood for s in scores]) / np.log(2)
+        sizes = np.array([s.bytes for s in scores])
+        bleu_score = bleu.BLEU(tokenize=bleu_tokenizer(written))
+        figures = {
+            CHRF.name: corpus_score(chrf.CHRF(word_order=2), hypotheses, references),
+            BLEU.name: corpus_score(bleu_score, hypotheses, references),
+            REFERENCE_BITS.name: (*ratio_of_sums(bits, sizes), ""),
+        }
+        results = [
+            Result(
+                benchmark=session.name,
+                language=language,
+                metric=f"{name}_{direction}",
+                value=value,
+                stderr=stderr,
+                n=len(pairs),
+                shots=shots,
+                version=f"{self.version} {signature}".strip(),
+            )
+            for name, (value, stderr, signature) in figures.items()
         ]
-    return parts
+        records = [
+            {
+                "language": language,
+                "direction": direction,
+                "index": index,
+                "metric": f"{CHRF.name}_{direction}",
+                "chrf": chrf.CHRF(word_order=2).sentence_score(hypothesis, [reference]).score,
+                "log_likelihood": own.log_likelihood,
+                "hypothesis": hypothesis,
+                "reference": reference,
+            }
+            for index, (hypothesis, reference, own) in enumerate(
+                zip(hypotheses, references, scores, strict=True)
+            )
+        ]
+        return Measured(results, {f"{session.name}.{self.name}": records})
 
 
-def _turned(pairs: Pairs) -> Pairs:
+def _turned(pairs: "Pairs") -> "Pairs":
     return [(y, x) for x, y in pairs]
 
 
-def _part(language: str, direction: str, written: str, pairs: Pairs, shown: Pairs) -> Part:
-    """One direction, `into` the language or `from` it; `written` is the language of the answers."""
-    prefix = demonstration_lines(shown)
-    key = {"direction": direction, "pairs": digest(pairs), "prefix": digest(prefix)}
-    measure = partial(_measure, language, direction, written, prefix, len(shown), pairs)
-    return Part("translation", language, key, 2 * len(pairs), measure)
-
-
-def _measure(
-    language: str,
-    direction: str,
-    written: str,
-    prefix: str,
-    shots: int,
-    pairs: Pairs,
-    session: Session,
-    advance: Advance,
-) -> Measured:
-    benchmark = session.benchmark
-    references = [target for _, target in pairs]
-    hypotheses = continue_greedily(
-        session.backbone,
-        [prefix + question(source) for source, _ in pairs],
-        [_limit(session, source) for source, _ in pairs],
-        batch_tokens=benchmark.batch_tokens,
-        journal=session.journal,
-        advance=advance,
-    )
-    requests = [Request(prefix, question(source), answer(target)) for source, target in pairs]
-    scores = score(
-        session.backbone,
-        requests,
-        batch_tokens=benchmark.batch_tokens,
-        journal=session.journal,
-        advance=advance,
-    )
-    bits = np.array([-s.log_likelihood for s in scores]) / np.log(2)
-    sizes = np.array([s.bytes for s in scores])
-
-    chrf = CHRF(word_order=2)
-    figures = {
-        "chrf++": corpus_score(chrf, hypotheses, references),
-        "bleu": corpus_score(BLEU(tokenize=bleu_tokenizer(written)), hypotheses, references),
-        "reference_bits_per_byte": (*ratio_of_sums(bits, sizes), ""),
-    }
-    results = [
-        Result(
-            benchmark=benchmark.name,
-            language=language,
-            metric=f"{name}_{direction}",
-            value=value,
-            stderr=stderr,
-            n=len(pairs),
-            shots=shots,
-            version=f"{VERSION} {signature}".strip(),
-        )
-        for name, (value, stderr, signature) in figures.items()
-    ]
-    records: list[Record] = [
-        {
-            "language": language,
-            "direction": direction,
-            "index": index,
-            "metric": f"chrf++_{direction}",
-            "chrf": CHRF(word_order=2).sentence_score(hypothesis, [reference]).score,
-            "log_likelihood": own.log_likelihood,
-            "hypothesis": hypothesis,
-            "reference": reference,
-        }
-        for index, (hypothesis, reference, own) in enumerate(zip(hypotheses, references, scores, strict=True))
-    ]
-    return Measured(results, {f"{benchmark.name}.translation": records})
-
-
-def corpus_score(
-    metric: Metric, hypotheses: Sequence[str], references: Sequence[str]
-) -> tuple[float, float | None, str]:
-    """Score of the whole set, its standard error by the bootstrap (Koehn 2004), sacrebleu's signature."""
-    value = metric.corpus_score(hypotheses, [references]).score
-    stderr = None
-    if len(hypotheses) > 1:
-        # sacrebleu's own resampling stumbles over scores of zero (2.6.0: float and numpy.float32 mixed).
-        counts_NC = np.array(metric._extract_corpus_statistics(hypotheses, [references]))
-        rng = np.random.default_rng(0)
-        drawn_RN = rng.integers(len(counts_NC), size=(RESAMPLES, len(counts_NC)))
-        scores = [
-            metric._compute_score_from_stats(counts_NC[own_N].sum(0).tolist()).score for own_N in drawn_RN
-        ]
-        stderr = float(np.std(scores))
-    return float(value), stderr, str(metric.get_signature().format())
-
-
-def bleu_tokenizer(language: str) -> str:
-    """sacrebleu's `13a` for languages that put spaces between words, `zh` for Chinese, else `char`."""
-    if has_spaces(language):
-        return "13a"
-    return "zh" if language.split("-")[0] == "zh" else "char"
-
-
-def _limit(session: Session, source: str) -> int:
+def _limit(session: "Session", source: str) -> int:
     """Most tokens of an answer. Where scripts are cut to bytes a translation has three times the tokens."""
     return 16 + 3 * len(session.backbone.tokenizer(source, add_special_tokens=False)["input_ids"])
 
 
-TASK = Task(VERSION, parallel_text=True, parts=_parts)
+TASK = Translation

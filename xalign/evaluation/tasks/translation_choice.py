@@ -2,58 +2,106 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 from zlib import crc32
 
-import numpy as np
+from pydantic import Field
 
+from xalign.config import BenchmarkConfig
 from xalign.errors import DataError
-from xalign.evaluation.multiple_choice import Item, Questions, question_part
-from xalign.evaluation.parallel_prompts import answer, demonstration_lines, draw_demonstrations, question
-from xalign.evaluation.sentences import Pairs, sentence_pairs
-from xalign.evaluation.similarity import distinct_pairs
-from xalign.evaluation.task import Part, Setting, Task
+from xalign.evaluation.items import Item
+from xalign.evaluation.metrics import Metric, answers
+from xalign.evaluation.task import Part, Setting, Task, TaskConfig
+from xalign.registry import Short
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from xalign.evaluation.sets.sentences import Pairs
 
 log = logging.getLogger(__name__)
-
-VERSION = "1"
 
 NEAREST = 8
 """Each distractor is drawn from this many times as many wrong translations of the nearest lengths."""
 
 
-def _parts(setting: Setting) -> list[Part]:
-    config, text = setting.benchmark, setting.demonstrations
-    if text is None and config.choice_shots > 0:
-        raise DataError(
-            f"benchmark.choice_shots={config.choice_shots}: '{config.name}' has no text for demonstrations "
-            "apart from what it measures; set benchmark.choice_shots=0"
-        )
-    parts = []
-    for language, pairs in sentence_pairs(setting, "translation_choice").items():
-        # Everything random follows from the seed and the language.
-        rng = np.random.default_rng([setting.seed, crc32(language.encode())])
-        candidates = text.pairs(setting.pivot, language) if text is not None else []
-        shown = draw_demonstrations(
-            candidates, [p for _, p in distinct_pairs(pairs)], config.choice_shots, rng
-        )
-        if len(shown) < config.choice_shots:
-            log.warning("translation choice: %s has only %d demonstrations", language, len(shown))
-        items = choices(pairs, config.distractors, config.choice_limit, rng)
-        if not items:
-            log.warning("translation choice: %s has %d texts, too few: not measured", language, len(pairs))
-            continue
+class TranslationChoice(Task):
+    """Asks which of several texts is the translation."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(TaskConfig):
+        distractors: Annotated[int, Field(gt=0), Short("distractors")] = 3
+        """Wrong translations beside the right one."""
+        limit: Annotated[int | None, Field(gt=0), Short("choice_limit")] = None
+        """Items a language; null: all that the benchmark's `limit` leaves."""
+        shots: Annotated[int, Field(ge=0), Short("choice_shots")] = 2
+        """Demonstrations before each item."""
+
+    config: Config
+    label = "Translation choice"
+    parallel_text = True
+
+    def reported_as(self, benchmark: BenchmarkConfig) -> str:
         # What a set of sentences is made to ask is a benchmark of its own.
-        name = "translation_choice"
-        prompt = [demonstration_lines([pair]) for pair in shown]
-        parts.append(question_part(Questions(name, name, VERSION, language, items, prompt, len(shown))))
-    return parts
+        return "translation_choice"
+
+    def metrics(self) -> Sequence[Metric]:
+        return answers(self.label, 1 / (self.config.distractors + 1))
+
+    def parts(self, setting: Setting) -> list[Part]:
+        import numpy as np
+
+        from xalign.evaluation.engine.multiple_choice import Questions, question_part
+        from xalign.evaluation.engine.similarity import distinct_pairs
+        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, draw_demonstrations
+        from xalign.evaluation.sets.sentences import sentence_pairs
+
+        config, text = self.config, setting.demonstrations
+        if text is None and config.shots > 0:
+            raise DataError(
+                f"benchmark.choice_shots={config.shots}: '{setting.benchmark.name}' has no text for "
+                "demonstrations apart from what it measures; set benchmark.choice_shots=0"
+            )
+        parts = []
+        for language, pairs in sentence_pairs(setting, self.name).items():
+            # Everything random follows from the seed and the language.
+            rng = np.random.default_rng([setting.seed, crc32(language.encode())])
+            candidates = text.pairs(setting.pivot, language) if text is not None else []
+            shown = draw_demonstrations(candidates, [p for _, p in distinct_pairs(pairs)], config.shots, rng)
+            if len(shown) < config.shots:
+                log.warning("translation choice: %s has only %d demonstrations", language, len(shown))
+            items = choices(pairs, config.distractors, config.limit, rng)
+            if not items:
+                log.warning(
+                    "translation choice: %s has %d texts, too few: not measured", language, len(pairs)
+                )
+                continue
+            asked = Questions(
+                name=self.reported_as(setting.benchmark),
+                task=self.name,
+                version=self.version,
+                language=language,
+                items=items,
+                demonstrations=[demonstration_lines([pair]) for pair in shown],
+                shots=len(shown),
+            )
+            parts.append(question_part(asked))
+        return parts
 
 
-def choices(pairs: Pairs, distractors: int, limit: int | None, rng: np.random.Generator) -> Sequence[Item]:
+def choices(
+    pairs: "Pairs", distractors: int, limit: int | None, rng: "np.random.Generator"
+) -> Sequence[Item]:
     """The first `limit` distinct pairs as questions; wrong candidates come from all of them.
 
     None where there are too few texts for the distractors.
     """
+    import numpy as np
+
+    from xalign.evaluation.engine.similarity import distinct_pairs
+    from xalign.evaluation.sets.parallel_prompts import answer, question
+
     tested = distinct_pairs(pairs)
     if len(tested) <= distractors:
         return []
@@ -71,4 +119,4 @@ def choices(pairs: Pairs, distractors: int, limit: int | None, rng: np.random.Ge
     return items
 
 
-TASK = Task(VERSION, parallel_text=True, parts=_parts)
+TASK = TranslationChoice

@@ -7,9 +7,9 @@ they stand.
 
 from typing import NamedTuple
 
-from xalign.evaluation.benchmark import Benchmark, task
-from xalign.evaluation.benchmark_files import Row, Source
-from xalign.evaluation.templates import Template
+from xalign.evaluation.sets.files import Row, Source
+from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
+from xalign.evaluation.sets.templates import Template
 
 
 class Words(NamedTuple):
@@ -48,14 +48,13 @@ def fields(row: Row, language: str) -> dict[str, str]:
     }
 
 
-BENCHMARK = Benchmark(
+QUESTIONS = QuestionSet(
     source=Source(
         name="xcopa",
         hub="cambridgeltl/xcopa",
         languages={language: language for language in WORDS},
         splits={"validation": "validation", "test": "test"},
     ),
-    version="2",
     split="test",
     texts=(("premise",), ("choice1", "choice2")),
     label="label",
@@ -68,4 +67,13 @@ BENCHMARK = Benchmark(
     allowed=(("question", ("cause", "effect")),),
 )
 
-TASK = task(BENCHMARK)
+
+class Xcopa(QuestionTask):
+    """The set's questions."""
+
+    label = "XCOPA"
+    version = "2"
+    questions = QUESTIONS
+
+
+TASK = Xcopa

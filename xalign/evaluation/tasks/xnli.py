@@ -8,9 +8,9 @@ ours.
 
 from typing import NamedTuple
 
-from xalign.evaluation.benchmark import Benchmark, task
-from xalign.evaluation.benchmark_files import Layout, Row, Source
-from xalign.evaluation.templates import Template
+from xalign.evaluation.sets.files import Layout, Row, Source
+from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
+from xalign.evaluation.sets.templates import Template
 
 
 class Words(NamedTuple):
@@ -65,7 +65,7 @@ def _original(row: Row, code: str) -> Row | None:
     return {**texts, "label": row["gold_label"]} if row["language"] == code else None
 
 
-BENCHMARK = Benchmark(
+QUESTIONS = QuestionSet(
     source=Source(
         name="xnli",
         hub="facebook/xnli",
@@ -75,7 +75,6 @@ BENCHMARK = Benchmark(
             Layout("xnli.{split}.tsv", languages=lambda row: [row["language"]], adapt=_original),
         ),
     ),
-    version="1",
     split="validation",
     texts=(("premise",), ("hypothesis",)),
     label="label",
@@ -84,4 +83,12 @@ BENCHMARK = Benchmark(
     fields=fields,
 )
 
-TASK = task(BENCHMARK)
+
+class Xnli(QuestionTask):
+    """The set's questions."""
+
+    label = "XNLI"
+    questions = QUESTIONS
+
+
+TASK = Xnli

@@ -3,9 +3,9 @@
 The wording is lm-evaluation-harness 0.4.13's, the sentences and no words of its own; `afp` is the same.
 """
 
-from xalign.evaluation.benchmark import Benchmark, task
-from xalign.evaluation.benchmark_files import Layout, Row, Source
-from xalign.evaluation.templates import Template
+from xalign.evaluation.sets.files import Layout, Row, Source
+from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
+from xalign.evaluation.sets.templates import Template
 
 LANGUAGES = ("ar", "en", "es", "eu", "hi", "id", "my", "ru", "sw", "te", "zh")
 
@@ -26,7 +26,7 @@ def _published(row: Row, code: str) -> Row:
     return {**story, **endings, "answer_right_ending": row["AnswerRightEnding"]}
 
 
-BENCHMARK = Benchmark(
+QUESTIONS = QuestionSet(
     source=Source(
         name="xstorycloze",
         hub="juletxara/xstory_cloze",
@@ -34,7 +34,6 @@ BENCHMARK = Benchmark(
         splits={"train": "train", "validation": "eval"},
         layouts=(Layout("spring2016.val.{language}.tsv.split_20_80_{split}.tsv", adapt=_published),),
     ),
-    version="1",
     split="validation",
     texts=(*((column,) for column in STORY), ENDINGS),
     label="answer_right_ending",
@@ -42,4 +41,12 @@ BENCHMARK = Benchmark(
     styles={"harness": TEMPLATE, "afp": TEMPLATE},
 )
 
-TASK = task(BENCHMARK)
+
+class XStoryCloze(QuestionTask):
+    """The set's questions."""
+
+    label = "XStoryCloze"
+    questions = QUESTIONS
+
+
+TASK = XStoryCloze

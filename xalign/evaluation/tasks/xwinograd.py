@@ -7,9 +7,9 @@ comma or the language has no spaces; `afp` (Li et al. 2024) leaves the sentence 
 
 import json
 
-from xalign.evaluation.benchmark import Benchmark, task
-from xalign.evaluation.benchmark_files import Layout, Row, Source
-from xalign.evaluation.templates import Template
+from xalign.evaluation.sets.files import Layout, Row, Source
+from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
+from xalign.evaluation.sets.templates import Template
 
 LANGUAGES = {"en": "en", "fr": "fr", "ja": "jp", "pt": "pt", "ru": "ru", "zh": "zh"}
 
@@ -47,7 +47,7 @@ def _published(row: Row, code: str) -> Row | None:
     }
 
 
-BENCHMARK = Benchmark(
+QUESTIONS = QuestionSet(
     source=Source(
         name="xwinograd",
         hub="Muennighoff/xwinograd",
@@ -59,7 +59,6 @@ BENCHMARK = Benchmark(
             Layout("test/{language}.jsonl", "test"),
         ),
     ),
-    version="1",
     split="test",
     texts=(("sentence",), ("option1", "option2")),
     label="answer",
@@ -69,4 +68,12 @@ BENCHMARK = Benchmark(
     parallel=False,
 )
 
-TASK = task(BENCHMARK)
+
+class XWinograd(QuestionTask):
+    """The set's questions."""
+
+    label = "XWinograd"
+    questions = QUESTIONS
+
+
+TASK = XWinograd

@@ -2,12 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 
-from xalign import collectives
 from xalign.config import TrainerConfig
+from xalign.data.step import StepBatch
+from xalign.distributed import collectives
 from xalign.errors import Stopped
 from xalign.files import fsync
 from xalign.stopping import Requests
@@ -42,19 +42,18 @@ class Checkpoints(pl.Callback):
         self.folder, self.requests = folder, requests
         self.every, self.last = config.checkpoint_every, config.steps
         self.seconds = 60 * config.checkpoint_minutes
-        self.saved_at = 0.0
+        self.saved, self.saved_at = 0, 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, AlignedModel)
+        self.saved = pl_module.next_step
         if trainer.is_global_zero:
             remove_unfinished(self.folder.checkpoints)
         # A clock that nobody sets: changes of the time of day mean nothing to it.
         self.saved_at = time.monotonic()
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, AlignedModel)
-        step = pl_module.next_step
+    def at_step_end(self, trainer: pl.Trainer, module: AlignedModel, batch: StepBatch) -> None:
+        step = module.next_step
         # The first rank's clock counts for all; a signal may reach any of them.
         due = trainer.is_global_zero and time.monotonic() - self.saved_at >= self.seconds
         asked, late = collectives.maxima([self.requests.asked, due])
@@ -62,6 +61,11 @@ class Checkpoints(pl.Callback):
             self._save(trainer, step)
         if asked:
             raise Stopped(int(asked), f"step {step} is saved")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, AlignedModel)
+        if pl_module.next_step not in (self.saved, self.last):  # a callback has ended training
+            self._save(trainer, pl_module.next_step)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -74,7 +78,7 @@ class Checkpoints(pl.Callback):
         if trainer.is_global_zero:
             fsync(self.folder.metrics)
         save(trainer, self.folder.checkpoints, Kind.step, step)
-        self.saved_at = time.monotonic()
+        self.saved, self.saved_at = step, time.monotonic()
 
 
 def save(trainer: pl.Trainer, folder: Path, kind: Kind, step: int) -> None:

@@ -14,18 +14,20 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from xalign import collectives
 from xalign.config import Config
 from xalign.data.parallel import Splits
+from xalign.distributed import collectives
 from xalign.errors import ConfigError, did_you_mean
-from xalign.evaluation.evaluate import tasks_of
-from xalign.evaluation.own_text import load_own_text
+from xalign.evaluation.engine.session import Session
+from xalign.evaluation.evaluate import session_of
+from xalign.evaluation.figures import is_better, metric_of
 from xalign.evaluation.results import Result
-from xalign.evaluation.task import Part, Session, Setting
+from xalign.evaluation.sets.own_text import load_own_text
+from xalign.evaluation.task import Part, Setting
+from xalign.evaluation.tasks import tasks_of
 from xalign.languages import canonical
-from xalign.measurement import Texts, setting_of
 from xalign.models.backbone import computing_in
-from xalign.reporting.measures import lower_is_better
+from xalign.runs.measurement import Texts, setting_of
 from xalign.training.callbacks.checkpoint import save
 from xalign.training.checkpoints import Kind
 from xalign.training.module import AlignedModel
@@ -55,8 +57,8 @@ def validation_setting(config: Config, splits: Splits, layer: int) -> Setting | 
     return setting_of(benchmark, texts, pivot=pivot, layer=layer, seed=config.seed)
 
 
-def require_other_items(validation: Setting, measured: Setting) -> None:
-    """A step is chosen on other items than the run is judged by.
+def require_other_items(keys: Sequence[str], validation: Setting, measured: Setting) -> None:
+    """Whatever `keys` of the config choose by validation is chosen on other items than the run is judged by.
 
     Raises:
         ConfigError: the two share most texts of a task and language.
@@ -69,7 +71,7 @@ def require_other_items(validation: Setting, measured: Setting) -> None:
         if len(shared) > len(texts) / 2:
             raise ConfigError(
                 [
-                    f"trainer.select: chooses by {part.task} in '{part.language}', of which "
+                    f"{', '.join(keys)}: would choose by {part.task} in '{part.language}', of which "
                     f"{len(shared)} of {len(texts)} texts are also measured at the end; give "
                     "benchmark.split and validation.split different splits, or validation another set"
                 ]
@@ -108,13 +110,17 @@ class Evaluate(pl.Callback):
             log.info("step %d: %s", step, ", ".join(f"{key} {value:.4g}" for key, value in means.items()))
         if self.select is not None:
             self._keep_best(trainer, values, self.select, step)
-        pl_module.last_metrics |= values | {"seconds_evaluating": round(time.perf_counter() - started, 2)}
+        pl_module.log_dict(values)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            # Lightning's own callbacks look at a validation when it ends.
+            callback.on_validation_end(trainer, pl_module)
+        pl_module.log("seconds_evaluating", round(time.perf_counter() - started, 2))
 
     def measure(self, module: AlignedModel) -> dict[str, float]:
         """The figures of the model as it is, the same on every rank."""
         languages = list(dict.fromkeys(part.language for part in self.parts))
         own = languages[collectives.rank() :: collectives.world_size()]
-        session = Session(module.backbone, self.setting.benchmark)
+        session = session_of(module.backbone, self.setting.benchmark)
         with gathered(module.backbone, module.config.strategy), computing_in(module.backbone, self.dtype):
             results = [
                 (number, _rows(part, session))
@@ -130,9 +136,8 @@ class Evaluate(pl.Callback):
             raise ConfigError(
                 [f"trainer.select={select}: not measured{did_you_mean(select, values)} ({', '.join(values)})"]
             )
-        value, best = values[select], self.best
-        falls = lower_is_better(select.split("/")[2])
-        if best is None or (value < best if falls else value > best):
+        value = values[select]
+        if is_better(value, self.best, metric_of(select, self.setting.benchmark)):
             self.best = value
             save(trainer, self.folder, Kind.best, step)
             if trainer.is_global_zero:

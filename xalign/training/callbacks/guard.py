@@ -1,10 +1,10 @@
 """Non-finite losses: the step is skipped and said so; after a few in a row the run stops, state saved."""
 
 import logging
-from typing import Any
 
 import pytorch_lightning as pl
 
+from xalign.data.step import StepBatch
 from xalign.errors import RunError
 from xalign.training.module import AlignedModel
 
@@ -22,11 +22,8 @@ class NonFiniteGuard(pl.Callback):
         self.max_bad_steps = max_bad_steps
         self.bad = 0
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, AlignedModel)
-        metrics = pl_module.last_metrics
+    def at_step_end(self, trainer: pl.Trainer, module: AlignedModel, batch: StepBatch) -> None:
+        metrics = module.last_metrics
         if not metrics["skipped"]:
             self.bad = 0
             return

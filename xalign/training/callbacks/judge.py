@@ -1,13 +1,14 @@
 """A sweep's figures during training: that they are measured at all, and whether a trial is worth going on."""
 
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 
-from xalign import collectives
 from xalign.config import Config
+from xalign.data.step import StepBatch
+from xalign.distributed import collectives
 from xalign.errors import ConfigError, Pruned, did_you_mean
+from xalign.sweeps.figures import falls, wanted
 from xalign.training.module import AlignedModel
 
 
@@ -24,7 +25,7 @@ class Judge(pl.Callback):
 
     def __init__(self, config: Config, marker: Path) -> None:
         self.settings, self.marker = config.sweep, marker
-        self.figures = [config.sweep.metric, *config.sweep.also] if config.sweep.metric else []
+        self.figures, self.falls = wanted(config), falls(config)
         self.last = config.trainer.steps
         self.reporting = config.sweep.trial is not None and config.sweep.prune and not config.sweep.also
 
@@ -32,11 +33,8 @@ class Judge(pl.Callback):
         if trainer.is_global_zero:
             self.marker.unlink(missing_ok=True)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, AlignedModel)
-        measured = {k: v for k, v in pl_module.last_metrics.items() if k.startswith("eval/")}
+    def at_step_end(self, trainer: pl.Trainer, module: AlignedModel, batch: StepBatch) -> None:
+        measured = {k: v for k, v in module.last_metrics.items() if k.startswith("eval/")}
         if not measured:
             return
         for figure in self.figures:
@@ -45,7 +43,7 @@ class Judge(pl.Callback):
                 raise ConfigError(
                     [f"sweep: {figure} is not measured{did_you_mean(figure, measured)} ({allowed})"]
                 )
-        step = pl_module.next_step
+        step = module.next_step
         if not self.reporting or step == self.last:
             return
         given_up = trainer.is_global_zero and self._given_up(measured[self.figures[0]], step)
@@ -63,7 +61,7 @@ class Judge(pl.Callback):
 
         assert self.settings.study is not None
         assert self.settings.trial is not None
-        study = open_study(Path(self.settings.study), self.figures, self.settings)
+        study = open_study(Path(self.settings.study), self.falls, self.settings)
         own = study.get_trials(deepcopy=False)[self.settings.trial]
         trial = optuna.trial.Trial(study, own._trial_id)
         if step not in own.intermediate_values:  # said before, where the run was resumed

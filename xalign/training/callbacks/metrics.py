@@ -10,18 +10,20 @@ machine at the start (`hardware.peak_flops`), not what its data sheet says.
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.loggers import Logger
 
-from xalign import collectives
 from xalign.data.datamodule import AlignmentData
 from xalign.data.step import StepBatch
+from xalign.distributed import collectives
 from xalign.files import naming, write_atomically
 from xalign.flops import costs_of, operations
 from xalign.hardware import peak_flops, peak_memory
 from xalign.phases import phases
+from xalign.training.loggers import RunLogger
 from xalign.training.module import AlignedModel
 
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation")
@@ -43,8 +45,8 @@ class MetricsWriter(pl.Callback):
     A line is on disk before a checkpoint of its step is (`Checkpoints`), so that no resumed run lacks one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, loggers: Sequence[Logger] = (), logged: RunLogger | None = None) -> None:
+        self.path, self.loggers, self.logged = path, loggers, logged
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, AlignedModel)
@@ -59,16 +61,10 @@ class MetricsWriter(pl.Callback):
         phases.take()
         self.started = time.perf_counter()
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: StepBatch,
-        batch_idx: int,
-    ) -> None:
-        assert isinstance(pl_module, AlignedModel)
-        metrics = pl_module.last_metrics
+    def at_step_end(self, trainer: pl.Trainer, module: AlignedModel, batch: StepBatch) -> None:
+        metrics = module.last_metrics
+        if self.logged is not None:
+            metrics |= self.logged.take()
         phases.add("evaluation", metrics.pop("seconds_evaluating", 0.0))
         data = getattr(trainer, "datamodule", None)
         phases.add("data", data.waited if isinstance(data, AlignmentData) else 0.0)
@@ -82,14 +78,14 @@ class MetricsWriter(pl.Callback):
         metrics |= {
             "pairs_per_second": round(pairs / seconds, 2),
             "tokens_per_second": round(tokens / seconds, 1),
-            "mfu": round(self._operations(pl_module, batch) / (seconds * self.peak), 4),
-            "peak_memory_gb": round(peak_memory(pl_module.backbone.device) / 1e9, 3),
+            "mfu": round(self._operations(module, batch) / (seconds * self.peak), 4),
+            "peak_memory_gb": round(peak_memory(module.backbone.device) / 1e9, 3),
             **{f"seconds/{name}": round(spent.get(name, 0.0), 4) for name in PHASES},
         }
         if trainer.is_global_zero:
             with naming(self.path), self.path.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
-            for logger in trainer.loggers:
+            for logger in self.loggers:
                 logger.log_metrics(metrics, step=batch.step + 1)
 
     def _operations(self, module: AlignedModel, batch: StepBatch) -> float:

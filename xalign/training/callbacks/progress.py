@@ -1,9 +1,8 @@
 """The progress bar: losses, pairs and tokens a second, time left. Plain lines where there is no terminal."""
 
-from typing import Any
-
 import pytorch_lightning as pl
 
+from xalign.data.step import StepBatch
 from xalign.terminal import Bar, stderr
 from xalign.training.module import AlignedModel
 
@@ -19,12 +18,9 @@ class TrainingProgress(pl.Callback):
             self.bar = Bar("training", self.steps, pl_module.next_step)
             self.bar.start()
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, AlignedModel)
-        text = _summary(pl_module.last_metrics)
-        done = pl_module.next_step
+    def at_step_end(self, trainer: pl.Trainer, module: AlignedModel, batch: StepBatch) -> None:
+        text = _summary(module.last_metrics)
+        done = module.next_step
         if self.bar:
             self.bar.note = text
             self.bar.update(self.bar.own, completed=done)

@@ -1,0 +1,1 @@
+"""This process among others, and what they compute together."""

@@ -1,0 +1,1 @@
+"""Running a model over texts: log-likelihoods, generation, sentence vectors, and what is kept of them."""

@@ -1,0 +1,196 @@
+"""Greedy continuations of many prompts, with the keys and values of what they all begin with computed once.
+
+Shapes: B prompts, T tokens.
+"""
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from transformers import Cache, GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+
+from xalign.errors import DataError
+from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
+from xalign.evaluation.engine.prefix_tree import common_length
+from xalign.evaluation.engine.representations import batches
+from xalign.evaluation.engine.scoring import context_length
+from xalign.models.backbone import Backbone, evaluating
+from xalign.progress import Advance
+
+log = logging.getLogger(__name__)
+
+SHARE_OF_BUDGET = 4
+"""A token of a batch that is generated costs a fraction of the memory of one that is represented at all
+layers, and small batches cost time: every step reads the whole model."""
+
+
+def continue_greedily(
+    backbone: Backbone,
+    prompts: Sequence[str],
+    limits: Sequence[int],
+    *,
+    batch_tokens: int,
+    reuse: bool = True,
+    journal: Journal = NO_JOURNAL,
+    advance: Advance = lambda count: None,
+) -> list[str]:
+    """The most likely token after each prompt, and so on, up to a line break or the end of the text.
+
+    At most `limits[i]` tokens follow prompt i; `advance` counts prompts. What is in the `journal` is not
+    written again. White space around an answer is
+    taken off. Prompts are padded on the left; what all of them begin with is run once (`reuse`), except
+    for models with an attention window that a batch would outgrow: padding would take its room.
+
+    Raises:
+        DataError: a prompt leaves no room in the model's context.
+    """
+    rows = _encode(backbone, prompts)
+    limits = _within_context(backbone, rows, prompts, limits)
+    cut = _shared_tokens(rows) if reuse and len(rows) > 1 else 0
+    _warn_without_line_breaks(backbone)
+    entries = journal.entries(reuse, batch_tokens, rows, limits)
+    answers: dict[int, str] = dict(entries.found)
+    advance(len(answers))
+    cache: Cache | None = None
+    with evaluating(backbone), _plain_greedy(backbone.model):
+        lengths = [len(row) + limit for row, limit in zip(rows, limits, strict=True)]
+        for batch in batches(lengths, batch_tokens * SHARE_OF_BUDGET):
+            if batch[0] in answers:
+                continue
+            own = [rows[i] for i in batch]
+            room = max(limits[i] for i in batch)
+            reused = cut if max(map(len, own)) + room <= _window(backbone) else 0
+            if reused and cache is None:
+                cache = _prefix_cache(backbone, own[0][:cut])
+            made = _generate(
+                backbone, [row[reused:] for row in own], [limits[i] for i in batch], reused, cache
+            )
+            texts = [str(backbone.tokenizer.decode(ids, skip_special_tokens=True)) for ids in made]
+            found = {i: text.split("\n")[0].strip() for i, text in zip(batch, texts, strict=True)}
+            answers |= found
+            entries.add(found)
+            advance(len(batch))
+    return [answers[i] for i in range(len(rows))]
+
+
+def _encode(backbone: Backbone, prompts: Sequence[str]) -> list[list[int]]:
+    rows: list[list[int]] = backbone.tokenizer(list(prompts))["input_ids"]
+    # Some tokenizers (BERT-style post-processors) end a text with a special token of their own.
+    end = backbone.tokenizer.eos_token_id
+    return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in rows]
+
+
+def _within_context(
+    backbone: Backbone, rows: Sequence[Sequence[int]], prompts: Sequence[str], limits: Sequence[int]
+) -> list[int]:
+    """The limits, lowered to what the model's context leaves."""
+    context = context_length(backbone)
+    if context is None:
+        return list(limits)
+    for row, prompt in zip(rows, prompts, strict=True):
+        if len(row) >= context:
+            raise DataError(
+                f"{len(row)} tokens leave no room in the model's context of {context} "
+                f"(fewer benchmark.shots are shorter): '{prompt.splitlines()[-1][:60]}...'"
+            )
+    return [min(limit, context - len(row)) for row, limit in zip(rows, limits, strict=True)]
+
+
+def _shared_tokens(rows: Sequence[list[int]]) -> int:
+    """Length of the longest common prefix that leaves a token of every row."""
+    # Of sorted sequences the first and the last differ earliest.
+    return min(common_length(min(rows), max(rows)), min(map(len, rows)) - 1)
+
+
+def _window(backbone: Backbone) -> float:
+    """Tokens that the narrowest layer attends to."""
+    config = backbone.model.config.get_text_config()
+    names = ("sliding_window", "window_size", "attention_chunk_size")
+    windows = [getattr(config, name, None) for name in names]
+    return min((w for w in windows if w), default=float("inf"))
+
+
+def _warn_without_line_breaks(backbone: Backbone) -> None:
+    tokenizer = backbone.tokenizer
+    if "\n" not in tokenizer.decode(tokenizer("a\nb", add_special_tokens=False)["input_ids"]):
+        log.warning("the tokenizer cannot write a line break: answers end with the text or at their limit")
+
+
+@contextmanager
+def _plain_greedy(model: PreTrainedModel) -> Iterator[None]:
+    """The model's own generation settings (sampling, penalties) put aside."""
+    former = model.generation_config
+    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=former.eos_token_id)
+    try:
+        yield
+    finally:
+        model.generation_config = former
+
+
+def _prefix_cache(backbone: Backbone, ids: Sequence[int]) -> Cache:
+    ids_1T = torch.tensor([ids], device=backbone.device)
+    with backbone.arithmetic():
+        done = backbone.model.get_decoder()(
+            input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), use_cache=True
+        )
+    cache: Cache = done.past_key_values
+    return cache
+
+
+def _generate(
+    backbone: Backbone, rows: Sequence[list[int]], limits: Sequence[int], cut: int, cache: Cache | None
+) -> list[list[int]]:
+    """Ids that follow each row, whose first `cut` tokens are in the cache and not in the row."""
+    model, tokenizer = backbone.model, backbone.tokenizer
+    width = max(map(len, rows))
+    ends = _ends(backbone)
+    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0] if ends else 0
+    ids_BT = torch.tensor([[filler] * (width - len(row)) + row for row in rows], device=backbone.device)
+    mask_BT = torch.tensor([[1] * cut + [0] * (width - len(r)) + [1] * len(r) for r in rows])
+    past = None
+    if cut:
+        past = copy.deepcopy(cache)
+        assert past is not None
+        past.batch_repeat_interleave(len(rows))
+    stop = _Stop(backbone, width, torch.tensor(limits, device=backbone.device))
+    with backbone.arithmetic():
+        whole_BT = model.generate(  # type: ignore[operator]
+            input_ids=ids_BT,
+            attention_mask=mask_BT.to(backbone.device),
+            past_key_values=past,
+            max_new_tokens=max(limits),
+            eos_token_id=ends or None,
+            pad_token_id=filler,
+            stopping_criteria=StoppingCriteriaList([stop]),
+        )
+    made = [row[:limit] for row, limit in zip(whole_BT[:, width:].tolist(), limits, strict=True)]
+    return [row[: next((k for k, i in enumerate(row) if i in ends), len(row))] for row in made]
+
+
+def _ends(backbone: Backbone) -> list[int]:
+    """Tokens that end a text."""
+    configured = backbone.model.generation_config.eos_token_id
+    own = configured if isinstance(configured, list) else [configured]
+    return list(dict.fromkeys(i for i in [backbone.tokenizer.eos_token_id, *own] if i is not None))
+
+
+class _Stop(StoppingCriteria):
+    """A row is done with a line break, or at its limit."""
+
+    def __init__(self, backbone: Backbone, start: int, limits_B: Tensor) -> None:
+        self.tokenizer, self.start, self.limits_B = backbone.tokenizer, start, limits_B
+        self.breaks: dict[int, bool] = {}
+
+    def __call__(self, input_ids: Tensor, scores: object, **options: object) -> Tensor:
+        done_B = self.limits_B <= input_ids.shape[1] - self.start
+        broken = [self._breaks(int(token)) for token in input_ids[:, -1]]
+        return done_B | torch.tensor(broken, device=done_B.device)
+
+    def _breaks(self, token: int) -> bool:
+        if token not in self.breaks:
+            # In UTF-8 no other character holds the byte of a line break: a token can be looked at alone.
+            self.breaks[token] = "\n" in self.tokenizer.decode([token])
+        return self.breaks[token]

@@ -1,0 +1,73 @@
+"""A model being measured, and the vectors that its tasks share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from xalign.choices import Pooling
+from xalign.evaluation.engine.journal import Journal
+from xalign.evaluation.engine.representations import represent
+from xalign.evaluation.task import Task
+from xalign.models.backbone import Backbone
+from xalign.progress import Advance
+
+KEPT_VECTORS = 2**31
+"""Bytes of sentence vectors that a session keeps."""
+
+
+@dataclass
+class Session:
+    """A model being measured. Vectors are kept: retrieval, MEXA and the picture share them."""
+
+    backbone: Backbone
+    name: str
+    """The benchmark's, in the rows of its tasks."""
+    batch_tokens: int
+    poolings: dict[int, list[Pooling]] = field(default_factory=dict)
+    """Tokens kept of a sentence -> all poolings that are wanted with so many: one pass serves them all."""
+    journal: Journal = field(default_factory=Journal)
+    """Of the part that is being measured."""
+    _vectors: dict[tuple[int, Pooling, str], Tensor] = field(default_factory=dict)
+
+    def represent(
+        self,
+        texts: Sequence[str],
+        pooling: Pooling,
+        max_length: int,
+        advance: Advance = lambda count: None,
+    ) -> Tensor:
+        """Vectors (N, L + 1, D) of texts; `advance` counts those that are run for the first time."""
+        kept = {text: self._vectors.get((max_length, pooling, text)) for text in dict.fromkeys(texts)}
+        found = {text: vector for text, vector in kept.items() if vector is not None}
+        missing = [text for text in kept if text not in found]
+        if missing:
+            poolings = list(dict.fromkeys([pooling, *self.poolings.get(max_length, [])]))
+            vectors = represent(
+                self.backbone,
+                missing,
+                *poolings,
+                max_length=max_length,
+                batch_tokens=self.batch_tokens,
+                advance=advance,
+            )
+            vectors = vectors.reshape(len(poolings), len(missing), *vectors.shape[-2:])
+            for own, of_texts in zip(poolings, vectors, strict=True):
+                for text, vector in zip(missing, of_texts, strict=True):
+                    self._vectors[max_length, own, text] = vector.clone()
+            found |= {text: self._vectors[max_length, pooling, text] for text in missing}
+            room = KEPT_VECTORS // vectors[0, 0].nbytes
+            for oldest in list(self._vectors)[: max(0, len(self._vectors) - room)]:
+                del self._vectors[oldest]
+        return torch.stack([found[text] for text in texts])
+
+
+def poolings_of(tasks: Iterable[Task]) -> dict[int, list[Pooling]]:
+    """Tokens kept of a sentence -> poolings that tasks want with so many."""
+    wanted: dict[int, list[Pooling]] = {}
+    for vectors in (task.sentence_vectors for task in tasks):
+        if vectors is not None:
+            own = wanted.setdefault(vectors.max_length, [])
+            own += [pooling for pooling in vectors.poolings if pooling not in own]
+    return wanted

@@ -1,0 +1,1 @@
+"""What is asked: published sets, parallel text, wordings, demonstrations."""

@@ -1,0 +1,1 @@
+"""A run from start to finish, a measurement, a plan; and the processes of a run on several devices."""

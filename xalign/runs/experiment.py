@@ -1,0 +1,278 @@
+"""One run from start to finish: load, measure, train, export, measure again, report.
+
+Every stage leaves its result in the run's folder and is skipped where the result is there: whatever
+interrupted a run, the same command goes on.
+"""
+
+import gc
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xalign.choices import LoggerName, StrategyName
+from xalign.config import Config, ModelConfig
+from xalign.data.parallel import Splits, load_splits
+from xalign.errors import ConfigError, Pruned
+from xalign.evaluation.contamination import Overlap, contaminated, summary
+from xalign.evaluation.evaluate import evaluate
+from xalign.evaluation.results import Evaluation
+from xalign.evaluation.statistics import compare, write_comparisons
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
+from xalign.extras import require_extras
+from xalign.files import write_atomically
+from xalign.hardware import peak_flops
+from xalign.models import adapters
+from xalign.models.adapters.base import Adapter
+from xalign.models.backbone import Backbone
+from xalign.models.export import export
+from xalign.models.gguf import notices
+from xalign.models.reference import FrozenCopy
+from xalign.reporting.card import write_card
+from xalign.reporting.console import print_comparison
+from xalign.reporting.html import write_report
+from xalign.runs.launch import launch
+from xalign.runs.measurement import load_backbone, setting_of, texts_to_measure
+from xalign.runs.workers import Workers
+from xalign.stopping import requeued, stoppable
+from xalign.training.checkpoints import chosen_own, restore_chosen
+from xalign.training.fit import fit
+from xalign.training.inputs import TrainingInputs, training_inputs
+from xalign.training.out_of_memory import measuring_in_memory
+from xalign.training.prepare import Prepared, prepare
+from xalign.workspace.content import default_folder
+from xalign.workspace.decisions import (
+    Decisions,
+    choose_device,
+    choose_layer,
+    choose_precision,
+    choose_threads,
+)
+from xalign.workspace.environment import (
+    describe_environment,
+    hand_back_freed_memory,
+    keep_freed_memory,
+    quiet_libraries,
+    set_up_logging,
+)
+from xalign.workspace.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, workers: Workers | None = None) -> None:
+    """Carry out a run, or what is left of it, with the other ranks where a launcher has started several.
+
+    Raises:
+        XalignError: whatever the user can mend; what was computed so far stays in the folder.
+        Stopped: a signal asked for it.
+    """
+    require_extras(config)
+    folder = RunFolder(Path(config.run.dir) if config.run.dir else default_folder(config))
+    folder.former()  # nothing is written into a folder that is somebody's, not even a lock
+    with requeued(), stoppable(), folder.locked():
+        folder.prepare(config)
+        if folder.finished:
+            print_comparison(folder.path)
+            print(f"{folder.path} is complete: see {folder.report}; run.rerun=true starts it over")
+            return
+        set_up_logging(folder.log)
+        quiet_libraries()
+        keep_freed_memory()
+        _Run(config, folder, workers).carry_out()
+
+
+@dataclass
+class _Run:
+    config: Config
+    folder: RunFolder
+    workers: Workers | None
+
+    def carry_out(self) -> None:
+        config, folder = self.config, self.folder
+        self.decisions = Decisions()
+        self.seconds: dict[str, float] = {}
+        folder.begin_session(describe_environment())
+        if config.logger.name is LoggerName.wandb:
+            # W&B's id of the run, kept so that it is the same one when the run goes on.
+            folder.update_environment(wandb_id=folder.known().get("wandb_id") or secrets.token_hex(4))
+        choose_threads(config.trainer.threads, config.trainer.devices, self.decisions)
+        self.device = choose_device(self.decisions)
+
+        with self._phase("load"):
+            splits = self._load_data()
+            backbone = self._load_model()
+            layer = choose_layer(config.loss.aligned_layer, backbone.depth, self.decisions)
+            if layer > backbone.depth:
+                depth = f"{config.model.name} has layers 0 to {backbone.depth}"
+                raise ConfigError([f"loss.layer={layer}: {depth}"])
+            self.training_dtype = choose_precision(config.trainer.precision, self.device, self.decisions)
+            evaluation_dtype = choose_precision(
+                config.benchmark.precision, self.device, self.decisions, "benchmark.precision"
+            )
+            folder.update_environment(decisions=self.decisions.made, layer=layer, depth=backbone.depth)
+            self.setting = setting_of(
+                config.benchmark,
+                texts_to_measure(config, splits),
+                pivot=config.languages.pivot,
+                layer=layer,
+                seed=config.seed,
+            )
+            # Whatever training will ask for is asked for now, not when all has been measured.
+            prepared = None if folder.exported else prepare(config, backbone, splits, layer, self.setting)
+            if prepared is not None and prepared.validation is not None:
+                folder.update_environment(validation=_metrics_of(prepared.validation))
+        with self._phase("measure before"):
+            before = self._measure("before", backbone, evaluation_dtype, prepared)
+        if prepared is not None:
+            with self._phase("train"):
+                inputs = training_inputs(
+                    config,
+                    backbone,
+                    prepared,
+                    self.training_dtype,
+                    self.decisions,
+                    micro_batch=folder.known().get("micro_batch"),
+                )
+                # Whoever trains holds the model; where that is others, nobody does here.
+                del backbone, prepared
+                backbone, adapter = self._trained(inputs)
+                del inputs
+            backbone.model.float()  # of `adamw_bf16`: a model is measured and exported like any other
+            with self._phase("export"):
+                own = chosen_own(folder.checkpoints)
+                export(adapter, folder.model, notices(config.model.artifact), own)
+        else:
+            backbone = load_backbone(
+                ModelConfig(
+                    name=config.model.name,
+                    path=str(folder.model),
+                    trust_remote_code=config.model.trust_remote_code,
+                ),
+                self.device,
+                config.seed,
+            )
+        with self._phase("measure after"):
+            after = self._measure("after", backbone, evaluation_dtype, None)
+        with self._phase("report"):
+            comparisons = compare(before, after, aligned_layer=layer, seed=config.seed)
+            write_comparisons(comparisons, folder.evaluation / "comparison.json")
+            folder.update_environment(seconds=self.seconds)
+            write_card(folder.path)
+            write_report(folder.path)
+        write_atomically(folder.done, "")
+        print_comparison(folder.path)
+        print(f"model:  {folder.model}\nreport: {folder.report}")
+
+    def _load_model(self) -> Backbone:
+        return load_backbone(self.config.model, self.device, self.config.seed)
+
+    def _load_data(self) -> Splits:
+        languages = self.config.languages
+        loaded = load_splits(self.config.data, languages)
+        log.info("corpus %s: %s", loaded.name, loaded.cleaning.summary())
+        train = loaded.splits.train
+        counts = {code: len(train.rows_with(languages.pivot, code)) for code in languages.targets}
+        self.folder.update_environment(
+            corpus=counts,
+            cleaning={"kept": loaded.cleaning.kept, **loaded.cleaning.dropped},
+            corpus_name=loaded.name,
+        )
+        return loaded.splits
+
+    def _trained(self, inputs: TrainingInputs) -> tuple[Backbone, Adapter]:
+        """Train, here or in other processes: the model with what was trained, and its adapter."""
+        config, folder = self.config, self.folder
+        folder.update_environment(
+            decisions=self.decisions.made,
+            micro_batch=inputs.arrangement.micro_batch,
+            peak_flops=peak_flops(self.device, self.training_dtype),
+        )
+        if config.strategy.name is StrategyName.single:
+            fit(config, folder, inputs)
+            return inputs.backbone, inputs.adapter
+        if self.workers is not None:
+            self.workers.fit(config, folder, inputs)
+            if config.strategy.name is StrategyName.ddp:
+                return inputs.backbone, inputs.adapter
+            # What was trained is spread over the ranks: taken up from the files.
+        else:
+            release(inputs)
+            launch(config, folder)
+            if config.sweep.trial is not None and folder.pruned.exists():
+                raise Pruned(folder.pruned.read_text(encoding="utf-8"))
+        backbone = self._load_model()
+        adapter = adapters.attach(backbone, config.adapter, config.seed)
+        restore_chosen(backbone, folder.checkpoints)
+        return backbone, adapter
+
+    def _measure(
+        self, when: str, backbone: Backbone, dtype: torch.dtype, prepared: Prepared | None
+    ) -> Evaluation:
+        config = self.config
+        path = self.folder.evaluation / f"{when}.json"
+        if path.exists():
+            return Evaluation.read(path)
+        log.info("measuring %s training: %s", when, ", ".join(config.benchmark.tasks))
+        model = config.model.name if when == "before" else str(self.folder.model)
+        with measuring_in_memory():
+            measured = evaluate(backbone, self.setting, model=model, dtype=dtype)
+        if measured.picture is not None:
+            measured.picture.write(self.folder.evaluation / f"{when}.representations.npz")
+        if prepared is not None:
+            self._check_contamination(measured.texts, prepared)
+        measured.evaluation.write(path)
+        return measured.evaluation
+
+    def _check_contamination(self, texts: dict[str, dict[str, list[str]]], prepared: Prepared) -> None:
+        training = prepared.training_texts
+        found: dict[str, dict[str, Overlap]] = {}
+        for task, own in texts.items():
+            # Retrieval and MEXA, for one, are on the same sentences.
+            same = next((other for other in found if texts[other] == own), None)
+            if own:
+                found[task] = contaminated(own, training) if same is None else found[same]
+        for task, overlaps in found.items():
+            if any(o.exact or o.partial for o in overlaps.values()):
+                log.warning(summary(task, overlaps))
+        self.folder.update_environment(
+            contamination={
+                task: {code: o.counts for code, o in overlaps.items()} for task, overlaps in found.items()
+            }
+        )
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 1)
+
+
+def release(inputs: TrainingInputs) -> None:
+    """Give back the memory of the model, on whichever device, before other processes need it."""
+    inputs.backbone.to("meta")
+    for objective in inputs.objectives.values():
+        if objective.own is not None:
+            objective.own.to("meta")
+    if isinstance(inputs.reference, FrozenCopy):
+        inputs.reference.backbone.to("meta")
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    hand_back_freed_memory()
+
+
+def _metrics_of(setting: Setting) -> dict[str, list[dict[str, Any]]]:
+    """What is measured during training, for whoever reads the log: benchmark -> its metrics."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for task in tasks_of(setting.benchmark).values():
+        for benchmark, metric in task.figures(setting.benchmark):
+            found.setdefault(benchmark, []).append(asdict(metric))
+    return found

@@ -1,0 +1,141 @@
+"""Measuring a model: loading it, finding the text, the cache; all of `python -m xalign.evaluate`."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from xalign.config import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
+from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus
+from xalign.errors import ConfigError
+from xalign.evaluation.evaluate import evaluate as run_tasks
+from xalign.evaluation.results import Evaluation
+from xalign.evaluation.sets.own_text import load_own_text
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
+from xalign.languages import canonical
+from xalign.models.backbone import Backbone
+from xalign.models.gguf import MODELS
+from xalign.models.loading import load_model_and_tokenizer
+from xalign.models.own_path import model_at
+from xalign.reporting.console import print_models, print_results
+from xalign.workspace.decisions import (
+    Decisions,
+    choose_device,
+    choose_layer,
+    choose_precision,
+    choose_threads,
+)
+from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Parallel text to measure on, and text that shares no sentence with it, for demonstrations."""
+
+    test: ParallelCorpus | None
+    demonstrations: ParallelCorpus | None = None
+
+
+def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbone:
+    """The model and tokenizer of a config, on a device, in evaluation mode."""
+    return Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
+
+
+def setting_of(benchmark: BenchmarkConfig, texts: Texts, *, pivot: str, layer: int, seed: int) -> Setting:
+    """What a benchmark measures: without languages of its own, all of the text's."""
+    languages = [canonical(c) for c in benchmark.languages]
+    if texts.test is not None and not languages:
+        languages = [c for c in texts.test.languages if c != pivot]
+    return Setting(
+        benchmark=benchmark,
+        corpus=texts.test,
+        demonstrations=texts.demonstrations,
+        pivot=pivot,
+        languages=languages,
+        aligned_layer=layer,
+        seed=seed,
+    )
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Measure one model or several; print the results and, if asked, write them."""
+    set_up_logging(None)
+    quiet_libraries()
+    keep_freed_memory()
+    decisions = Decisions()
+    choose_threads(None, 1, decisions)
+    device = choose_device(decisions)
+    dtype = choose_precision(config.benchmark.precision, device, decisions)
+    texts = texts_to_measure(config)
+    evaluations: list[Evaluation] = []
+    for model in _models(config):
+        backbone = load_backbone(model, device, config.seed)
+        setting = setting_of(
+            config.benchmark,
+            texts,
+            pivot=config.languages.pivot,
+            layer=choose_layer(None, backbone.depth, decisions),
+            seed=config.seed,
+        )
+        measured = run_tasks(backbone, setting, model=model.path or model.name, dtype=dtype)
+        evaluations.append(measured.evaluation)
+        if config.output:
+            path = _output(Path(config.output), model, several=bool(config.models))
+            measured.evaluation.write(path)
+            log.info("results: %s", path)
+    if len(evaluations) == 1:
+        print_results([asdict(r) for r in evaluations[0].results])
+    else:
+        print_models(evaluations, config.seed)
+
+
+def _models(config: EvaluateConfig) -> list[ModelConfig]:
+    """`models`: folders of models or runs, embedded models by name, hub ids; without any, `model`.
+
+    Raises:
+        ConfigError: two have the same name.
+    """
+    paths = config.models or ([config.model.path] if config.model.path else [])
+    embedded = {name: ModelConfig(name=name, artifact=name) for name in MODELS}
+    found = [embedded.get(path) or model_at(path, config.model) for path in paths] or [config.model]
+    names = [model.name for model in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError([f"models: several are named {', '.join(twice)}; results would be mixed up"])
+    return found
+
+
+def _output(output: Path, model: ModelConfig, several: bool) -> Path:
+    return output / f"{model.name}.json" if several else output
+
+
+def texts_to_measure(config: Config | EvaluateConfig, splits: Splits | None = None) -> Texts:
+    """The parallel text to measure on, and that demonstrations come from, as far as tasks need them.
+
+    A benchmark with a text of its own brings it; otherwise it is what the corpus holds out.
+
+    Raises:
+        ConfigError: a path that nothing would be read from.
+    """
+    benchmark, pivot = config.benchmark, config.languages.pivot
+    languages = [canonical(c) for c in benchmark.languages]
+    parallel = [task.parallel_text for task in tasks_of(benchmark).values()]
+    if not any(parallel):
+        return Texts(None)
+    if benchmark.path and not benchmark.own_text and all(parallel):
+        raise ConfigError(
+            [
+                f"benchmark.path={benchmark.path}: {benchmark.name} measures what the corpus holds out; "
+                "benchmark.own_text=true measures the text in that folder"
+            ]
+        )
+    if benchmark.own_text:
+        return Texts(*load_own_text(benchmark, pivot, languages))
+    if splits is None:
+        languages = languages or [*config.languages.targets, *config.languages.unseen]
+        corpus, _ = load_corpus(config.data, pivot, languages)
+        splits = split_corpus(corpus, pivot, config.data.validation_fraction, config.data.test_fraction)
+    return Texts(splits.test, splits.validation)

@@ -1,0 +1,123 @@
+"""What training reads and asks for, made before anything long is run: mistakes show within seconds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import torch
+
+from xalign.choices import TaskProvider
+from xalign.config import Config
+from xalign.data.instructions import InstructionSampler, load_instructions
+from xalign.data.parallel import Splits
+from xalign.data.sampling import PairSampler
+from xalign.errors import ConfigError
+from xalign.evaluation import figures
+from xalign.evaluation.task import Setting
+from xalign.models.backbone import Backbone
+from xalign.objectives import OBJECTIVES
+from xalign.objectives.base import Needs, Objective, Setup
+from xalign.training.callbacks.evaluate import require_other_items, validation_setting
+from xalign.training.passes import mixed_seed
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The objectives, and what they and the measurements during training read."""
+
+    objectives: Mapping[str, Objective]
+    splits: Splits
+    pairs: PairSampler
+    instructions: InstructionSampler | None
+    validation: Setting | None
+    layer: int
+
+    @property
+    def training_texts(self) -> dict[str, list[str | None]]:
+        """Language -> everything that is trained on in it: the corpus, and instructions of their own."""
+        train = self.splits.train
+        found = {code: [*train.texts(code)] for code in train.languages}
+        for code, texts in (self.instructions.texts() if self.instructions else {}).items():
+            found.setdefault(code, []).extend(texts)
+        return found
+
+    @property
+    def needs(self) -> Sequence[Needs]:
+        """What the objectives run and sample."""
+        return [objective.needs for objective in self.objectives.values()]
+
+
+def prepare(
+    config: Config, backbone: Backbone, splits: Splits, layer: int, measured: Setting | None = None
+) -> Prepared:
+    """Read and check everything; `measured` is what the run is judged by at its end.
+
+    Raises:
+        ConfigError: too few pairs for a batch, no instructions in a language, a figure that is not measured,
+            or validation on items that are reported at the end.
+        DataError, ArtifactError: a file or a set cannot be read.
+    """
+    objectives = make_objectives(config, backbone, layer)
+    needs = [objective.needs for objective in objectives.values()]
+    languages, trainer = config.languages, config.trainer
+    pairs = PairSampler(
+        splits.train,
+        languages.pivot,
+        languages.targets,
+        batch_size=trainer.batch_size,
+        languages_per_batch=trainer.languages_per_batch,
+        temperature=languages.temperature,
+        seed=config.seed,
+    )
+    if any(n.pairs for n in needs):
+        pairs.require(trainer.devices * trainer.nodes)
+    instructions = None
+    if any(n.instructions for n in needs):
+        instructions = load_instructions(config.instructions, languages, splits.train, config.seed)
+    validation = validation_setting(config, splits, layer)
+    if validation is not None:
+        _require_figures(config)
+        if measured is not None and config.chosen_by:
+            require_other_items([key for key, _ in config.chosen_by], validation, measured)
+    return Prepared(objectives, splits, pairs, instructions, validation, layer)
+
+
+def _require_figures(config: Config) -> None:
+    """Figures of lm-evaluation-harness, which alone knows them; of ours they were checked with the config."""
+    validation = config.validation
+    assert validation is not None
+    if validation.provider is TaskProvider.lm_eval:
+        languages = [config.languages.pivot, *config.languages.targets, *config.languages.unseen]
+        problems = [
+            problem
+            for key, figure in config.chosen_by
+            for problem in figures.rules(key, figure, validation, languages, guests=True)
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+
+def make_objectives(config: Config, backbone: Backbone, layer: int) -> dict[str, Objective]:
+    """The configured objectives by name, on the backbone's device; their own parameters are drawn from the
+    seed."""
+    head = backbone.model.get_output_embeddings().weight
+    assert isinstance(head, torch.Tensor)
+    setup = Setup(
+        depth=backbone.depth,
+        width=head.shape[1],
+        vocabulary=head.shape[0],
+        layer=layer,
+        languages=(config.languages.pivot, *config.languages.targets),
+        seed=config.seed,
+        pairs=config.trainer.batch_size,
+        sentence_length=config.trainer.max_length,
+    )
+    made: dict[str, Objective] = {}
+    for name, own in config.loss.objectives.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed_seed(config.seed, crc32(name.encode())))
+            objective = OBJECTIVES.load(own.kind)(own, setup)
+        if objective.own is not None:
+            objective.own.to(backbone.device)
+        made[name] = objective
+    return made
