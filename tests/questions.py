@@ -2,22 +2,25 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from xalign.config import BenchmarkConfig
-from xalign.evaluation import tasks
 from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Part, Setting
+from xalign.evaluation.tasks import TASKS, tasks_of
 
 
 def parts(name: str, path: Path | None, pivot: str = "en", seed: int = 0, **options: Any) -> list[Part]:
     """The parts of a task on the files in a folder."""
+    task = TASKS.load(name)
+    own = {key: options.pop(key) for key in [f.name for f in fields(task.Config)] if key in options}
     options = {"name": "toy", "tasks": [name], "path": None if path is None else str(path), **options}
-    benchmark = BenchmarkConfig(**options)
+    benchmark = BenchmarkConfig(**options, options={name: task.Config(**own)})
     setting = Setting(benchmark, None, None, pivot, [], aligned_layer=1, seed=seed)
-    return tasks.load(name).parts(setting)
+    return tasks_of(benchmark)[name].parts(setting)
 
 
 def questions(name: str, path: Path | None, **options: Any) -> dict[str, Questions]:

@@ -25,6 +25,7 @@ REQUIRED = {
     "benchmark=lm_eval": ["benchmark.tasks=[hellaswag]"],
     "optimizer=adamw_bf16": ["adapter=full", "trainer.precision=bf16"],
     "experiment=afp_xglm_5lang": ["data.path=x"],
+    "callbacks=early_stopping": ["benchmark@validation=heldout", "trainer.evaluate_every=2"],
 }
 
 

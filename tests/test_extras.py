@@ -11,8 +11,8 @@ from training_helpers import small_config
 from xalign.choices import LoggerName, OptimizerKind
 from xalign.config import Config, LoggerConfig, OptimizerConfig
 from xalign.errors import ConfigError
-from xalign.runs.experiment import run
 from xalign.extras import require_extras
+from xalign.runs.experiment import run
 from xalign.runs.planner import make_plan
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from test_run import catalogues
 from training_helpers import small_config
 
-from xalign.runs import planner
 from xalign.config import Config
-from xalign.runs.planner import make_plan, print_plan
 from xalign.run import main
+from xalign.runs import planner
+from xalign.runs.planner import make_plan, print_plan
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ parts declare; every mistake names the key that was given.
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, is_dataclass, make_dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from xalign import short_keys
 from xalign.choices import Combine, GradientClipping, TaskProvider
-from xalign.config import BenchmarkConfig, Config, LossConfig, TrainerConfig
+from xalign.config import BenchmarkConfig, Config, EvaluateConfig, LossConfig, TrainerConfig
 from xalign.config_problems import one_of, problem
 from xalign.errors import did_you_mean
 from xalign.evaluation.task import TaskConfig
@@ -27,10 +28,17 @@ from xalign.short_keys import BENCHMARKS, CLIP, short_names
 _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.total: Combine.weighted_sum}
 
 
+@cache
 def composed_schema(schema: type) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
+    return _with_short_keys(schema, "", _groups())
+
+
+@cache
+def _groups() -> dict[str, Any]:
+    """The types of those groups that are open, or have short keys."""
     benchmark = _with_short_keys(BenchmarkConfig, "benchmark", {"options": dict})
-    groups: dict[str, Any] = {
+    return {
         "loss": _with_short_keys(LossConfig, "loss", {"objectives": dict}),
         "trainer": _with_short_keys(TrainerConfig, "trainer", {}),
         "adapter": dict,
@@ -38,7 +46,6 @@ def composed_schema(schema: type) -> type:
         "validation": benchmark | None,
         "callbacks": dict,
     }
-    return _with_short_keys(schema, "", groups)
 
 
 def _with_short_keys(kind: type, group: str, changed: Mapping[str, Any]) -> type:
@@ -56,7 +63,26 @@ def _with_short_keys(kind: type, group: str, changed: Mapping[str, Any]) -> type
             own.append((name, dict[str, Any], field(default_factory=dict)))
         else:
             own.append((name, Any, field(default=None)))
-    return make_dataclass(kind.__name__, own, kw_only=True, frozen=True)
+    made = make_dataclass(f"{_COMPOSED}{kind.__name__}", own, kw_only=True, frozen=True)
+    # Launchers send the schema to other processes: by its name, as a copy would not know which fields are
+    # required.
+    made.__module__ = __name__
+    globals()[made.__name__] = made
+    return made
+
+
+_COMPOSED = "Composed"
+"""Start of the names of the schema's classes as Hydra composes them."""
+
+
+def __getattr__(name: str) -> type:
+    if name.startswith(_COMPOSED):
+        for schema in (Config, EvaluateConfig):
+            composed_schema(schema)
+        if name in globals():
+            found: type = globals()[name]
+            return found
+    raise AttributeError(f"module {__name__} has no attribute {name}")
 
 
 def _is_group(group: str, name: str) -> bool:

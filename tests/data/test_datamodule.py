@@ -16,9 +16,10 @@ from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData, StepBatches
 from xalign.data.instructions import load_instructions
 from xalign.data.prefetch import Prefetched
+from xalign.data.sampling import sampler_of
 from xalign.data.step import StepBatch
 from xalign.models.byte_tokenizer import byte_tokenizer
-from xalign.training.inputs import make_objectives
+from xalign.training.prepare import make_objectives
 
 OWN_TEXTS = [f"own text {i}" for i in range(9)]
 
@@ -37,7 +38,7 @@ def made(config: Config, tokenizer: PreTrainedTokenizerBase) -> AlignmentData:
     return AlignmentData(
         config,
         tokenizer,
-        corpus,
+        sampler_of(config, corpus),
         samplers,
         instructions=load_instructions(config.instructions, config.languages, corpus, config.seed),
         own_texts=OWN_TEXTS,

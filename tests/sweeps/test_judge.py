@@ -15,8 +15,10 @@ from xalign.data.parallel import Splits
 from xalign.errors import ConfigError, Pruned
 from xalign.models import adapters
 from xalign.sweeps.figures import kept_values
+from xalign.sweeps.folder import Job, Status
 from xalign.sweeps.study import open_study
-from xalign.training.callbacks.evaluate import validation_setting
+from xalign.sweeps.summary import best_of
+from xalign.training.callbacks.evaluate import Evaluate, validation_setting
 from xalign.training.fit import fit
 from xalign.workspace.folder import RunFolder
 
@@ -38,7 +40,7 @@ def fitted(config: Config, path: Path) -> None:
 
 def search(path: Path, others: float) -> optuna.trial.Trial:
     """A study of two finished trials, with this value at each measurement, and a third that is running."""
-    study = open_study(path, [BITS], small_config(*JUDGED).sweep)
+    study = open_study(path, [True], small_config(*JUDGED).sweep)
     for _ in range(2):
         trial = study.ask({"loss.tau": FloatDistribution(0.01, 0.2)})
         for step in (2, 4, 6):
@@ -55,7 +57,7 @@ def test_a_trial_that_is_worse_than_the_others_is_given_up(tmp_path: Path) -> No
     lines = timeless(tmp_path / "run")
     assert [line["step"] for line in lines] == [1, 2]
     assert (tmp_path / "run" / "PRUNED").exists()
-    seen = open_study(tmp_path / "study.log", [BITS], config.sweep).get_trials()[2]
+    seen = open_study(tmp_path / "study.log", [True], config.sweep).get_trials()[2]
     assert seen.intermediate_values == {2: lines[1][BITS]}
     assert seen.state is TrialState.RUNNING  # what becomes of it, the search says
 
@@ -82,14 +84,31 @@ def test_the_value_is_that_of_the_step_that_is_kept(tmp_path: Path) -> None:
         {"step": 5},
     ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    also = f"sweep.also=[{other}]"
-    assert kept_values(small_config(*JUDGED, also), file) == [1.0, 0.3]
-    assert kept_values(small_config(*JUDGED, also, f"trainer.select={BITS}"), file) == [1.0, 0.2]
+    also = (f"sweep.also=[{other}]", "validation.tasks=[bits_per_byte,retrieval]")
+    assert kept_values(small_config(*JUDGED, *also), file) == [1.0, 0.3]
+    assert kept_values(small_config(*JUDGED, *also, f"trainer.select={BITS}"), file) == [1.0, 0.2]
 
 
-def test_a_figure_that_is_not_measured_ends_the_run_at_the_first_measurement(tmp_path: Path) -> None:
-    config = small_config(*JUDGED, f"sweep.also=[{BITS[:-4]}men]")
+def test_a_figure_that_is_no_number_judges_nothing(tmp_path: Path) -> None:
+    """Neither where the step was chosen by it, nor where the last one has it: such a job never wins."""
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(f'{{"{BITS}": NaN}}\n{{"{BITS}": 1.5}}\n{{"{BITS}": NaN}}\n')
+    assert kept_values(small_config(*JUDGED), file) is None
+    assert kept_values(small_config(*JUDGED, f"trainer.select={BITS}"), file) == [1.5]
+    jobs = [
+        Job(number=number, overrides=[], status=Status.complete, values=[value])
+        for number, value in enumerate((float("nan"), 2.0, 1.0))
+    ]
+    assert [job.number for job in best_of([True], jobs)] == [2]
+    assert [job.number for job in best_of([False], jobs)] == [1]
+
+
+def test_a_figure_that_is_missing_ends_the_run_at_the_first_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A language of the set may turn out to have no text."""
+    monkeypatch.setattr(Evaluate, "measure", lambda self, module: {BITS[:-4] + "de": 1.0})
     with pytest.raises(
-        ConfigError, match="men is not measured; did you mean 'eval/heldout/bits_per_byte/mean'"
+        ConfigError, match=r"mean is not measured; did you mean 'eval/heldout/bits_per_byte/de'"
     ):
-        fitted(config, tmp_path / "run")
+        fitted(small_config(*JUDGED), tmp_path / "run")

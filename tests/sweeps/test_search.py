@@ -108,8 +108,7 @@ def test_axes_become_distributions(text: str, expected: object) -> None:
 def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
     """The study as jobs see it: each opens the file by itself."""
     settings = SweepConfig(startup=2)
-    figures = ["eval/heldout/retrieval@1/mean"]
-    study = open_study(tmp_path / "study.log", figures, settings)
+    study = open_study(tmp_path / "study.log", [False], settings)
     space = {"loss.tau": FloatDistribution(0.01, 0.2)}
     for value in (0.5, 0.6):
         study.sampler = sampler(settings, 0, len(study.trials))
@@ -117,7 +116,7 @@ def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
         trial.report(value, 10)
         study.tell(trial, value)
     poor, good = study.ask(space), study.ask(space)
-    seen = open_study(tmp_path / "study.log", figures, settings)
+    seen = open_study(tmp_path / "study.log", [False], settings)
     for trial, value, expected in ((poor, 0.1, True), (good, 0.9, False)):
         own = optuna.trial.Trial(seen, trial._trial_id)
         own.report(value, 10)

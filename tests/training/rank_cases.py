@@ -14,15 +14,15 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, moved, small_config
 
-from xalign.distributed import collectives
 from xalign.choices import Pooling
 from xalign.data.collate import Arrangement, tokenize
 from xalign.data.step import StepBatch
+from xalign.distributed import collectives
 from xalign.models.backbone import evaluating
 from xalign.models.dropout import enter_training
 from xalign.models.reference import FrozenCopy
 from xalign.objectives import OBJECTIVES
-from xalign.options import short_keys
+from xalign.short_keys import of_objectives
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
@@ -35,7 +35,7 @@ STEPS = 3
 EVERY = [
     f"loss.objectives.{kind}.weight=1"
     for kind in OBJECTIVES.names()
-    if f"loss.{kind}_weight" not in short_keys()
+    if f"loss.{kind}_weight" not in of_objectives()
 ]
 """Objectives that the default preset has not."""
 

@@ -17,9 +17,9 @@ from xalign.models import adapters
 from xalign.models.backbone import evaluating
 from xalign.training import gradients
 from xalign.training.accumulate import accumulate
-from xalign.training.inputs import make_objectives
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import adamw
+from xalign.training.prepare import make_objectives
 
 PLAIN, CIPHER = "abcdefghijklm", "nopqrstuvwxyz"
 HELD_OUT = 50

@@ -14,9 +14,10 @@ from xalign.config import BenchmarkConfig, Config
 from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.errors import ConfigError, DataError
+from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.results import Result
-from xalign.evaluation.task import Session, Setting
-from xalign.evaluation.tasks import bits_per_byte, retrieval
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
 from xalign.models import adapters
 from xalign.training.callbacks.evaluate import Evaluate, figures, require_other_items, validation_setting
 from xalign.training.checkpoints import Kind, load_state, newest, restore_chosen
@@ -81,8 +82,8 @@ def test_figures_are_those_of_the_tasks_on_the_validation_text(tmp_path: Path) -
     restore_chosen(backbone, tmp_path / "run" / "checkpoints")
     setting = validation_setting(config, splits(), layer=2)
     assert setting is not None
-    session = Session(backbone, setting.benchmark)
-    parts = [*retrieval.TASK.parts(setting), *bits_per_byte.TASK.parts(setting)]
+    session = session_of(backbone, setting.benchmark)
+    parts = [part for task in tasks_of(setting.benchmark).values() for part in task.parts(setting)]
     rows = [row for part in parts for row in part.measure(session, lambda count: None).results]
     for row in rows:
         key = f"eval/heldout/{row.metric}/{row.language}"
@@ -173,11 +174,43 @@ def test_without_a_choice_no_best_checkpoint_is_written(tmp_path: Path) -> None:
     assert newest(tmp_path / "run" / "checkpoints", Kind.best) is None
 
 
-def test_unknown_metric_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"select=eval/heldout/retrieval/mean: not measured.*retrieval@1/mean"
+def test_a_value_that_is_no_number_is_never_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = (float("nan"), 0.4, float("nan"))
+
+    def measure(self: Evaluate, module: AlignedModel) -> dict[str, float]:
+        return {BITS: values[module.next_step - 1]}
+
+    monkeypatch.setattr(Evaluate, "measure", measure)
+    steps = ("trainer.steps=3", "trainer.evaluate_every=1", "loss.retention_weight=0")
+    fitted(small_config(*MEASURED, f"trainer.select={BITS}", *steps), tmp_path / "run")
+    chosen = newest(tmp_path / "run" / "checkpoints", Kind.best)
+    assert chosen is not None
+    assert chosen.step == 2
+
+
+@pytest.mark.parametrize("key", ["trainer.select", "sweep.metric"])
+def test_figures_that_are_not_measured_are_refused_with_the_config(key: str) -> None:
+    for figure, message in (
+        ("eval/heldout/retrieval/mean", r"not measured; did you mean 'eval/heldout/retrieval@1/mean'"),
+        ("eval/heldout/accuracy/mean", r"not measured.*eval/heldout/bits_per_byte/mean"),
+        ("eval/heldout/retrieval@1/th", r"not measured in 'th' \(in: en, fr, de, mean\)"),
+        ("eval/heldout/retrieval@1/klingon", "'klingon' is neither mean nor a language"),
+        ("eval/heldout/retrieval@1/deu", "write eval/heldout/retrieval@1/de"),
     ):
-        fitted(small_config(*MEASURED, "trainer.select=eval/heldout/retrieval/mean"), tmp_path / "run")
+        with pytest.raises(ConfigError, match=message):
+            small_config(*MEASURED, f"{key}={figure}")
+    with pytest.raises(ConfigError, match="did you mean 'eval/xnli/accuracy/mean'"):
+        small_config("benchmark@validation=xnli", "trainer.evaluate_every=2", f"{key}=eval/xnli/acuracy/mean")
+
+
+@pytest.mark.parametrize("key", ["trainer.select", "sweep.metric"])
+def test_figures_are_those_that_tasks_log(key: str) -> None:
+    choice = ("validation.tasks=[translation_choice]", f"{key}=eval/translation_choice/accuracy/mean")
+    small_config(*MEASURED, *choice)
+    last = ("validation.poolings=[last]", f"{key}=eval/heldout/retrieval@1_best_centred_last/de")
+    small_config(*MEASURED, *last)
+    both = ("validation.tasks=[xnli,xcopa]", f"{key}=eval/xcopa/accuracy/sw")
+    small_config("benchmark@validation=afp", "trainer.evaluate_every=2", *both)
 
 
 def test_missing_data_shows_before_the_first_step(tmp_path: Path) -> None:
@@ -216,7 +249,9 @@ def test_ranks_share_out_the_languages(monkeypatch: pytest.MonkeyPatch, tmp_path
     whole = callback.measure(module)
     gathered: list[list[tuple[int, list[Result]]]] = []
     monkeypatch.setattr("xalign.distributed.collectives.world_size", lambda: 2)
-    monkeypatch.setattr("xalign.distributed.collectives.gather_lists", lambda own: gathered.append(own) or own)
+    monkeypatch.setattr(
+        "xalign.distributed.collectives.gather_lists", lambda own: gathered.append(own) or own
+    )
     for rank in (0, 1):
         monkeypatch.setattr("xalign.distributed.collectives.rank", lambda rank=rank: rank)
         callback.measure(module)
@@ -229,7 +264,7 @@ def test_settings_that_say_nothing_are_refused() -> None:
     for changes, message in (
         (["trainer.evaluate_every=2"], "add benchmark@validation"),
         ([MEASURED[0]], "evaluate_every: required"),
-        ([*MEASURED, "trainer.select=eval/other/r/mean"], "must be a metric of validation"),
+        ([*MEASURED, "trainer.select=eval/other/r/mean"], "not measured"),
         (["benchmark@validation=tatoeba", "trainer.evaluate_every=2"], "validation.path: required"),
         (["benchmark@validation=tatoeba", "validation.path=x", "benchmark=tatoeba", "benchmark.path=x",
           "trainer.evaluate_every=2"], "benchmark measures that"),
@@ -253,6 +288,8 @@ def test_a_step_is_not_chosen_by_what_is_measured_at_the_end(tmp_path: Path) -> 
         )
         for split in ("test", "validation")
     )
-    require_other_items(validation, test)
-    with pytest.raises(ConfigError, match="3 of 3 texts are also measured at the end"):
-        require_other_items(test, test)
+    require_other_items(["trainer.select"], validation, test)
+    with pytest.raises(
+        ConfigError, match=r"^.*\n.*sweep.metric: .*3 of 3 texts are also measured at the end"
+    ):
+        require_other_items(["sweep.metric"], test, test)

@@ -16,11 +16,12 @@ from test_run import catalogues
 from torch.distributed import TCPStore
 from training_helpers import small_config
 
-from xalign.errors import ConfigError, RunError, Stopped
-from xalign.training.checkpoints import newest
-from xalign.runs.launch import Cause, Failure, RankError, _failure, _tell, failure_of, log_of, report
-from xalign.workspace.folder import RunFolder
 from xalign.distributed.world import World, placed, world_of_launcher
+from xalign.errors import ConfigError, RunError, Stopped
+from xalign.runs.failures import Cause, Failure, failure_in, failure_of, log_of, report
+from xalign.runs.launch import RankError, _tell
+from xalign.training.checkpoints import newest
+from xalign.workspace.folder import RunFolder
 
 CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 138}
 
@@ -71,9 +72,9 @@ def test_a_rank_reports_to_its_parent_or_its_exit_status_tells(monkeypatch: pyte
     monkeypatch.setenv("MASTER_PORT", str(store.port))
     crash = failed(Cause.crash, "ValueError: no")
     report(crash, 1)
-    assert _failure(store, 1, 1) == crash
-    assert (_failure(store, 0, -9).cause, _failure(store, 0, -9).message) == (Cause.killed, "SIGKILL")
-    assert (_failure(store, 0, 3).cause, _failure(store, 0, 3).message) == (Cause.crash, "exit status 3")
+    assert failure_in(store, 1, 1) == crash
+    assert (failure_in(store, 0, -9).cause, failure_in(store, 0, -9).message) == (Cause.killed, "SIGKILL")
+    assert (failure_in(store, 0, 3).cause, failure_in(store, 0, 3).message) == (Cause.crash, "exit status 3")
 
 
 def test_failures_are_told_apart() -> None:

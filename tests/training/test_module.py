@@ -4,8 +4,8 @@ import pytest
 import torch
 from training_helpers import batches_of, small_config, small_module
 
-from xalign.distributed import collectives
 from xalign.data.step import Part, StepBatch
+from xalign.distributed import collectives
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 

@@ -15,7 +15,7 @@ from xalign.data.datamodule import StepBatches
 from xalign.data.instructions import load_instructions
 from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
-from xalign.data.sampling import PairSampler
+from xalign.data.sampling import sampler_of
 from xalign.data.step import Material
 from xalign.evaluation.task import Setting
 from xalign.models import adapters
@@ -24,8 +24,9 @@ from xalign.models.backbone import Backbone
 from xalign.models.dropout import enter_training
 from xalign.training.callbacks.metrics import MEASURED
 from xalign.training.fit import fit
-from xalign.training.inputs import TrainingInputs, make_objectives
+from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
+from xalign.training.prepare import Prepared, make_objectives
 from xalign.validation import resolve
 from xalign.workspace.folder import RunFolder
 
@@ -75,22 +76,13 @@ def batches_of(
     config: Config, module: AlignedModel, rank: int = 0, ranks: int = 1, arrangement: Arrangement = PADDED
 ) -> StepBatches:
     corpus = small_corpus()
-    languages, trainer = config.languages, config.trainer
-    pairs = PairSampler(
-        corpus,
-        languages.pivot,
-        languages.targets,
-        batch_size=trainer.batch_size,
-        languages_per_batch=trainer.languages_per_batch,
-        temperature=languages.temperature,
-        seed=config.seed,
-    )
+    pairs = sampler_of(config, corpus)
     material = Material(
         module.backbone.tokenizer,
         pairs,
         config.seed,
-        trainer.max_length,
-        instructions=load_instructions(config.instructions, languages, corpus, config.seed),
+        config.trainer.max_length,
+        instructions=load_instructions(config.instructions, config.languages, corpus, config.seed),
     )
     return StepBatches(material, module.objectives, rank, ranks, arrangement=arrangement)
 
@@ -123,14 +115,17 @@ def small_inputs(
     return TrainingInputs(
         backbone=backbone,
         adapter=adapter,
-        objectives=objectives,
         reference=adapter.reference() if retained else None,
-        splits=splits or Splits(corpus, corpus, corpus),
-        instructions=load_instructions(config.instructions, config.languages, corpus, config.seed),
+        prepared=Prepared(
+            objectives,
+            splits or Splits(corpus, corpus, corpus),
+            sampler_of(config, corpus),
+            load_instructions(config.instructions, config.languages, corpus, config.seed),
+            validation,
+            layer,
+        ),
         own_texts=own_texts,
-        layer=layer,
         arrangement=arrangement,
-        validation=validation,
     )
 
 

@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from xalign.workspace.decisions import Decisions, choose_micro_batch, choose_threads
 from xalign.distributed.world import JOBS_AT_ONCE
+from xalign.workspace.decisions import Decisions, choose_micro_batch, choose_threads
 
 
 @pytest.mark.parametrize(

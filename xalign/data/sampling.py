@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xalign.config import Config
 from xalign.data.cleaning import normal_form
 from xalign.data.parallel import ParallelCorpus
 from xalign.errors import ConfigError
@@ -109,6 +110,20 @@ class PairSampler:
             f"trainer.batch_size={self.batch_size}: a batch takes {count} pairs of '{language}' over all "
             f"ranks, but only {found} different ones are there; lower it, or drop the language"
         )
+
+
+def sampler_of(config: Config, corpus: ParallelCorpus) -> PairSampler:
+    """The pairs of a corpus as a config samples them."""
+    languages, trainer = config.languages, config.trainer
+    return PairSampler(
+        corpus,
+        languages.pivot,
+        languages.targets,
+        batch_size=trainer.batch_size,
+        languages_per_batch=trainer.languages_per_batch,
+        temperature=languages.temperature,
+        seed=config.seed,
+    )
 
 
 def part_of_rank(shares: Sequence[list[Pair]], rank: int, ranks: int) -> list[Pair]:

@@ -10,7 +10,7 @@ from xalign.choices import TaskProvider
 from xalign.config import Config
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
-from xalign.data.sampling import PairSampler
+from xalign.data.sampling import PairSampler, sampler_of
 from xalign.errors import ConfigError
 from xalign.evaluation import figures
 from xalign.evaluation.task import Setting
@@ -59,21 +59,12 @@ def prepare(
     """
     objectives = make_objectives(config, backbone, layer)
     needs = [objective.needs for objective in objectives.values()]
-    languages, trainer = config.languages, config.trainer
-    pairs = PairSampler(
-        splits.train,
-        languages.pivot,
-        languages.targets,
-        batch_size=trainer.batch_size,
-        languages_per_batch=trainer.languages_per_batch,
-        temperature=languages.temperature,
-        seed=config.seed,
-    )
+    pairs = sampler_of(config, splits.train)
     if any(n.pairs for n in needs):
-        pairs.require(trainer.devices * trainer.nodes)
+        pairs.require(config.trainer.devices * config.trainer.nodes)
     instructions = None
     if any(n.instructions for n in needs):
-        instructions = load_instructions(config.instructions, languages, splits.train, config.seed)
+        instructions = load_instructions(config.instructions, config.languages, splits.train, config.seed)
     validation = validation_setting(config, splits, layer)
     if validation is not None:
         _require_figures(config)

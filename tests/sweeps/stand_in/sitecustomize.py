@@ -1,4 +1,5 @@
-"""On PYTHONPATH, puts a stand-in for `xalign.runs.experiment`: a sweep's jobs then take no time, all else is real.
+"""On PYTHONPATH, puts a stand-in for `xalign.runs.experiment`: a sweep's jobs then take no time, all else is
+real.
 
 Python imports this at start-up. What a job does depends on its temperature and seed.
 """
