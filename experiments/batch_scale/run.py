@@ -113,6 +113,7 @@ def measure(
     from xalign.config import Config
     from xalign.models import adapters
     from xalign.models.backbone import Backbone
+    from xalign.models.dropout import enter_training
     from xalign.models.loading import load_model_and_tokenizer
     from xalign.validation import resolve
     from xalign.workspace.environment import quiet_libraries
@@ -123,8 +124,9 @@ def measure(
     overrides += [f"model={model}", f"adapter={arguments.adapter}"]
     config = resolve(compose_config("config", overrides), Config)
     device = torch.device(arguments.device)
-    backbone = Backbone(*load_model_and_tokenizer(config.model)).to(device).train()
+    backbone = Backbone(*load_model_and_tokenizer(config.model)).to(device)
     adapters.attach(backbone, config.adapter)
+    enter_training(backbone, dropout=config.trainer.dropout)
     if arguments.precision == "bf16":
         backbone.compute_dtype = torch.bfloat16
     warm_up = step_of(backbone, config, WARM_UP, micro_batch or arguments.micro_batch, arguments)[0]

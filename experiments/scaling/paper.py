@@ -81,7 +81,7 @@ class Objective:
 
 CONTRASTIVE, INSTRUCTION, RETENTION = Objective(0.5, 1), Objective(1.0, 1), Objective(1.0, 2)
 OBJECTIVES = {"lora": (CONTRASTIVE, INSTRUCTION, RETENTION), "full": (CONTRASTIVE, INSTRUCTION)}
-"""Of `loss=afp`; retention needs adapters."""
+"""Of `loss=afp`; in full fine-tuning without retention, whose model before training is not counted here."""
 
 
 @dataclass(frozen=True)

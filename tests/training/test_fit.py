@@ -17,14 +17,18 @@ from tiny import tiny_backbone
 from training_helpers import PACKED, small_config, small_inputs, timeless
 
 from xalign.config import Config
+from xalign.data.step import Part
 from xalign.errors import RunError, Stopped
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
+from xalign.objectives.base import Objective
 from xalign.objectives.contrastive import Contrastive
+from xalign.training.accumulate import accumulate
 from xalign.training.checkpoints import load_state, newest
 from xalign.training.fit import fit
 from xalign.training.module import AlignedModel
+from xalign.training.passes import Pass
 from xalign.workspace.folder import RunFolder
 
 STEP = AlignedModel.training_step
@@ -98,18 +102,21 @@ def test_a_resumed_run_ends_with_the_same_numbers(
         assert torch.equal(resumed[name], value), name
 
 
+@pytest.mark.parametrize("of", ["loss", "gradient"])
 def test_non_finite_steps_are_skipped_and_a_few_in_a_row_stop_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config("trainer.max_bad_steps=2")
-    steps = iter(range(100))
-    contrastive = Contrastive.loss
 
-    def poisoned(self: Contrastive, vectors: Any, rows: Any) -> Any:
-        loss, extra = contrastive(self, vectors, rows)
-        return (loss * float("nan") if next(steps) in (1, 3, 4) else loss), extra
+    def poisoned(objective: Objective, run: Pass, part: Part) -> Any:
+        loss, figures = accumulate(objective, run, part)
+        if isinstance(objective, Contrastive) and run.step in (1, 3, 4):
+            if of == "loss":
+                return loss * float("nan"), figures
+            next(p.grad for p in run.backbone.parameters() if p.grad is not None)[0] = float("inf")
+        return loss, figures
 
-    monkeypatch.setattr(Contrastive, "loss", poisoned)
+    monkeypatch.setattr("xalign.training.module.accumulate", poisoned)
     with pytest.raises(RunError, match=r"2 steps in a row had a non-finite loss .*step 5"):
         fitted(config, tmp_path / "run")
     assert [line["skipped"] for line in timeless(tmp_path / "run")] == [0, 1, 0, 1, 1]

@@ -1,13 +1,10 @@
 import functools
-from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny_backbone
 from torch import Tensor
 
 from xalign.choices import Combine
-from xalign.models.sparse_embeddings import use_sparse_embedding_gradients
 from xalign.training import gradients
 from xalign.training.combine import Combined, combine
 
@@ -25,16 +22,19 @@ def test_norm_cosine_and_sum_by_hand() -> None:
     assert total[1].tolist() == [1]
 
 
-def clipped(parts: dict[str, gradients.Gradients], how: Combine) -> Combined:
-    return combine(how, parts, dict.fromkeys(parts, 1.0), clip_norm=1.0, seed=0, statistics=False)
+def clipped(parts: dict[str, gradients.Gradients], how: Combine, clip_norm: float = 1.0) -> Combined:
+    weights = dict.fromkeys(parts, 1.0)
+    return combine(how, parts, weights, clip_norm=clip_norm, seed=0, statistics=True)
 
 
 @pytest.mark.parametrize("how", Combine)
 def test_clipping_scales_down_but_never_up(how: Combine) -> None:
     large = clipped({"a": [torch.tensor([6.0, 8.0])]}, how)
+    assert large.figures["gradient_norm/a"] == 10
     assert large.gradient[0] is not None
     assert large.gradient[0].tolist() == pytest.approx([0.6, 0.8])
     small = clipped({"a": [torch.tensor([0.3, 0.4])]}, how)
+    assert small.figures["gradient_norm/a"] == pytest.approx(0.5)
     assert small.gradient[0] is not None
     assert small.gradient[0].tolist() == pytest.approx([0.3, 0.4])
     assert (large.figures["weight/a"], small.figures["weight/a"]) == pytest.approx((0.1, 1.0))
@@ -52,45 +52,6 @@ def test_per_objective_clipping_keeps_the_small_gradient_visible() -> None:
     apart = clipped(parts(), Combine.clip_each).gradient
     assert apart[0] is not None
     assert apart[0].tolist() == pytest.approx([1.0, 1.0])
-
-
-@pytest.fixture
-def _in_float64() -> Iterator[None]:
-    # XGLM makes the mask's smallest number in the default type.
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.mark.usefixtures("_in_float64")
-@pytest.mark.parametrize("family", FAMILIES)
-def test_sparse_embedding_gradients_equal_dense_ones(family: str) -> None:
-    """Through the decoder alone (sparse) and with a trained head, tied or not, on top."""
-    tokens = torch.tensor([[5, 9, 9, 0], [5, 7, 30, 2]])
-    for tied in (False, True):
-        plain = tiny_backbone(family, tie_word_embeddings=tied).model
-        sparse = tiny_backbone(family, tie_word_embeddings=tied).model
-        assert use_sparse_embedding_gradients(sparse)
-        for with_head in (False, True):
-            for model in (plain, sparse):
-                model.zero_grad()
-                result = model(tokens).logits if with_head else model.get_decoder()(tokens).last_hidden_state
-                result.pow(2).mean().backward()
-            table = sparse.get_input_embeddings().weight
-            # gpt_neo, gpt_neox, ...: whether the head is tied is for each family to say.
-            shared = table is sparse.get_output_embeddings().weight
-            assert table.grad.is_sparse is not (with_head and shared)
-            found = {n: p.grad for n, p in sparse.named_parameters() if p.grad is not None}
-            expected = {n: p.grad for n, p in plain.named_parameters() if p.grad is not None}
-            assert found.keys() == expected.keys()
-            for name, gradient in expected.items():
-                torch.testing.assert_close(found[name].to_dense(), gradient, rtol=1e-12, atol=1e-14)
-
-
-def test_frozen_embeddings_have_no_sparse_gradients() -> None:
-    model = tiny_backbone("llama").model
-    model.get_input_embeddings().requires_grad_(False)
-    assert not use_sparse_embedding_gradients(model)
 
 
 def _table(seed: int, sparse: bool) -> Tensor:
@@ -117,8 +78,6 @@ def test_norm_cosine_scale_and_sum_take_sparse_gradients(kinds: tuple[bool, bool
     same = functools.partial(torch.testing.assert_close, rtol=1e-12, atol=1e-14)
     same(gradients.norm(a), gradients.norm(dense_a))
     same(gradients.cosine(a, b), gradients.cosine(dense_a, dense_b))
-    gradients.scale_(a, 0.5)
-    gradients.scale_(dense_a, 0.5)
     gradients.scale_(b, 3.0)
     gradients.scale_(dense_b, 3.0)
     for found, expected in zip(gradients.add_([a, b]), gradients.add_([dense_a, dense_b]), strict=True):
@@ -128,12 +87,29 @@ def test_norm_cosine_scale_and_sum_take_sparse_gradients(kinds: tuple[bool, bool
         same(found.to_dense(), expected)
 
 
-def test_clipping_keeps_rows_unique() -> None:
+@pytest.mark.parametrize("how", Combine)
+@pytest.mark.parametrize("kinds", [(True, True), (True, False), (False, True)])
+def test_sparse_gradients_are_clipped_as_dense_ones(kinds: tuple[bool, bool], how: Combine) -> None:
+    def parts(sparse: tuple[bool, bool]) -> dict[str, gradients.Gradients]:
+        return {"a": [_table(0, sparse[0]), None], "b": [_table(1, sparse[1]), None]}
+
+    found, expected = (clipped(parts(sparse), how, 0.5) for sparse in (kinds, (False, False)))
+    assert found.norm == pytest.approx(expected.norm, rel=1e-12)
+    assert found.figures == pytest.approx(expected.figures, rel=1e-12)
+    (gradient, nothing), (dense, _) = found.gradient, expected.gradient
+    assert nothing is None
+    assert gradient is not None
+    assert dense is not None
+    assert not gradient.is_sparse or gradient.is_coalesced()
+    torch.testing.assert_close(gradient.to_dense(), dense, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("how", Combine)
+def test_clipping_keeps_rows_unique(how: Combine) -> None:
     """So that nothing after it has to join rows again."""
     parameter = torch.nn.Parameter(torch.zeros(50, 3, dtype=torch.float64))
     parameter.grad = _table(0, sparse=True)
-    found = gradients.of([parameter])
-    gradients.scale_(found, 0.1 / gradients.norm(found))
+    found = clipped({"a": gradients.of([parameter])}, how, 0.1).gradient
     assert found[0] is not None
     assert found[0].is_coalesced()
     assert float(gradients.norm(found)) == pytest.approx(0.1)
