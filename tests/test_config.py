@@ -67,6 +67,7 @@ MISTAKES = {
     ("+loss.tua=1",): ["loss.tua: unknown key; did you mean 'tau'?"],
     ("+extra=1",): ["extra: unknown key"],
     ("lss.tau=1",): ["lss: unknown key; did you mean 'loss'?"],
+    ("preset.model.depth=3",): ["preset: unknown key"],
     ("modle=xglm",): ["modle: unknown key; did you mean 'model'?"],
     ("model=xlgm",): ["model=xlgm: no such option; did you mean 'xglm'?"],
     ("experiment=demmo",): ["experiment=demmo: no such option; did you mean 'demo'?"],

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from xalign import lookups
-from xalign.config import Config, register
+from xalign.config import PRESET, Config, register
 from xalign.config_problems import field_names, field_type, one_of, unknown_key
 from xalign.errors import ConfigError, did_you_mean, needs_extra
 from xalign.options import short_names
@@ -50,6 +50,8 @@ def check(config_name: str, schema: type[C], *, paths: bool = True) -> None:
     with _Composing():
         problems = _missing_plugins(for_hydra)
         problems += _run_folder_of_hydra(for_hydra)
+        if any(text.lstrip("+~").startswith((f"{PRESET}.", f"{PRESET}=")) for text in overrides):
+            problems.append(unknown_key(PRESET, PRESET, field_names(schema, [])))
         axes = [_variants(text, sweeper, problems) for text in overrides]
         if not (arguments.multirun or given(for_hydra, "hydra.mode")):
             problems += [

@@ -5,7 +5,7 @@ Hydra composes YAML values against this schema (registered in the ConfigStore by
 config by string. `docs/config.md` is generated from the docstrings in this file.
 """
 
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, make_dataclass
 from typing import Annotated, Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +27,9 @@ from xalign.models.adapters.base import AdapterConfig
 from xalign.objectives.base import ObjectiveConfig
 
 STRICT = ConfigDict(extra="forbid")
+
+PRESET = "preset"
+"""Key of composed configs, gone from resolved ones (`models/own_path.py`)."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -440,8 +443,14 @@ def register() -> None:
     from xalign.options import composed_schema
 
     store = ConfigStore.instance()
-    store.store(name="schema", node=_writable(OmegaConf.structured(composed_schema(Config))))
-    store.store(name="evaluate_schema", node=_writable(OmegaConf.structured(EvaluateConfig)))
+    for name, kind in (("schema", composed_schema(Config)), ("evaluate_schema", EvaluateConfig)):
+        store.store(name=name, node=_writable(OmegaConf.structured(_with_presets(kind))))
+
+
+def _with_presets(kind: type) -> type:
+    """The schema with room for the chosen presets, before anything is overridden (`models/own_path.py`)."""
+    presets: tuple[str, Any, Any] = (PRESET, dict[str, Any], field(default_factory=dict))
+    return make_dataclass(kind.__name__, [presets], bases=(kind,), kw_only=True, frozen=True)
 
 
 def _writable(node: DictConfig) -> DictConfig:

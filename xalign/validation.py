@@ -28,7 +28,7 @@ from xalign.evaluation import tasks
 from xalign.languages import canonical
 from xalign.models import rules as model_rules
 from xalign.models.adapters import ADAPTERS
-from xalign.models.own_path import own_model
+from xalign.models.own_path import settle_model
 from xalign.options import effective_shorts, rules, short_names, take_options
 from xalign.world import world_of_launcher
 
@@ -44,9 +44,10 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     values: Any = (
         OmegaConf.to_container(composed, resolve=True) if OmegaConf.is_config(composed) else composed
     )
+    problems: list[str] = []
+    values = settle_model(values, problems)
     if missing := _missing(values):
         raise ConfigError(f"{key}: required, but not given" for key in missing)
-    problems: list[str] = []
     values = take_options(values, problems)
     try:
         config = TypeAdapter(schema).validate_python(values)
@@ -56,7 +57,6 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     config = _with_whole_paths(config)
     config = replace(
         config,
-        model=own_model(config.model),
         data=_settled_data(config.data),
         languages=_canonical_languages(config.languages, problems),
     )
@@ -117,7 +117,7 @@ def _missing(values: dict[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-_PATHS = ("path", "dir", "output")
+_PATHS = ("path", "dir", "output", "tokenizer")
 """Names of the keys, in whichever group, that are paths on this machine."""
 
 

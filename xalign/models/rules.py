@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from xalign.config import ModelConfig
-from xalign.models.own_path import is_own
 
 
 def rules(model: ModelConfig) -> Iterator[str]:
@@ -12,8 +11,6 @@ def rules(model: ModelConfig) -> Iterator[str]:
         if not (model.path or model.artifact):
             yield "model.path: a pretrained model needs a hub id or a folder (or a preset: model=gemma3_270m)"
         return
-    if is_own(model):
-        yield f"model.path={model.path}: not read with model.pretrained=false; leave one of them out"
     if "model_type" not in model.architecture:
         yield "model.architecture: model.pretrained=false needs an architecture with a model_type"
     if not model.tokenizer:
