@@ -21,6 +21,9 @@ RUN = {
     "model.tokenizer=nowhere/tokenizer": "model.tokenizer=nowhere/tokenizer: there is no folder",
     "run.dir=/dev/null/x": "run.dir=/dev/null/x: /dev/null is no folder",
     "run.dir=mine": "run.dir=mine: mine/config.yaml is not the config of a run",
+    "run.dir=/": "run.dir=/: a run needs a folder of its own",
+    'run.dir="~"': "a run needs a folder of its own",
+    "plan=true model.path=./nowhere": "model.path=./nowhere: no such folder",
     "instructions.path=nowhere": "instructions.path=nowhere: 'nowhere' does not exist",
     "benchmark.path=nowhere": "benchmark.path=nowhere: 'nowhere' does not exist",
 }
@@ -51,6 +54,11 @@ def test_paths_of_a_run(arguments: str, place: Path, monkeypatch: pytest.MonkeyP
         check("config", Config)
     assert [RUN[arguments] in problem for problem in caught.value.problems] == [True]
     assert sorted(path.name for path in (place / "mine").iterdir()) == ["config.yaml"]
+
+
+def test_the_folder_of_a_sweep_s_runs_may_be_anyones(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["run", "-m", "run.dir=mine", "loss.tau=0.1,0.2"])
+    check("config", Config)
 
 
 @pytest.mark.parametrize("arguments", EVALUATE)

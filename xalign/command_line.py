@@ -3,9 +3,10 @@
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 
 from hydra import compose, initialize_config_dir
@@ -53,31 +54,37 @@ def check(config_name: str, schema: type[C], *, paths: bool = True) -> None:
         if any(text.lstrip("+~").startswith((f"{PRESET}.", f"{PRESET}=")) for text in overrides):
             problems.append(unknown_key(PRESET, PRESET, field_names(schema, [])))
         axes = [_variants(text, sweeper, problems) for text in overrides]
-        if not (arguments.multirun or given(for_hydra, "hydra.mode")):
+        is_sweep = bool(arguments.multirun or given(for_hydra, "hydra.mode"))
+        if not is_sweep:
             problems += [
                 f"{text}: several values; add -m to sweep over them (a list is written [a,b], text '\"a,b\"')"
                 for text, values in zip(overrides, axes, strict=True)
                 if values and values != [text]
             ]
-        found = _problems(config_name, schema, _points(axes), sweeper, paths)
+        look_up = partial(lookups.rules, sweep=is_sweep) if paths else None
+        found = _problems(config_name, schema, _points(axes), sweeper, look_up)
         if found:
             # What each override does wrong by itself is told in more words; the rest is tried without it.
             axes = _composable(config_name, schema, axes, problems)
-            problems += _problems(config_name, schema, _points(axes), sweeper, paths)
+            problems += _problems(config_name, schema, _points(axes), sweeper, look_up)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
 
 
 def _problems(
-    config_name: str, schema: type[C], points: Iterable[Sequence[str]], sweeper: str | None, paths: bool
+    config_name: str,
+    schema: type[C],
+    points: Iterable[Sequence[str]],
+    sweeper: str | None,
+    look_up: Callable[[C], Iterable[str]] | None,
 ) -> list[str]:
     """What is wrong with these points."""
     problems: list[str] = []
     for point in points:
         try:
             config = resolve(compose(config_name, list(point)), schema)
-            if paths and not (isinstance(config, Config) and config.plan):
-                problems += lookups.rules(config)
+            if look_up is not None:
+                problems += look_up(config)
         except ConfigError as error:
             problems += error.problems
         except (HydraException, OmegaConfBaseException, AssertionError) as error:

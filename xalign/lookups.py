@@ -16,8 +16,8 @@ _EMBEDDED = {*MODELS, "bytes"}
 """Names that are no paths."""
 
 
-def rules(config: Config | EvaluateConfig) -> Iterator[str]:
-    """Every path that is not there, or cannot be written to."""
+def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[str]:
+    """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
     measured = isinstance(config, EvaluateConfig) and config.models
     if config.model.pretrained and not measured:
         yield from _model("model.path", config.model.path)
@@ -34,8 +34,12 @@ def rules(config: Config | EvaluateConfig) -> Iterator[str]:
     yield from _missing("instructions.path", config.instructions.path)
     if config.validation is not None:
         yield from _missing("validation.path", config.validation.path)
-    if config.run.dir:
-        yield from _run_folder(Path(config.run.dir))
+    if config.run.dir and not config.plan:
+        folder = Path(config.run.dir)
+        if problem := _unwritable(folder):
+            yield f"run.dir={folder}: {problem}"
+        elif not sweep:
+            yield from _run_folder(folder)
 
 
 def _model(key: str, name: str | None) -> Iterator[str]:
@@ -59,8 +63,9 @@ def _absent_corpus(path: Path) -> str | None:
 
 
 def _run_folder(path: Path) -> Iterator[str]:
-    if problem := _unwritable(path):
-        yield f"run.dir={path}: {problem}"
+    home = Path.home().resolve()
+    if path.resolve() in (home, *home.parents):
+        yield f"run.dir={path}: a run needs a folder of its own"
         return
     try:
         RunFolder(path).former()

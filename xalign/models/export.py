@@ -16,7 +16,7 @@ from xalign.errors import RunError
 from xalign.files import fsync, fsync_tree, naming
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
-from xalign.models.own_path import MARK
+from xalign.models.own_path import CARD, MARK
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,9 @@ def export(adapter: Adapter, folder: Path, notices: Iterable[Path] = ()) -> None
             backbone.tokenizer.save_pretrained(part)
             for notice in notices:
                 shutil.copy(notice, part)
-            (part / MARK).write_text(json.dumps({"xalign": version("xalign"), "run": folder.parent.name}))
+            files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
+            mark = {"xalign": version("xalign"), "run": folder.parent.name, "files": [*files, CARD]}
+            (part / MARK).write_text(json.dumps(mark, indent=1))
     except SafetensorError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise RunError(

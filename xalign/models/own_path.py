@@ -17,7 +17,9 @@ from xalign.errors import did_you_mean
 
 WITHOUT_HUB = "model=gemma3_270m and model=smollm2_135m need no hub"
 MARK = "xalign.json"
-"""File in an exported model that says that a run wrote it."""
+"""File in an exported model that says that a run wrote it, and which of its files."""
+CARD = "README.md"
+"""The model's card, written beside it once it has been measured."""
 
 SOURCES = ("path", "artifact")
 """Keys of `model` that say where the weights come from."""
