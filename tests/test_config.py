@@ -134,7 +134,12 @@ MISTAKES = {
     ("trainer.fast_dev_run=true",): ["unknown key (here: experiment=quick)"],
     ("trainer.precision=bf16-mixed",): ["must be one of auto, fp32, bf16", "; here: bf16"],
     ("trainer.precision=16-mixed",): ["; here: bf16; fp16 is not offered"],
-    ("hydra.run.dir=mine",): ["hydra.run.dir=mine: not used here; the folder of a run is run.dir=mine"],
+    ("strategy=ddp_find_unused_parameters_true",): ["no such option; here: ddp (allowed: ddp, fsdp, single)"],
+    ("strategy.name=deepspeed",): ["strategy.name=deepspeed: must be one of single, ddp, fsdp; here: fsdp"],
+    ("trainer.strategy=ddp",): ["trainer.strategy: unknown key (here: strategy, as in strategy=ddp)"],
+    ("hydra.run.dir=mine",): ["hydra.run.dir=mine: not used here; the folder of a run is run.dir"],
+    ("hydra.job.chdir=true",): ["hydra.job.chdir=true: not used here; paths are relative"],
+    ("-m", "seed=0,1", "hydra.sweep.subdir=x"): ["hydra.sweep.subdir=x: not used here"],
     ("loss.tau=0", "lss=1", "languages.pivot=fr"): [
         "loss.tau=0",
         "lss: unknown",

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
@@ -18,9 +19,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from xalign import lookups
+from xalign import lookups, other_names
 from xalign.config import PRESET, Config, register
-from xalign.config_problems import field_names, field_type, one_of, unknown_key
+from xalign.config_problems import field_names, field_type, nearest, one_of, unknown_key
 from xalign.errors import ConfigError, did_you_mean, needs_extra
 from xalign.options import short_names
 from xalign.presets import config_folder
@@ -50,7 +51,7 @@ def check(config_name: str, schema: type[C], *, paths: bool = True) -> None:
     sweeper = given(for_hydra, "hydra/sweeper")
     with _Composing():
         problems = _missing_plugins(for_hydra)
-        problems += _run_folder_of_hydra(for_hydra)
+        problems += _ignored_by_us(for_hydra)
         if any(text.lstrip("+~").startswith((f"{PRESET}.", f"{PRESET}=")) for text in overrides):
             problems.append(unknown_key(PRESET, PRESET, field_names(schema, [])))
         axes = [_variants(text, sweeper, problems) for text in overrides]
@@ -153,10 +154,12 @@ def _missing_plugins(for_hydra: list[str]) -> list[str]:
     return problems
 
 
-def _run_folder_of_hydra(for_hydra: list[str]) -> Iterator[str]:
-    folder = given(for_hydra, "hydra.run.dir")
-    if folder is not None:
-        yield f"hydra.run.dir={folder}: not used here; the folder of a run is run.dir={folder}"
+def _ignored_by_us(for_hydra: list[str]) -> Iterator[str]:
+    """Keys of Hydra's own that would have no effect."""
+    for key, what in other_names.HYDRA.items():
+        value = given(for_hydra, key)
+        if value is not None:
+            yield f"{key}={value}: {what}"
 
 
 _MOST_POINTS = 32
@@ -208,11 +211,20 @@ def _variants(text: str, sweeper: str | None, problems: list[str]) -> list[str]:
 
 
 def _quoted(text: str) -> str | None:
-    """How to write an override whose value Hydra's grammar cannot read as it stands."""
+    """How to write an override whose value, a text, Hydra's grammar cannot read as it stands."""
     key, equals, value = text.partition("=")
     if not equals or not value or value[0] in "'\"[{":
         return None
-    return f"""such a value needs quotes, for the shell and for Hydra: '{key}="{value}"'"""
+    for quote in ('"', "'"):
+        escaped = value.replace(quote, f"\\{quote}")
+        candidate = f"{key}={quote}{escaped}{quote}"
+        try:
+            read = OverridesParser.create().parse_override(candidate).value()
+        except HydraException:
+            continue
+        if str(read) == value:
+            return f"a text like this needs quotes, for the shell and for Hydra: {shlex.quote(candidate)}"
+    return None
 
 
 _LONG = 8
@@ -252,7 +264,7 @@ def _explain(text: str, schema: type, error: Exception) -> str:
     groups = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "hydra")
     options = sorted(p.stem for p in (folder / key).glob("*.yaml")) if key in groups else []
     if options and value not in options:
-        return f"{key}={value}: no such option{did_you_mean(value, options)} (allowed: {', '.join(options)})"
+        return f"{key}={value}: no such option{nearest(key, value, options)} (allowed: {', '.join(options)})"
     path = key.split(".")
     for depth, part in enumerate(path):
         allowed = field_names(schema, path[:depth]) + (short_names(path[0]) if depth == 1 else [])
