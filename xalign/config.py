@@ -239,7 +239,7 @@ class TrainerConfig:
     nodes: Positive = 1
     """Machines; more than one are told by torchrun or srun, which start the ranks on each."""
     threads: Positive | None = None
-    """CPU threads a rank; null divides the cores by the ranks."""
+    """CPU threads a rank; null divides the cores by the ranks, and heeds a lower OMP_NUM_THREADS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -432,6 +432,8 @@ class EvaluateConfig:
     """Models to measure side by side: folders of models or runs, or hub ids; empty: `model` alone."""
     output: str | None = None
     """File for the results (JSON), with `models` a folder; null prints the table only."""
+    threads: Positive | None = None
+    """CPU threads; null takes as many as there are cores, or fewer where OMP_NUM_THREADS says so."""
     seed: Natural = 0
     """Source of every random choice."""
 

@@ -30,6 +30,7 @@ from xalign.files import checked
 from xalign.stopping import Requests
 from xalign.training.rank import PARENT, STACK_SIGNAL
 from xalign.workspace.folder import RunFolder
+from xalign.world import THREADS, threads_asked
 
 GRACE = 8.0
 """Seconds from the first failure until all ranks that are still there are killed."""
@@ -101,6 +102,7 @@ def launch(config: Config, folder: RunFolder) -> None:
         "TORCHELASTIC_RUN_ID": folder.path.name,  # tells Lightning that processes are started for it
         # Threads of libraries; torch's own are set by each rank.
         "OMP_NUM_THREADS": str(config.trainer.threads or 1),
+        THREADS: str(threads_asked() or ""),
     }
     ranks: list[subprocess.Popen[bytes]] = []
     requests = Requests(quiet=True)
