@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xalign.errors import ConfigError, DataError, did_you_mean
+from xalign.evaluation.harness_content import fingerprint
 from xalign.evaluation.journal import NO_JOURNAL, Journal
 from xalign.evaluation.multiple_choice import KINDS, judged
 from xalign.evaluation.results import Record, Result
@@ -32,8 +34,14 @@ def guest_task(name: str) -> Task:
     """A task, group or tag of the harness as one of ours: `benchmark.provider=lm_eval`."""
 
     def parts(setting: Setting) -> list[Part]:
-        options = {"shots": setting.benchmark.shots, "limit": setting.benchmark.limit}
-        return [Part(name, UNKNOWN, options, 1, measure)]
+        shots = setting.benchmark.shots
+        _, loaded = _loaded([name])
+        key = {
+            "shots": shots,
+            "limit": setting.benchmark.limit,
+            "tasks": {own: fingerprint(task, shots) for own, task in loaded.items()},
+        }
+        return [Part(name, UNKNOWN, key, 1, measure)]
 
     def measure(session: Session, advance: Advance) -> Measured:
         benchmark = session.benchmark
@@ -72,17 +80,11 @@ def run(
         ConfigError: lm_eval is not installed, or has no such task.
         DataError: a task cannot be loaded (its data, mostly), or asks for an impossible continuation.
     """
-    try:
-        from lm_eval import simple_evaluate
-        from lm_eval.tasks import TaskManager
+    manager, loaded = _loaded(tasks)
+    from lm_eval import simple_evaluate
 
-        from xalign.evaluation.harness_model import HarnessModel
-    except ImportError as error:
-        raise ConfigError([f"{NOT_INSTALLED} ({error})"]) from error
-    # Its own 15,000 task files take seconds to look through.
-    manager = TaskManager(include_defaults=not all(Path(name).is_file() for name in tasks))
-    _require_known(tasks, manager.all_tasks)
-    loaded = {name: task for wanted in tasks for name, task in _load(manager, wanted).items()}
+    from xalign.evaluation.harness_model import HarnessModel
+
     with evaluating(backbone):
         # The global seeds are left alone: a measurement within a training must not change it.
         found = simple_evaluate(
@@ -110,6 +112,31 @@ def run(
         records = [_record(language, task, samples[index]) for index in sorted(samples)]
         items.setdefault(f"{benchmark}.lm_eval", []).extend(records)
     return results, items
+
+
+def _loaded(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """The harness's task manager, and its tasks by name, made anew.
+
+    Raises:
+        ConfigError: lm_eval is not installed, or has no such task.
+        DataError: a task cannot be loaded.
+    """
+    try:
+        import lm_eval  # noqa: F401
+
+        # Its own 15,000 task files take seconds to look through.
+        manager = _manager(include_defaults=not all(Path(name).is_file() for name in names))
+    except ImportError as error:
+        raise ConfigError([f"{NOT_INSTALLED} ({error})"]) from error
+    _require_known(names, manager.all_tasks)
+    return manager, {name: task for wanted in names for name, task in _load(manager, wanted).items()}
+
+
+@cache
+def _manager(include_defaults: bool) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_defaults=include_defaults)
 
 
 def _harness_version() -> str:
