@@ -67,6 +67,8 @@ MISTAKES = {
     ("+loss.tua=1",): ["loss.tua: unknown key; did you mean 'tau'?"],
     ("+extra=1",): ["extra: unknown key"],
     ("lss.tau=1",): ["lss: unknown key; did you mean 'loss'?"],
+    ("model.tokenizer_revision=v1",): ["model.tokenizer_revision=v1: of model.tokenizer on the hub"],
+    ("data.hub_revision=v1",): ["data.hub_revision=v1: of data.hub, which is not given"],
     ("preset.model.depth=3",): ["preset: unknown key"],
     ("modle=xglm",): ["modle: unknown key; did you mean 'model'?"],
     ("model=xlgm",): ["model=xlgm: no such option; did you mean 'xglm'?"],

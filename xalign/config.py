@@ -57,6 +57,8 @@ class ModelConfig:
     """Values of the Hugging Face model config (with `model_type`) for `pretrained=false`."""
     tokenizer: str | None = None
     """Hub id, folder, artifact name or `bytes`; null takes the tokenizer beside the model."""
+    tokenizer_revision: str | None = None
+    """Commit or tag of `tokenizer` on the hub; null takes the default branch."""
     depth: Positive | None = None
     """Number of decoder blocks; lets `loss.layer` be checked before anything is loaded."""
     trust_remote_code: bool = False
@@ -97,6 +99,8 @@ class DataConfig:
     """Dataset id on the Hugging Face hub."""
     hub_config: str | None = None
     """Configuration of the hub dataset; `{first}-{second}`: one a pair, sorted; `{language}`: one each."""
+    hub_revision: str | None = None
+    """Commit or tag of the hub dataset; null takes the default branch."""
     hub_split: str = "train"
     """Split of the hub dataset."""
     columns: dict[str, str] = field(default_factory=dict)

@@ -162,6 +162,8 @@ def _canonical_languages(languages: LanguagesConfig, problems: list[str]) -> Lan
 def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
     if not (config.data.path or config.data.packages or config.data.hub):
         yield "data.path: required, but not given (or data.hub, or data.packages)"
+    if config.data.hub_revision is not None and not config.data.hub:
+        yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
     if isinstance(config, Config) and not (config.instructions.path or config.instructions.hub):
         source = config.instructions.source
         if source is not InstructionSource.parallel:

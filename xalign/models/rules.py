@@ -1,12 +1,18 @@
 """What a model's config must say, beyond the ranges of its keys."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from xalign.config import ModelConfig
 
 
 def rules(model: ModelConfig) -> Iterator[str]:
     """Everything that is wrong."""
+    if model.tokenizer_revision is not None and (model.tokenizer is None or Path(model.tokenizer).is_dir()):
+        yield (
+            f"model.tokenizer_revision={model.tokenizer_revision}: of model.tokenizer on the hub, which is "
+            f"{model.tokenizer or 'the one beside the model (model.revision)'}"
+        )
     if model.pretrained:
         if not (model.path or model.artifact):
             yield "model.path: a pretrained model needs a hub id or a folder (or a preset: model=gemma3_270m)"
