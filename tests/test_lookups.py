@@ -1,5 +1,6 @@
 """Paths that are not there are told within two seconds, before torch is imported; exit code 2."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ RUN = {
     "model.tokenizer=nowhere/tokenizer": "model.tokenizer=nowhere/tokenizer: there is no folder",
     "run.dir=/dev/null/x": "run.dir=/dev/null/x: /dev/null is no folder",
     "run.dir=mine": "run.dir=mine: mine/config.yaml is not the config of a run",
+    "run.dir=/": "run.dir=/: a run needs a folder of its own",
+    'run.dir="~"': "a run needs a folder of its own",
+    "plan=true model.path=./nowhere": "model.path=./nowhere: no such folder",
     "instructions.path=nowhere": "instructions.path=nowhere: 'nowhere' does not exist",
     "benchmark.path=nowhere": "benchmark.path=nowhere: 'nowhere' does not exist",
 }
@@ -53,6 +57,11 @@ def test_paths_of_a_run(arguments: str, place: Path, monkeypatch: pytest.MonkeyP
     assert sorted(path.name for path in (place / "mine").iterdir()) == ["config.yaml"]
 
 
+def test_the_folder_of_a_sweep_s_runs_may_be_anyones(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["run", "-m", "run.dir=mine", "loss.tau=0.1,0.2"])
+    check("config", Config)
+
+
 @pytest.mark.parametrize("arguments", EVALUATE)
 def test_paths_of_a_measurement(arguments: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["evaluate", *arguments.split()])
@@ -68,18 +77,30 @@ def test_what_is_there_passes(path: str, place: Path, monkeypatch: pytest.Monkey
     assert not (place / "new").exists()
 
 
-@pytest.mark.parametrize("value", ["~/pairs.tsv", "a=b.tsv", "données/paires.tsv", "语料/对.tsv"])
+QUOTED = [
+    "~/pairs.tsv",
+    "a=b.tsv",
+    "données/paires.tsv",
+    "语料/对.tsv",
+    "it's=a.tsv",
+    'a"b=.tsv',
+    "a[1](2).tsv",
+]
+
+
+@pytest.mark.parametrize("value", QUOTED)
 def test_the_quotes_that_a_value_needs_are_told(
     value: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["run", f"data.path={value}"])
     with pytest.raises(ConfigError) as caught:
         check("config", Config)
-    quoted = f"""data.path="{value}\""""
-    assert quoted in str(caught.value)
+    told = str(caught.value).split("for the shell and for Hydra: ")[1].removesuffix(")")
+    (quoted,) = shlex.split(told)  # what the shell makes of it
     monkeypatch.setattr(sys, "argv", ["run", quoted])
-    with pytest.raises(ConfigError, match="does not exist"):
+    with pytest.raises(ConfigError, match="does not exist") as caught:
         check("config", Config)
+    assert value.lstrip("~") in str(caught.value)
 
 
 def test_before_torch(place: Path) -> None:

@@ -204,7 +204,9 @@ def test_of_two_jobs_of_the_same_second_one_is_refused(place: Path) -> None:
 
 
 def test_a_run_that_came_to_nothing_does_not_block_its_folder(place: Path) -> None:
-    assert xalign("run", *QUICK, "data.path=nowhere", "run.dir=out", cwd=place).returncode == 1
+    wrong = xalign("run", *QUICK, "languages.targets=[fr,sw]", "run.dir=out", cwd=place)
+    assert wrong.returncode == 2
+    assert (place / "out/config.yaml").exists()
     mended = xalign("run", *QUICK, "trainer.steps=1", "run.dir=out", cwd=place)
     assert mended.returncode == 0, mended.stderr
 

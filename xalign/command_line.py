@@ -2,10 +2,12 @@
 
 import itertools
 import math
+import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 
 from hydra import compose, initialize_config_dir
@@ -17,9 +19,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from xalign import lookups
-from xalign.config import Config, register
-from xalign.config_problems import field_names, field_type, one_of, unknown_key
+from xalign import lookups, other_names
+from xalign.config import PRESET, Config, register
+from xalign.config_problems import field_names, field_type, nearest, one_of, unknown_key
 from xalign.errors import ConfigError, did_you_mean, needs_extra
 from xalign.presets import config_folder
 from xalign.short_keys import short_names
@@ -49,33 +51,41 @@ def check(config_name: str, schema: type[C], *, paths: bool = True) -> None:
     sweeper = given(for_hydra, "hydra/sweeper")
     with _Composing():
         problems = _missing_plugins(for_hydra)
-        problems += _run_folder_of_hydra(for_hydra)
+        problems += _ignored_by_us(for_hydra)
+        if any(text.lstrip("+~").startswith((f"{PRESET}.", f"{PRESET}=")) for text in overrides):
+            problems.append(unknown_key(PRESET, PRESET, field_names(schema, [])))
         axes = [_variants(text, sweeper, problems) for text in overrides]
-        if not (arguments.multirun or given(for_hydra, "hydra.mode")):
+        is_sweep = bool(arguments.multirun or given(for_hydra, "hydra.mode"))
+        if not is_sweep:
             problems += [
                 f"{text}: several values; add -m to sweep over them (a list is written [a,b], text '\"a,b\"')"
                 for text, values in zip(overrides, axes, strict=True)
                 if values and values != [text]
             ]
-        found = _problems(config_name, schema, _points(axes), sweeper, paths)
+        look_up = partial(lookups.rules, sweep=is_sweep) if paths else None
+        found = _problems(config_name, schema, _points(axes), sweeper, look_up)
         if found:
             # What each override does wrong by itself is told in more words; the rest is tried without it.
             axes = _composable(config_name, schema, axes, problems)
-            problems += _problems(config_name, schema, _points(axes), sweeper, paths)
+            problems += _problems(config_name, schema, _points(axes), sweeper, look_up)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
 
 
 def _problems(
-    config_name: str, schema: type[C], points: Iterable[Sequence[str]], sweeper: str | None, paths: bool
+    config_name: str,
+    schema: type[C],
+    points: Iterable[Sequence[str]],
+    sweeper: str | None,
+    look_up: Callable[[C], Iterable[str]] | None,
 ) -> list[str]:
     """What is wrong with these points."""
     problems: list[str] = []
     for point in points:
         try:
             config = resolve(compose(config_name, list(point)), schema)
-            if paths and not (isinstance(config, Config) and config.plan):
-                problems += lookups.rules(config)
+            if look_up is not None:
+                problems += look_up(config)
         except ConfigError as error:
             problems += error.problems
         except (HydraException, OmegaConfBaseException, AssertionError) as error:
@@ -144,10 +154,12 @@ def _missing_plugins(for_hydra: list[str]) -> list[str]:
     return problems
 
 
-def _run_folder_of_hydra(for_hydra: list[str]) -> Iterator[str]:
-    folder = given(for_hydra, "hydra.run.dir")
-    if folder is not None:
-        yield f"hydra.run.dir={folder}: not used here; the folder of a run is run.dir={folder}"
+def _ignored_by_us(for_hydra: list[str]) -> Iterator[str]:
+    """Keys of Hydra's own that would have no effect."""
+    for key, what in other_names.HYDRA.items():
+        value = given(for_hydra, key)
+        if value is not None:
+            yield f"{key}={value}: {what}"
 
 
 _MOST_POINTS = 32
@@ -199,11 +211,20 @@ def _variants(text: str, sweeper: str | None, problems: list[str]) -> list[str]:
 
 
 def _quoted(text: str) -> str | None:
-    """How to write an override whose value Hydra's grammar cannot read as it stands."""
+    """How to write an override whose value, a text, Hydra's grammar cannot read as it stands."""
     key, equals, value = text.partition("=")
     if not equals or not value or value[0] in "'\"[{":
         return None
-    return f"""such a value needs quotes, for the shell and for Hydra: '{key}="{value}"'"""
+    for quote in ('"', "'"):
+        escaped = value.replace(quote, f"\\{quote}")
+        candidate = f"{key}={quote}{escaped}{quote}"
+        try:
+            read = OverridesParser.create().parse_override(candidate).value()
+        except HydraException:
+            continue
+        if str(read) == value:
+            return f"a text like this needs quotes, for the shell and for Hydra: {shlex.quote(candidate)}"
+    return None
 
 
 _LONG = 8
@@ -243,7 +264,7 @@ def _explain(text: str, schema: type, error: Exception) -> str:
     groups = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "hydra")
     options = sorted(p.stem for p in (folder / key).glob("*.yaml")) if key in groups else []
     if options and value not in options:
-        return f"{key}={value}: no such option{did_you_mean(value, options)} (allowed: {', '.join(options)})"
+        return f"{key}={value}: no such option{nearest(key, value, options)} (allowed: {', '.join(options)})"
     path = key.split(".")
     for depth, part in enumerate(path):
         allowed = field_names(schema, path[:depth]) + (short_names(path[0]) if depth == 1 else [])

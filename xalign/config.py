@@ -27,6 +27,9 @@ from xalign.objectives.base import ObjectiveConfig
 
 STRICT = ConfigDict(extra="forbid")
 
+PRESET = "preset"
+"""Key of composed configs, gone from resolved ones (`models/own_path.py`)."""
+
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -53,6 +56,8 @@ class ModelConfig:
     """Values of the Hugging Face model config (with `model_type`) for `pretrained=false`."""
     tokenizer: str | None = None
     """Hub id, folder, artifact name or `bytes`; null takes the tokenizer beside the model."""
+    tokenizer_revision: str | None = None
+    """Commit or tag of `tokenizer` on the hub; null takes the default branch."""
     depth: Positive | None = None
     """Number of decoder blocks; lets `loss.layer` be checked before anything is loaded."""
     trust_remote_code: bool = False
@@ -93,6 +98,8 @@ class DataConfig:
     """Dataset id on the Hugging Face hub."""
     hub_config: str | None = None
     """Configuration of the hub dataset; `{first}-{second}`: one a pair, sorted; `{language}`: one each."""
+    hub_revision: str | None = None
+    """Commit or tag of the hub dataset; null takes the default branch."""
     hub_split: str = "train"
     """Split of the hub dataset."""
     columns: dict[str, str] = field(default_factory=dict)
@@ -235,7 +242,7 @@ class TrainerConfig:
     nodes: Positive = 1
     """Machines; more than one are told by torchrun or srun, which start the ranks on each."""
     threads: Positive | None = None
-    """CPU threads a rank; null divides the cores by the ranks."""
+    """CPU threads a rank; null divides the cores by the ranks, and heeds a lower OMP_NUM_THREADS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -413,6 +420,8 @@ class EvaluateConfig:
     """Models to measure side by side: folders of models or runs, or hub ids; empty: `model` alone."""
     output: str | None = None
     """File for the results (JSON), with `models` a folder; null prints the table only."""
+    threads: Positive | None = None
+    """CPU threads; null takes as many as there are cores, or fewer where OMP_NUM_THREADS says so."""
     seed: Natural = 0
     """Source of every random choice."""
 
@@ -424,9 +433,8 @@ def register() -> None:
     from xalign.options import composed_schema
 
     store = ConfigStore.instance()
-    store.store(name="schema", node=_writable(OmegaConf.structured(composed_schema(Config))))
-    evaluate = _writable(OmegaConf.structured(composed_schema(EvaluateConfig)))
-    store.store(name="evaluate_schema", node=evaluate)
+    for name, kind in (("schema", Config), ("evaluate_schema", EvaluateConfig)):
+        store.store(name=name, node=_writable(OmegaConf.structured(composed_schema(kind))))
 
 
 def _writable(node: DictConfig) -> DictConfig:

@@ -36,9 +36,13 @@ def unknown_key(key: str, name: str, allowed: Sequence[str]) -> str:
 
 def one_of(key: str, value: str, allowed: Sequence[str]) -> str:
     """The message for a value outside a fixed set."""
-    theirs = other_names.PRECISIONS.get(value) if key.endswith("precision") else None
-    hint = f"; here: {theirs}" if theirs else did_you_mean(value, allowed)
-    return f"{key}={value}: must be one of {', '.join(allowed)}{hint}"
+    return f"{key}={value}: must be one of {', '.join(allowed)}{nearest(key, value, allowed)}"
+
+
+def nearest(key: str, value: str, allowed: Sequence[str]) -> str:
+    """The allowed value that was probably meant, as the end of a message; empty where none is near."""
+    theirs = other_names.hint(key, value)
+    return f"; here: {theirs}" if theirs else did_you_mean(value, allowed)
 
 
 def field_type(schema: type, path: Sequence[str]) -> Any:

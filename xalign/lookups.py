@@ -7,7 +7,7 @@ from pathlib import Path
 from xalign.config import Config, EvaluateConfig
 from xalign.errors import RunError
 from xalign.files import absence
-from xalign.hub import hub_answers, in_cache
+from xalign.hub import Kind, hub_answers, in_cache, problem_of_repository
 from xalign.models.gguf import MODELS
 from xalign.models.own_path import problem_of_path, unreachable
 from xalign.workspace.folder import RunFolder
@@ -16,35 +16,52 @@ _EMBEDDED = {*MODELS, "bytes"}
 """Names that are no paths."""
 
 
-def rules(config: Config | EvaluateConfig) -> Iterator[str]:
-    """Every path that is not there, or cannot be written to."""
+def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[str]:
+    """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
     measured = isinstance(config, EvaluateConfig) and config.models
     if config.model.pretrained and not measured:
-        yield from _model("model.path", config.model.path)
-    yield from _model("model.tokenizer", config.model.tokenizer)
+        yield from _model("model.path", config.model.path, config.model.revision)
+    yield from _model("model.tokenizer", config.model.tokenizer, config.model.tokenizer_revision)
     if config.data.path and (problem := _absent_corpus(Path(config.data.path))):
         yield f"data.path={config.data.path}: {problem}"
+    if config.data.hub and not config.data.path:
+        yield from _dataset("data.hub", config.data.hub, config.data.hub_revision)
     yield from _missing("benchmark.path", config.benchmark.path)
     if isinstance(config, EvaluateConfig):
         for path in config.models:
-            yield from _model("models", path)
+            yield from _model("models", path, config.model.revision)
         if config.output:
             yield from _output(config.output, several=bool(config.models))
         return
-    yield from _missing("instructions.path", config.instructions.path)
+    instructions = config.instructions
+    yield from _missing("instructions.path", instructions.path)
+    if instructions.hub and not instructions.path:
+        yield from _dataset("instructions.hub", instructions.hub, None)
     if config.validation is not None:
         yield from _missing("validation.path", config.validation.path)
-    if config.run.dir:
-        yield from _run_folder(Path(config.run.dir))
+    if config.run.dir and not config.plan:
+        folder = Path(config.run.dir)
+        if problem := _unwritable(folder):
+            yield f"run.dir={folder}: {problem}"
+        elif not sweep:
+            yield from _run_folder(folder)
 
 
-def _model(key: str, name: str | None) -> Iterator[str]:
+def _model(key: str, name: str | None, revision: str | None) -> Iterator[str]:
     if name is None or name in _EMBEDDED:
         return
-    if problem := problem_of_path(name):
+    problem = problem_of_path(name)
+    if problem is None and not Path(name).is_dir() and not in_cache(name):
+        there = hub_answers()
+        problem = problem_of_repository(Kind.model, name, revision) if there else unreachable(name)
+    if problem:
         yield f"{key}={name}: {problem}"
-    elif not Path(name).is_dir() and not in_cache(name) and not hub_answers():
-        yield f"{key}={name}: {unreachable(name)}"
+
+
+def _dataset(key: str, name: str, revision: str | None) -> Iterator[str]:
+    # Without a hub, what it once was may be in a cache, which only its reader knows.
+    if problem := problem_of_repository(Kind.dataset, name, revision):
+        yield f"{key}={name}: {problem}"
 
 
 def _missing(key: str, path: str | None) -> Iterator[str]:
@@ -59,8 +76,9 @@ def _absent_corpus(path: Path) -> str | None:
 
 
 def _run_folder(path: Path) -> Iterator[str]:
-    if problem := _unwritable(path):
-        yield f"run.dir={path}: {problem}"
+    home = Path.home().resolve()
+    if path.resolve() in (home, *home.parents):
+        yield f"run.dir={path}: a run needs a folder of its own"
         return
     try:
         RunFolder(path).former()

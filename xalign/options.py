@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from xalign import short_keys
 from xalign.choices import Combine, GradientClipping, TaskProvider
-from xalign.config import BenchmarkConfig, Config, EvaluateConfig, LossConfig, TrainerConfig
+from xalign.config import PRESET, BenchmarkConfig, Config, EvaluateConfig, LossConfig, TrainerConfig
 from xalign.config_problems import one_of, problem
 from xalign.errors import did_you_mean
 from xalign.evaluation.task import TaskConfig
@@ -31,7 +31,9 @@ _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.
 @cache
 def composed_schema(schema: type) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
-    return _with_short_keys(schema, "", _groups())
+    # Room for the chosen presets, before anything is overridden (`models/own_path.py`).
+    presets: Any = (PRESET, dict[str, Any], field(default_factory=dict))
+    return _with_short_keys(schema, "", _groups(), presets)
 
 
 @cache
@@ -48,10 +50,11 @@ def _groups() -> dict[str, Any]:
     }
 
 
-def _with_short_keys(kind: type, group: str, changed: Mapping[str, Any]) -> type:
-    """The dataclass with other types for some of its fields, and with the short keys of the group."""
+def _with_short_keys(kind: type, group: str, changed: Mapping[str, Any], *further: Any) -> type:
+    """The dataclass with other types for some of its fields, with the short keys of the group, and with
+    further fields."""
     hints = get_type_hints(kind)
-    own: list[Any] = []
+    own: list[Any] = [*further]
     for f in fields(kind):
         if changed.get(f.name) is dict:
             own.append((f.name, dict[str, Any], field(default_factory=dict)))

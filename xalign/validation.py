@@ -30,7 +30,7 @@ from xalign.evaluation.tasks import TASKS
 from xalign.languages import canonical
 from xalign.models import rules as model_rules
 from xalign.models.adapters import ADAPTERS
-from xalign.models.own_path import own_model
+from xalign.models.own_path import settle_model
 from xalign.options import rules, take_options
 from xalign.short_keys import effective, short_names
 from xalign.training.callbacks import rules as callback_rules
@@ -47,9 +47,10 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     values: Any = (
         OmegaConf.to_container(composed, resolve=True) if OmegaConf.is_config(composed) else composed
     )
+    problems: list[str] = []
+    values = settle_model(values, problems)
     if missing := _missing(values):
         raise ConfigError(f"{key}: required, but not given" for key in missing)
-    problems: list[str] = []
     values = take_options(values, problems)
     try:
         config = TypeAdapter(schema).validate_python(values)
@@ -59,7 +60,6 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     config = _with_whole_paths(config)
     config = replace(
         config,
-        model=own_model(config.model),
         data=_settled_data(config.data),
         languages=_canonical_languages(config.languages, problems),
     )
@@ -120,7 +120,7 @@ def _missing(values: dict[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-_PATHS = ("path", "dir", "output")
+_PATHS = ("path", "dir", "output", "tokenizer")
 """Names of the keys, in whichever group, that are paths on this machine."""
 
 
@@ -165,6 +165,8 @@ def _canonical_languages(languages: LanguagesConfig, problems: list[str]) -> Lan
 def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
     if not (config.data.path or config.data.packages or config.data.hub):
         yield "data.path: required, but not given (or data.hub, or data.packages)"
+    if config.data.hub_revision is not None and not config.data.hub:
+        yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
     if isinstance(config, Config) and not (config.instructions.path or config.instructions.hub):
         source = config.instructions.source
         if source is not InstructionSource.parallel:

@@ -56,3 +56,9 @@ def test_base_model_from_the_hub(tmp_path: Path, make_run: MakeRun) -> None:
     overrides = {"model": {"name": "mine", "path": "facebook/xglm-564M"}}
     front = front_matter(write_card(make_run(tmp_path / "demo", overrides=overrides)).read_text())
     assert (front["base_model"], front["license"]) == ("facebook/xglm-564M", "mit")
+
+
+def test_random_weights_have_no_base_model(tmp_path: Path, make_run: MakeRun) -> None:
+    overrides = {"model": {"name": "xglm", "path": None, "pretrained": False}}
+    front = front_matter(write_card(make_run(tmp_path / "demo", overrides=overrides)).read_text())
+    assert ("base_model" in front, front["license"]) == (False, "other")

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from xalign.distributed.world import JOBS_AT_ONCE
+from xalign.distributed.world import JOBS_AT_ONCE, THREADS
 from xalign.workspace.decisions import Decisions, choose_micro_batch, choose_threads
 
 
@@ -18,11 +18,38 @@ def test_threads_are_shared_by_ranks_and_jobs(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     monkeypatch.setenv(JOBS_AT_ONCE, str(jobs))
+    monkeypatch.delenv("OMP_NUM_THREADS")
     decisions = Decisions(quiet=True)
     assert choose_threads(None, ranks, decisions) == threads
     assert choose_threads(5, ranks, decisions) == 5
     (made,) = decisions.made
     assert made["reason"].startswith("8 cores shared by")
+
+
+@pytest.mark.parametrize(
+    ("variables", "threads"),
+    [
+        ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"OMP_NUM_THREADS": "3,2"}, 3),
+        ({"OMP_NUM_THREADS": "16"}, 4),  # no more than its share
+        ({"OMP_NUM_THREADS": ""}, 4),
+        ({"OMP_NUM_THREADS": "1", "RANK": "0"}, 4),  # torchrun's
+        ({"OMP_NUM_THREADS": "1", "RANK": "0", THREADS: "2"}, 2),  # of a rank that we have started
+    ],
+    ids=str,
+)
+def test_fewer_threads_by_the_environment(
+    variables: dict[str, str], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    decisions = Decisions(quiet=True)
+    assert choose_threads(None, 2, decisions) == threads
+    assert choose_threads(7, 2, decisions) == 7
+    (made,) = decisions.made
+    assert made["reason"].startswith("OMP_NUM_THREADS" if threads < 4 else "8 cores")
 
 
 @pytest.mark.parametrize(

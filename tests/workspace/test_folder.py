@@ -1,19 +1,19 @@
 """A run's folder: the same run is known again, and nothing of the user's is deleted or taken for a result."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import pytest
 import yaml
 from training_helpers import small_config
 
-from xalign.config import Config, RunConfig
+from xalign.config import Config, LanguagesConfig, RunConfig
 from xalign.errors import RunError
 from xalign.models.own_path import MARK
 from xalign.validation import plain
 from xalign.workspace.content import default_folder, differences
-from xalign.workspace.folder import RunFolder
+from xalign.workspace.folder import WRITTEN, RunFolder
 
 LINES = "name: mine\nmodel:\n  layers: 3\n"
 
@@ -44,7 +44,7 @@ def test_somebodys_folder_is_refused_and_stays_as_it_was(tmp_path: Path) -> None
     assert (tmp_path / "model/weights.bin").exists()
 
 
-@pytest.mark.parametrize("name", ["model", "evaluation", "checkpoints", "DONE", "environment.json"])
+@pytest.mark.parametrize("name", sorted({Path(own).parts[0] for own in WRITTEN} - {"config.yaml"}))
 def test_results_without_a_config_are_not_a_runs(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(RunError, match=rf"holds {name} but no config.yaml"):
@@ -62,6 +62,62 @@ def test_a_model_counts_only_if_the_run_wrote_it(tmp_path: Path) -> None:
     (tmp_path / "model" / MARK).write_text("{}")
     assert folder.exported
     folder.prepare(small_config())
+
+
+def test_training_makes_no_foreign_model_ones_own(tmp_path: Path) -> None:
+    """A model that somebody has put into the folder of an interrupted run."""
+    folder = begun(tmp_path, small_config())
+    folder.begin_session({"started": "Monday"})
+    folder.update_environment(decisions=[])
+    (tmp_path / "model").mkdir()
+    assert not folder.exported
+    for config in (small_config(), replace(rerun(small_config("loss.tau=0.1")))):
+        with pytest.raises(RunError, match="was not written by this run"):
+            folder.prepare(config)
+    assert (tmp_path / "checkpoints/step-00000002/state.ckpt").exists()
+
+
+def test_what_lies_beside_the_weights_is_not_deleted_with_them(tmp_path: Path) -> None:
+    folder = begun(tmp_path, small_config())
+    for name in ("config.json", "README.md", "adapter/weights", "model-q4.gguf"):
+        (folder.model / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.model / name).write_text("")
+    mark = {"files": ["config.json", "README.md", "adapter/weights"]}
+    (folder.model / MARK).write_text(json.dumps(mark))
+    folder.prepare(small_config())
+    with pytest.raises(RunError, match=r"holds what the run has not written: model-q4\.gguf; move it"):
+        folder.prepare(rerun(small_config("loss.tau=0.1")))
+    assert (tmp_path / "checkpoints/step-00000002/state.ckpt").exists()
+    (folder.model / "model-q4.gguf").unlink()
+    folder.prepare(rerun(small_config("loss.tau=0.1")))
+    assert not folder.model.exists()
+
+
+def test_only_a_runs_own_temporary_files_are_deleted(tmp_path: Path) -> None:
+    mine = [".notes.123.tmp", "src/.config.yaml.123.tmp"]
+    of_the_run = [".config.yaml.123.tmp", "evaluation/.before.json.7.tmp", "model/.README.md.7.tmp"]
+    folder = begun(tmp_path, small_config())
+    for name in (*mine, *of_the_run):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("half")
+    (folder.model / MARK).write_text("{}")
+    with folder.locked():
+        folder.prepare(small_config())
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.tmp")}
+    assert left == set(mine)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [("", "is empty"), ("[", "line 2: not valid YAML"), ("- a", "not the config")],
+)
+def test_a_damaged_config_is_told(content: str, what: str, tmp_path: Path) -> None:
+    folder = begun(tmp_path, small_config())
+    folder.config.write_text(content)
+    for config in (small_config(), rerun(small_config())):
+        with pytest.raises(RunError, match=rf"config\.yaml.*{what}.*nothing there is touched"):
+            folder.prepare(config)
+    assert folder.config.read_text() == content
 
 
 def test_the_model_of_an_older_version_counts(tmp_path: Path) -> None:
@@ -96,6 +152,38 @@ def test_a_run_is_the_same_with_other_threads_and_checkpoints() -> None:
     assert default_folder(small_config("seed=1")) != default_folder(small_config())
 
 
+def test_names_and_what_a_preset_knows_are_no_content() -> None:
+    """They were those of the preset, in runs of `model=qwen3_0_6b model.path=DIR` by older versions."""
+    former = plain(small_config("model=qwen3_0_6b"))
+    former["model"] |= {"path": "a/b", "name": "qwen3_0_6b", "depth": 28, "architecture": {"model_type": "x"}}
+    assert differences(former, small_config("model=qwen3_0_6b", "model.path=a/b")) == []
+    assert differences(former, small_config("model=qwen3_0_6b", "model.path=a/c")) == [
+        "model.path: a/b -> a/c"
+    ]
+
+
+def test_what_a_later_version_adds_changes_no_name() -> None:
+    """A key with a default in a group, and a group of its own."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Seeds(LanguagesConfig):
+        new: int = 3
+
+    @dataclass(frozen=True, kw_only=True)
+    class Group:
+        new: int = 3
+
+    @dataclass(frozen=True, kw_only=True)
+    class Later(Config):
+        group: Group
+
+    now = small_config()
+    values = {f.name: getattr(now, f.name) for f in fields(now)}
+    languages = Seeds(**asdict(now.languages))
+    assert default_folder(Later(**values | {"languages": languages, "group": Group()})) == default_folder(now)
+    assert default_folder(Later(**values, group=Group(new=4))) != default_folder(now)
+
+
 def test_a_difference_is_told_once_by_its_shortest_key() -> None:
     former = plain(small_config())
     assert differences(former, small_config("loss.tau=0.1")) == ["loss.tau: 0.05 -> 0.1"]
@@ -107,7 +195,7 @@ def test_a_run_of_an_older_schema_goes_on() -> None:
     """Keys that it lacks have their defaults, keys that there no longer are do not count."""
     former = plain(small_config())
     del former["trainer"]["dropout"], former["data"]["max_rows"], former["loss"]["combine"]
-    del former["loss"]["objectives"]
+    del former["loss"]["objectives"], former["debug"]
     former["trainer"]["clip"] = "per_objective"
     former["trainer"]["no_longer"] = 3
     former["no_longer"] = {"a": 1}
@@ -120,7 +208,7 @@ def test_the_default_folder_of_an_older_version_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    older = tmp_path / "outputs/tiny-afp-0123abcd"
+    older = tmp_path / "outputs/another-name-0123abcd"
     older.mkdir(parents=True)
     former = plain(small_config())
     del former["loss"]["objectives"]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from xalign.data.readers import gettext, hub, jsonl, lines, table
 from xalign.data.readers.files import existing, stem_and_suffix
 from xalign.data.rows import Row
 from xalign.errors import ConfigError, did_you_mean
+from xalign.hub import Kind, commit_of
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,10 @@ def load_corpus(
     if not (data.path or data.packages or data.hub):
         raise ConfigError(["data: one of data.path, data.packages and data.hub must be given"])
     format = _format(data)
+    if format is DataFormat.hub and data.hub:
+        # What the branch is at is read, and is part of the cache's key.
+        commit = commit_of(Kind.dataset, data.hub, data.hub_revision)
+        data = replace(data, hub_revision=commit or data.hub_revision)
 
     def build(folder: Path) -> None:
         report = CleaningReport()

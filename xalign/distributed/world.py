@@ -11,12 +11,22 @@ from xalign.config import Config
 from xalign.errors import ConfigError
 
 JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
-"""Environment variable: how many jobs share this machine's cores (`training.decisions.choose_threads`)."""
+"""Environment variable: how many jobs share this machine's cores (`workspace.decisions.choose_threads`)."""
+THREADS = "XALIGN_THREADS"
+"""Environment variable: `threads_asked` of the process that has started this rank."""
 
 
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_asked() -> int | None:
+    """Most threads of a process by the user's OMP_NUM_THREADS; None where nobody has set it, or a launcher
+    of ranks, as torchrun does."""
+    name = THREADS if "RANK" in os.environ else "OMP_NUM_THREADS"
+    first = os.environ.get(name, "").split(",")[0].strip()  # of nested loops, the outer one
+    return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
 @dataclass(frozen=True)

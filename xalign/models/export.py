@@ -18,7 +18,7 @@ from xalign.errors import RunError
 from xalign.files import fsync, fsync_tree, naming
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
-from xalign.models.own_path import MARK
+from xalign.models.own_path import CARD, MARK
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,9 @@ def export(
                 (part / "objectives").mkdir(exist_ok=True)
                 tensors = {key: value.contiguous() for key, value in values.items()}
                 save_file(tensors, part / "objectives" / f"{name}.safetensors")
-            (part / MARK).write_text(json.dumps({"xalign": version("xalign"), "run": folder.parent.name}))
+            files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
+            mark = {"xalign": version("xalign"), "run": folder.parent.name, "files": [*files, CARD]}
+            (part / MARK).write_text(json.dumps(mark, indent=1))
     except SafetensorError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise RunError(

@@ -1,49 +1,105 @@
 """A model of the user's own in the place of a preset's: what is left of the preset, and whether it is there.
 
+`model=xglm model.path=DIR` composes to one record, in which the preset's depth and name stand beside another
+model's path. The preset is therefore composed a second time, as `preset.model` (conf/config.yaml): what
+differs from it was given, and the rest holds for the preset's own model alone.
+
 Imports neither torch nor transformers.
 """
 
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
+from typing import Any
 
-from xalign.config import ModelConfig
+from xalign.config import PRESET, ModelConfig
 from xalign.errors import did_you_mean
-from xalign.presets import presets
 
 WITHOUT_HUB = "model=gemma3_270m and model=smollm2_135m need no hub"
 MARK = "xalign.json"
-"""File in an exported model that says that a run wrote it."""
+"""File in an exported model that says that a run wrote it, and which of its files."""
+CARD = "README.md"
+"""The model's card, written beside it once it has been measured."""
 
-_OF_ANOTHER = ("artifact", "depth", "revision", "architecture", "tokenizer")
-"""What a preset says of its own model, and of no other."""
+SOURCES = ("path", "artifact")
+"""Keys of `model` that say where the weights come from."""
 
 
-def own_model(model: ModelConfig) -> ModelConfig:
-    """The config without what a preset said of another model, where `path` is not the preset's.
+def settle_model(values: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Composed values without `preset`, their `model` without what does not hold for it.
 
-    Values that differ from the preset's were given beside the path, and stay.
+    Without `preset`, as in a run's written config, everything counts as given.
     """
-    if model.path is None:
-        return model
-    preset = _preset_of(model)
-    if preset is None:
-        return replace(model, artifact=None) if model.artifact else model
-    if preset.path == model.path:
-        return model
-    nothing = ModelConfig(name="")
-    of_preset = {name for name in _OF_ANOTHER if getattr(model, name) == getattr(preset, name)}
-    return replace(
-        model,
-        name=name_of(model.path) if model.name == preset.name else model.name,
-        pretrained=model.pretrained or not preset.pretrained,
-        **{name: getattr(nothing, name) for name in {*of_preset, "artifact"}},
-    )
+    preset = (values.get(PRESET) or {}).get("model")
+    values = {key: value for key, value in values.items() if key != PRESET}
+    model = values.get("model")
+    if isinstance(model, dict):
+        if preset is not None:
+            model = _own(model, _defaults() | preset, values.get("models") or [], problems)
+        values["model"] = _consistent(model)
+    return values
 
 
-def is_own(model: ModelConfig) -> bool:
-    """Whether the path is not that of a preset."""
-    preset = _preset_of(model)
-    return model.path is not None and (preset is None or preset.path != model.path)
+def _own(
+    model: Mapping[str, Any], preset: Mapping[str, Any], models: list[Any], problems: list[str]
+) -> dict[str, Any]:
+    """`model` with the preset's values where these are of the model that is asked for."""
+    given = {key: value for key, value in model.items() if value != preset.get(key)}
+    sources = {key: given[key] for key in SOURCES if given.get(key) is not None}
+    if len(sources) > 1:
+        both = " and ".join(f"model.{key}={value}" for key, value in sources.items())
+        problems.append(f"{both}: one model; leave one of them out")
+    for key, value in sources.items():
+        if models:
+            listed = ",".join(str(path) for path in models)
+            problems.append(f"model.{key}={value}: not read, as models=[{listed}] are measured")
+        elif given.get("pretrained") is False:
+            del given["pretrained"]
+            problems.append(
+                f"model.{key}={value}: not read with model.pretrained=false; leave one of them out"
+            )
+    if models and not sources:
+        sources = {"path": models[0]}  # each of them gets the place (`model_at`)
+    if sources:
+        name = name_of(str(next(iter(sources.values()))))
+        found = _defaults() | {"name": name} | given | sources
+    else:
+        found = dict(model)
+    problems += _unread(found, given)
+    return found
+
+
+def _unread(model: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """What is given in vain."""
+    problems = []
+    if model["pretrained"] and given.get("architecture"):
+        problems.append("model.architecture: read with model.pretrained=false only")
+    if (revision := given.get("revision")) is not None:
+        what = None
+        if not model["pretrained"]:
+            what = "not read with model.pretrained=false"
+        elif model["artifact"] is not None:
+            what = f"{model['artifact']} comes from the package index, at a pinned version"
+        elif Path(str(model["path"])).expanduser().is_dir():
+            what = f"{model['path']} is a folder, and has none"
+        problems += [f"model.revision={revision}: {what}"] if what else []
+    return problems
+
+
+def _consistent(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is not read, so that nothing is called after a model that was not loaded."""
+    pretrained = model.get("pretrained", True)
+    unread = {"architecture": {}} if pretrained else dict.fromkeys((*SOURCES, "revision"))
+    return {**model, **unread}
+
+
+def _defaults() -> dict[str, Any]:
+    """Key of `model` -> default; `name` has none."""
+    return {
+        f.name: f.default_factory() if f.default_factory is not MISSING else f.default
+        for f in fields(ModelConfig)
+        if (f.default, f.default_factory) != (MISSING, MISSING)
+    }
 
 
 def model_at(path: str, base: ModelConfig) -> ModelConfig:
@@ -53,7 +109,7 @@ def model_at(path: str, base: ModelConfig) -> ModelConfig:
     if (folder / "model" / "config.json").is_file():
         folder = folder / "model"
     place = str(folder) if folder.is_dir() else path
-    return replace(own_model(replace(base, path=place)), name=name_of(place), artifact=None, pretrained=True)
+    return replace(base, name=name_of(place), path=place, artifact=None)
 
 
 def name_of(path: str) -> str:
@@ -91,14 +147,3 @@ def listing(folder: Path) -> str:
     names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
     shown = ", ".join(names[:12]) or "nothing"
     return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown
-
-
-def _preset_of(model: ModelConfig) -> ModelConfig | None:
-    """The preset that the values come from: that with this architecture, or this name."""
-    known = {field.name for field in fields(ModelConfig)}
-    found = [
-        ModelConfig(**{key: value for key, value in values.items() if key in known})
-        for values in presets("model").values()
-    ]
-    same = [p for p in found if p.architecture and p.architecture == model.architecture]
-    return next(iter([*same, *(p for p in found if p.name == model.name)]), None)

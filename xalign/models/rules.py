@@ -1,19 +1,22 @@
 """What a model's config must say, beyond the ranges of its keys."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from xalign.config import ModelConfig
-from xalign.models.own_path import is_own
 
 
 def rules(model: ModelConfig) -> Iterator[str]:
     """Everything that is wrong."""
+    if model.tokenizer_revision is not None and (model.tokenizer is None or Path(model.tokenizer).is_dir()):
+        yield (
+            f"model.tokenizer_revision={model.tokenizer_revision}: of model.tokenizer on the hub, which is "
+            f"{model.tokenizer or 'the one beside the model (model.revision)'}"
+        )
     if model.pretrained:
         if not (model.path or model.artifact):
             yield "model.path: a pretrained model needs a hub id or a folder (or a preset: model=gemma3_270m)"
         return
-    if is_own(model):
-        yield f"model.path={model.path}: not read with model.pretrained=false; leave one of them out"
     if "model_type" not in model.architecture:
         yield "model.architecture: model.pretrained=false needs an architecture with a model_type"
     if not model.tokenizer:

@@ -70,7 +70,7 @@ def tokenizer_source(config: ModelConfig, model: Source | None) -> Source:
         return model
     if config.tokenizer in MODELS:
         return _folder_source("model.tokenizer", config.tokenizer, model_from_artifact(config.tokenizer))
-    return _source("model.tokenizer", config.tokenizer, config, None)
+    return _source("model.tokenizer", config.tokenizer, config, config.tokenizer_revision)
 
 
 def _source(key: str, name: str, config: ModelConfig, revision: str | None) -> Source:

@@ -75,6 +75,8 @@ def write_card(run_dir: Path) -> Path:
 def _base_and_licence(run: Run) -> tuple[str | None, str | None]:
     model = run.config.get("model")
     path = model.get("path") if isinstance(model, dict) else None
+    if isinstance(model, dict) and model.get("pretrained") is False:
+        return None, None  # random weights are nobody's
     if path is None:
         return UPSTREAM.get(run.model, (None, None))
     # A path that is a folder here says nothing to the readers of a card.

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from xalign.errors import DataError, RunError
 from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison
-from xalign.files import checked, read_json, read_text
+from xalign.files import checked, read_json, read_text, read_yaml
 from xalign.reporting.records import Environment, Representations, Run, Series
 from xalign.workspace.content import is_run_config
 
@@ -64,12 +63,7 @@ def parse_results(rows: object, source: str) -> list[Result]:
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
-    try:
-        config = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise DataError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    config = read_yaml(path)
     return checked(dict[str, Any], {} if config is None else config, str(path))
 
 

@@ -47,6 +47,7 @@ from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs, training_inputs
 from xalign.training.out_of_memory import measuring_in_memory
 from xalign.training.prepare import Prepared, prepare
+from xalign.workspace.commits import at_commits, commits_of
 from xalign.workspace.content import default_folder
 from xalign.workspace.decisions import (
     Decisions,
@@ -100,6 +101,9 @@ class _Run:
         self.decisions = Decisions()
         self.seconds: dict[str, float] = {}
         folder.begin_session(describe_environment())
+        commits = commits_of(config, folder.known().get("hub") or {})
+        folder.update_environment(hub=commits)
+        config = self.config = at_commits(config, commits)
         if config.logger.name is LoggerName.wandb:
             # W&B's id of the run, kept so that it is the same one when the run goes on.
             folder.update_environment(wandb_id=folder.known().get("wandb_id") or secrets.token_hex(4))

@@ -16,6 +16,7 @@ from pathlib import Path
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from xalign.config import Config
+from xalign.distributed.world import THREADS, threads_asked
 from xalign.errors import RunError, Stopped
 from xalign.runs.failures import PARENT, STACK_SIGNAL, Cause, Failure, failure_in, log_of
 from xalign.stopping import Requests
@@ -60,6 +61,7 @@ def launch(config: Config, folder: RunFolder) -> None:
         "TORCHELASTIC_RUN_ID": folder.path.name,  # tells Lightning that processes are started for it
         # Threads of libraries; torch's own are set by each rank.
         "OMP_NUM_THREADS": str(config.trainer.threads or 1),
+        THREADS: str(threads_asked() or ""),
     }
     ranks: list[subprocess.Popen[bytes]] = []
     requests = Requests(quiet=True)

@@ -62,16 +62,21 @@ def setting_of(benchmark: BenchmarkConfig, texts: Texts, *, pivot: str, layer: i
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Measure one model or several; print the results and, if asked, write them."""
+    """Measure one model or several; print the results and, if asked, write them.
+
+    Raises:
+        OSError: they could not be written; all have been printed.
+    """
     set_up_logging(None)
     quiet_libraries()
     keep_freed_memory()
     decisions = Decisions()
-    choose_threads(None, 1, decisions)
+    choose_threads(config.threads, 1, decisions, "threads")
     device = choose_device(decisions)
     dtype = choose_precision(config.benchmark.precision, device, decisions)
     texts = texts_to_measure(config)
     evaluations: list[Evaluation] = []
+    failed: OSError | None = None
     for model in _models(config):
         backbone = load_backbone(model, device, config.seed)
         setting = setting_of(
@@ -85,12 +90,18 @@ def evaluate(config: EvaluateConfig) -> None:
         evaluations.append(measured.evaluation)
         if config.output:
             path = _output(Path(config.output), model, several=bool(config.models))
-            measured.evaluation.write(path)
-            log.info("results: %s", path)
+            try:
+                measured.evaluation.write(path)
+                log.info("results: %s", path)
+            except OSError as error:
+                log.warning("%s could not be written: what was measured is printed", path)
+                failed = failed or error
     if len(evaluations) == 1:
         print_results([asdict(r) for r in evaluations[0].results])
     else:
         print_models(evaluations, config.seed)
+    if failed is not None:
+        raise failed
 
 
 def _models(config: EvaluateConfig) -> list[ModelConfig]:

@@ -62,10 +62,12 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     from xalign.training.inputs import training_inputs
     from xalign.training.prepare import prepare
     from xalign.validation import resolve
+    from xalign.workspace.commits import at_commits
     from xalign.workspace.decisions import Decisions, choose_layer, choose_precision, choose_threads
     from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
     config = resolve(yaml.safe_load(folder.config.read_text(encoding="utf-8")), Config)
+    config = at_commits(config, folder.known().get("hub") or {})
     set_up_logging(log_file)
     quiet_libraries()
     keep_freed_memory()

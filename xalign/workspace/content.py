@@ -4,14 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from glob import escape
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from xalign.config import Config
+from xalign.errors import DataError
+from xalign.files import read_yaml
+from xalign.models.own_path import settle_model
 from xalign.options import take_options
 from xalign.short_keys import full_names, short_names
 from xalign.validation import plain_without_short_keys
@@ -20,6 +22,11 @@ NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")
 """Where a run is kept and how it is started: the same run in another folder is the same run."""
 
 MAY_CHANGE = (
+    "model.name",
+    "model.depth",
+    "data.name",
+    "loss.name",
+    "optimizer.name",
     "trainer.micro_batch",
     "trainer.activation_checkpointing",
     "trainer.threads",
@@ -30,6 +37,8 @@ MAY_CHANGE = (
     "strategy.timeout_minutes",
     "benchmark.batch_tokens",
     "validation.batch_tokens",
+    "debug.name",
+    "debug.detect_anomaly",
 )
 """Keys that change no result but by rounding: a run may go on with other values."""
 
@@ -62,49 +71,64 @@ def differences(former: Mapping[str, Any], config: Config) -> list[str]:
 def default_folder(config: Config, outputs: Path = Path("outputs")) -> Path:
     """`outputs/<model>-<loss>-<hash>`: the same config finds the same folder, another one its own.
 
-    Where no folder has that name, one that an older version named, of the same content, is taken.
+    Where no folder has that name, one of the same content is taken: older versions named them otherwise, and
+    names of models and losses are no content.
     """
-    start = f"{config.model.name}-{config.loss.name}-"
-    digest = hashlib.sha256(json.dumps(_given(config, ""), sort_keys=True).encode()).hexdigest()
-    folder = outputs / f"{start}{digest[:10]}"
+    folder = outputs / f"{config.model.name}-{config.loss.name}-{_digest(config)}"
     if folder.exists():
         return folder
-    older = sorted(outputs.glob(f"{escape(start)}????????"))
-    return next((path for path in older if _holds(path / "config.yaml", config)), folder)
+    others = [file for file in outputs.glob("*/config.yaml") if _holds(file, config)]
+    return max(others, key=lambda file: file.stat().st_mtime).parent if others else folder
+
+
+def _digest(config: Config) -> str:
+    text = json.dumps(_given(config, ""), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _given(value: Any, key: str) -> Any:
-    """A config's values that are not their defaults: keys that a later version adds change nothing."""
+    """A config's values that are not their defaults: what a later version adds changes nothing."""
     if isinstance(value, Mapping):
         return {name: _given(own, f"{key}{name}.") for name, own in value.items()}
     if not is_dataclass(value):
-        return TypeAdapter(Any).dump_python(value, mode="json")
+        return value
     found = {}
     for field in fields(value):
         own, name = getattr(value, field.name), f"{key}{field.name}"
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if own != default and name not in (*NOT_CONTENT, *MAY_CHANGE):
             found[field.name] = _given(own, f"{name}.")
-    return found
+    # A group that a later version adds is there from then on, and empty.
+    return {name: own for name, own in found.items() if own != {}}
 
 
 def _holds(file: Path, config: Config) -> bool:
     """Whether this is the config of the same run."""
     try:
-        former = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        former = read_yaml(file)
+    except (OSError, DataError):
         return False
-    return is_run_config(former) and not differences(former, config)
+    return isinstance(former, dict) and is_run_config(former) and not differences(former, config)
 
 
 def _as_config(former: Mapping[str, Any]) -> Config | None:
     """The former config in today's schema; None where it cannot be had."""
     problems: list[str] = []
+    hints = get_type_hints(Config)
+    new: dict[str, Any] = {
+        f.name: {} for f in fields(Config) if f.name not in former and is_dataclass(hints[f.name])
+    }
     try:
-        values = take_options(_known(former, Config, ""), problems)
-        return None if problems else TypeAdapter(Config).validate_python(values)
+        values = settle_model({**_known(former, Config, ""), **new}, problems)
+        values = take_options(values, problems)
+        return None if problems else _adapter().validate_python(values)
     except ValidationError:
         return None
+
+
+@cache
+def _adapter() -> TypeAdapter[Config]:
+    return TypeAdapter(Config)
 
 
 def _known(values: Mapping[str, Any], schema: type, group: str) -> dict[str, Any]:

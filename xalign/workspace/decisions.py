@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from xalign.choices import Precision
-from xalign.distributed.world import JOBS_AT_ONCE, cores
+from xalign.distributed.world import JOBS_AT_ONCE, cores, threads_asked
 
 log = logging.getLogger(__name__)
 
@@ -64,16 +64,22 @@ def choose_layer(configured: int | None, depth: int, decisions: Decisions) -> in
     return layer
 
 
-def choose_threads(configured: int | None, ranks: int, decisions: Decisions) -> int:
+def choose_threads(
+    configured: int | None, ranks: int, decisions: Decisions, what: str = "trainer.threads"
+) -> int:
     """CPU threads of this rank; more threads than cores cost several times the speed.
 
-    Cores are shared with the other ranks, and with the jobs of a sweep that run beside this one.
+    Cores are shared with the other ranks, and with the jobs of a sweep that run beside this one; of this
+    share, the user's OMP_NUM_THREADS takes less.
     """
     jobs = int(os.environ.get(JOBS_AT_ONCE, 1))
-    threads = configured or max(1, cores() // (ranks * jobs))
-    if configured is None:
+    share, asked = max(1, cores() // (ranks * jobs)), threads_asked()
+    threads = configured or min(share, asked or share)
+    if configured is None and threads < share:
+        decisions.add(what, threads, f"OMP_NUM_THREADS, of {share} that it could be")
+    elif configured is None:
         shared = f"{ranks} rank{'s' * (ranks > 1)}" + (f" of each of {jobs} jobs" if jobs > 1 else "")
-        decisions.add("trainer.threads", threads, f"{cores()} cores shared by {shared}")
+        decisions.add(what, threads, f"{cores()} cores shared by {shared}")
     torch.set_num_threads(threads)
     return threads
 

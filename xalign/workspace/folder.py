@@ -15,26 +15,26 @@ import yaml
 from filelock import FileLock, Timeout
 
 from xalign.config import Config
-from xalign.errors import RunError
-from xalign.files import write_atomically
-from xalign.models.own_path import MARK
+from xalign.errors import DataError, RunError
+from xalign.files import checked, read_json, read_yaml, write_atomically
+from xalign.models.own_path import CARD, MARK
 from xalign.validation import plain
 from xalign.workspace.content import differences, is_run_config
 
 LOCK, HOLDER = ".lock", ".holder.json"
 
+_UNTOUCHED = "nothing there is touched; give another run.dir"
+
 WRITTEN = (
-    "config.yaml",
-    "environment.json",
-    "metrics.jsonl",
-    "run.log",
-    "report.html",
     "DONE",
     "PRUNED",
+    "report.html",
+    "plots/*.png",
+    "model",
+    "model.part",
     "evaluation/before.*",
     "evaluation/after.*",
     "evaluation/comparison.json",
-    "plots/*.png",
     "checkpoints/step-*",
     "checkpoints/best-*",
     "logs/metrics.csv",
@@ -43,8 +43,10 @@ WRITTEN = (
     "wandb/*run-*",
     "wandb/debug*.log",
     "wandb/latest-run",
-    "model",
-    "model.part",
+    "metrics.jsonl",
+    "run.log",
+    "environment.json",
+    "config.yaml",
 )
 """Everything that a run writes into its folder: nothing else in it is ever deleted."""
 
@@ -92,8 +94,6 @@ class RunFolder:
                 "since": f"{datetime.now(UTC):%F %T} UTC",
             }
             write_atomically(self.path / HOLDER, json.dumps(here))
-            for leftover in self.path.rglob(".*.[0-9]*.tmp"):  # half-written by a process that was killed
-                leftover.unlink(missing_ok=True)
             yield
         finally:
             with suppress(OSError):
@@ -119,9 +119,7 @@ class RunFolder:
         former = self.former()
         if former is not None and self._holds_results():
             changed = differences(former, config)
-            if config.run.rerun and (changed or self.finished):
-                self._clear()
-            elif changed:
+            if changed and not config.run.rerun:
                 shown = "; ".join(changed[:5]) + (
                     f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
                 )
@@ -129,14 +127,12 @@ class RunFolder:
                     f"{self.path} holds a run with another config ({shown}). "
                     "Give another run.dir, or run.rerun=true to start over"
                 )
-            elif not config.resume and not self.finished:
+            self._require_own_model()
+            if changed or (config.run.rerun if self.finished else not config.resume):
                 self._clear()
             elif former["trainer"].get("micro_batch") != config.trainer.micro_batch:
                 self.update_environment(micro_batch=None)  # chosen for another value
-        if self.model.exists() and not self.exported:
-            raise RunError(
-                f"{self.model} was not written by this run (no {MARK} in it); give another run.dir"
-            )
+        self._remove_half_written()
         content = plain(config)
         write_atomically(self.config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
@@ -149,21 +145,25 @@ class RunFolder:
         if not self.config.exists():
             self._refuse_foreign()
             return None
-        content = read_run_config(self.config)
+        try:
+            content = read_yaml(self.config)
+        except DataError as error:
+            raise RunError(f"{error}: not the config of a run, as far as can be told; {_UNTOUCHED}") from None
         if content is None:
-            raise RunError(
-                f"{self.config} is not the config of a run: the folder is somebody's; give another run.dir"
-            )
+            raise RunError(f"{self.config} is empty: not the config of a run; {_UNTOUCHED}")
+        if not is_run_config(content):
+            raise RunError(f"{self.config} is not the config of a run of xalign; {_UNTOUCHED}")
+        assert isinstance(content, dict)
         return content
 
     def _refuse_foreign(self) -> None:
         """A run writes its config first: what bears the names of its results without one is not its own."""
-        places = (self.evaluation, self.checkpoints, self.model, self.done, self.metrics, self.environment)
-        found = next((place for place in places if place.exists()), None)
-        if found is not None:
+        names = {Path(pattern).parts[0] for pattern in WRITTEN}
+        found = sorted(name for name in names if os.path.lexists(self.path / name))
+        if found:
             raise RunError(
-                f"{self.path} holds {found.name} but no config.yaml: it is not the folder of a run; "
-                "give another run.dir"
+                f"{self.path} holds {', '.join(found)} but no config.yaml: it is not the folder of a run; "
+                f"{_UNTOUCHED}"
             )
 
     @property
@@ -171,24 +171,67 @@ class RunFolder:
         """Whether the run's own model is there: with its mark, or of an older version, which left none."""
         if (self.model / MARK).is_file():
             return True
-        return self.model.exists() and "decisions" in self.known() and self.metrics.exists()
+        known = self.known()
+        is_older = "decisions" in known and "sessions" not in known
+        return self.model.exists() and is_older and self.metrics.exists()
+
+    def _require_own_model(self) -> None:
+        """Check that `model/`, if it is there, is this run's: else it would be taken for its result.
+
+        Raises:
+            RunError: it is not.
+        """
+        if self.model.exists() and not self.exported:
+            raise RunError(
+                f"{self.model} was not written by this run (no {MARK} in it); move it or give another run.dir"
+            )
+
+    def _require_nothing_else_in_model(self) -> None:
+        """Check that what is about to be deleted is what the run has written: other formats of the weights
+        are often put beside them.
+
+        Raises:
+            RunError: there is more.
+        """
+        mark = self.model / MARK
+        if not mark.is_file():
+            return  # absent, or of an older version
+        own = checked(dict[str, Any], read_json(mark), str(mark)).get("files")
+        there = {path.relative_to(self.model).as_posix() for path in self.model.rglob("*") if path.is_file()}
+        if own is not None and (others := sorted(there - {*own, MARK})):
+            raise RunError(
+                f"{self.model} would be deleted, but holds what the run has not written: "
+                f"{', '.join(others[:5])}; move it, or give another run.dir"
+            )
 
     def _holds_results(self) -> bool:
         # A run that failed at its first steps, say over a wrong path, must not stand in its own way.
         return any(place.exists() for place in (self.evaluation, self.checkpoints, self.model))
 
     def _clear(self) -> None:
-        keep = set() if self.exported else {self.model}
-        for item in [path for pattern in WRITTEN for path in self.path.glob(pattern)]:
-            if item not in keep:
-                shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+        """Delete what the run has written, its config last: killed halfway, the folder is still a run's."""
+        self._require_nothing_else_in_model()
+        for item in [path for pattern in WRITTEN for path in sorted(self.path.glob(pattern))]:
+            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
         for folder in {Path(pattern).parts[0] for pattern in WRITTEN if "/" in pattern}:
             with suppress(OSError):  # absent, or with something of the user's in it
                 (self.path / folder).rmdir()
 
+    def _remove_half_written(self) -> None:
+        """Delete the temporary files of a process that was killed (`files.replacing`)."""
+        for pattern in map(Path, (*WRITTEN, HOLDER, f"model/{CARD}")):
+            for leftover in (self.path / pattern.parent).glob(f".{pattern.name}.[0-9]*.tmp"):
+                leftover.unlink(missing_ok=True)
+
     def known(self) -> dict[str, Any]:
-        """What `environment.json` holds so far."""
-        return json.loads(self.environment.read_text()) if self.environment.exists() else {}
+        """What `environment.json` holds so far.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        if not self.environment.exists():
+            return {}
+        return checked(dict[str, Any], read_json(self.environment), str(self.environment))
 
     def update_environment(self, **values: Any) -> None:
         """Add to `environment.json`."""
@@ -208,12 +251,3 @@ class RunFolder:
         # Older versions kept one description only, that of the latest process.
         former = known.get("sessions") or [{key: known[key] for key in description if key in known}]
         self.update_environment(sessions=[*former, session])
-
-
-def read_run_config(path: Path) -> Mapping[str, Any] | None:
-    """The content of a run's `config.yaml`; None where it is another program's file."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError):
-        return None
-    return content if is_run_config(content) else None

@@ -16,7 +16,7 @@ DATA = DataConfig(name="opus", hub="some/set", hub_config="{first}-{second}", fo
 def test_one_configuration_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def fake(name: str, config: str, split: str) -> datasets.Dataset:
+    def fake(name: str, config: str, split: str, revision: str | None) -> datasets.Dataset:
         asked.append((name, config, split))
         first, second = config.split("-")
         return datasets.Dataset.from_list(
@@ -67,7 +67,7 @@ TEXTS = {
 def fake_flores(monkeypatch: pytest.MonkeyPatch, column: str = "text", numbered: bool = True) -> list[Any]:
     asked: list[Any] = []
 
-    def fake(name: str, config: str, split: str) -> datasets.Dataset:
+    def fake(name: str, config: str, split: str, revision: str | None) -> datasets.Dataset:
         asked.append((config, split))
         rows = [{"id": i, column: text} for i, text in enumerate(TEXTS[config])]
         if not numbered:
@@ -76,7 +76,7 @@ def fake_flores(monkeypatch: pytest.MonkeyPatch, column: str = "text", numbered:
         return datasets.Dataset.from_list(rows[:0:-1] if config == "cmn_Hans" and numbered else rows)
 
     monkeypatch.setattr(datasets, "load_dataset", fake)
-    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name: ["default", *TEXTS])
+    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name, revision: ["default", *TEXTS])
     return asked
 
 

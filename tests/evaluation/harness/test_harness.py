@@ -202,6 +202,50 @@ def test_the_task_s_own_shots_hold_unless_others_are_asked_for(
     assert ("benchmark.shots=2: toy_sw keeps to 0" in caplog.text) == (asked not in (None, shown))
 
 
+CODE = """
+from helper import ending
+def ask(doc):
+    return doc["question"] + ending()
+"""
+CHANGES = {
+    "an item": ("asked.jsonl", "Datei speichern", "Datei löschen"),
+    "a demonstration": ("shown.jsonl", "Is it so", "Is it not so"),
+    "an included setting": ("base.yaml", "target_delimiter: ' '", "target_delimiter: ': '"),
+    "a function": ("asking.py", "ending()", "ending() + '!'"),
+    "what a function calls": ("helper.py", "'?'", "'.'"),
+}
+
+
+@pytest.mark.parametrize("shots", [None, 2])
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_key_in_the_cache_is_the_task_s_content(
+    change: str, shots: int | None, lm_eval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked changes it, also what the task file only names."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    (tmp_path / "asking.py").write_text(CODE)
+    (tmp_path / "helper.py").write_text("def ending():\n    return '?'\n")
+    (tmp_path / "base.yaml").write_text(
+        "doc_to_target: label\ndoc_to_choice: choices\ntarget_delimiter: ' '\n"
+    )
+    task = write_task(tmp_path, "include: base.yaml\ndoc_to_text: !function asking.ask\n")
+
+    def key() -> object:
+        benchmark = BenchmarkConfig(name="g", tasks=[task], provider=TaskProvider.lm_eval, shots=shots)
+        (part,) = harness.guest_task(task).parts(Setting(benchmark, None, None, "en", [], 1, 0))
+        return json.dumps(part.key)
+
+    before = key()
+    assert key() == before
+    file, old, new = CHANGES[change]
+    text = (tmp_path / file).read_text()
+    changed = json.dumps(old)[1:-1] if file.endswith("jsonl") else old
+    assert changed in text
+    (tmp_path / file).write_text(text.replace(changed, new))
+    assert (key() == before) == (change == "a demonstration" and shots is None)
+
+
 def test_mistakes_are_one_message(lm_eval: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no task 'xnli_sv'.*did you mean 'xnli_sw'"):
         harness._require_known(["xcopa_et", "xnli_sv"], ["xcopa_et", "xnli_sw"])

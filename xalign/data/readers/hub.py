@@ -22,10 +22,10 @@ def read(data: DataConfig, languages: Sequence[str], key: str = "data") -> Itera
     """Rows of `data.hub` in the given languages, the pivot first (none given: all)."""
     assert data.hub is not None
     if data.hub_config == "{language}":
-        yield from _one_configuration_a_language(data.hub, data.hub_split, languages, key)
+        yield from _one_configuration_a_language(data, languages, key)
         return
     for config in _configurations(data.hub_config, languages):
-        dataset = load(data.hub, config, data.hub_split, key)
+        dataset = load(data.hub, config, data.hub_split, key, data.hub_revision)
         place = data.hub if config is None else f"{data.hub} {config}"
         records: Iterator[tuple[str, Record]] = (
             (f"{place}, row {number}", record) for number, record in enumerate(dataset)
@@ -42,10 +42,11 @@ def _configurations(template: str | None, languages: Sequence[str]) -> list[str 
     return [template.format(first=first, second=second) for first, second in pairs]
 
 
-def _one_configuration_a_language(name: str, split: str, languages: Sequence[str], key: str) -> Iterator[Row]:
+def _one_configuration_a_language(data: DataConfig, languages: Sequence[str], key: str) -> Iterator[Row]:
     """Rows of configurations such as `eng_Latn`, joined by `id`, or line by line where there is none."""
+    name = str(data.hub)
     try:
-        names = datasets.get_dataset_config_names(name)
+        names = datasets.get_dataset_config_names(name, revision=data.hub_revision)
     except (OSError, httpx.HTTPError) as error:
         raise _unreachable(f"dataset '{name}'", name, error, key) from None
     configs: dict[str, str] = {}
@@ -59,7 +60,7 @@ def _one_configuration_a_language(name: str, split: str, languages: Sequence[str
         )
     rows: dict[object, dict[str, str]] = {}
     for code in languages or configs:
-        dataset = load(name, configs[code], split, key)
+        dataset = load(name, configs[code], data.hub_split, key, data.hub_revision)
         column = next((c for c in TEXT_COLUMNS if c in dataset.column_names), None)
         if column is None:
             raise DataError(
@@ -74,15 +75,17 @@ def _one_configuration_a_language(name: str, split: str, languages: Sequence[str
         yield Row(name, texts_of_row)
 
 
-def load(name: str, config: str | None, split: str, key: str) -> datasets.Dataset:
-    """One split of a hub dataset.
+def load(
+    name: str, config: str | None, split: str, key: str, revision: str | None = None
+) -> datasets.Dataset:
+    """One split of a hub dataset; at its default branch where no commit, branch or tag is given.
 
     Raises ConfigError, with the library's list of allowed names, for a wrong configuration or split, and
     ArtifactError where the hub cannot be reached or has no such dataset; `key` is the config group to mend.
     """
     wanted = f"dataset '{name}'" + (f", configuration '{config}'" if config else "") + f", split '{split}'"
     try:
-        return datasets.load_dataset(name, config, split=split)
+        return datasets.load_dataset(name, config, split=split, revision=revision)
     except ValueError as error:
         raise ConfigError([f"{key}.hub: {wanted}: {_one_line(error)}"]) from None
     except (OSError, httpx.HTTPError) as error:

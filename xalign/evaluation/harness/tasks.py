@@ -1,12 +1,10 @@
 """Tasks of lm-evaluation-harness (extra `lm-eval`) answered by xalign's engine, in its rows and records."""
 
-import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
-from hashlib import sha256
+from functools import cache, cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from xalign.errors import ConfigError, DataError, did_you_mean
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.multiple_choice import KINDS, judged
 from xalign.evaluation.engine.session import Session
+from xalign.evaluation.harness.content import fingerprint
 from xalign.evaluation.metrics import KNOWN, Kind, Metric
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.task import Measured, Part, Setting, Task
@@ -51,13 +50,14 @@ class GuestTask(Task):
 
     def parts(self, setting: Setting) -> list[Part]:
         shots, limit = setting.benchmark.shots, setting.benchmark.limit
-        key = {"shots": shots, "limit": limit, "content": _content(self._loaded, shots)}
+        content = {name: fingerprint(task, shots) for name, task in self._loaded.items()}
+        key = {"shots": shots, "limit": limit, "tasks": content}
         return [Part(self.name, UNKNOWN, key, 1, partial(self._measure, shots, limit))]
 
     @cached_property
     def _loaded(self) -> Mapping[str, Any]:
         """Task name -> task of the harness, its data loaded."""
-        return load([self.name])
+        return load([self.name])[1]
 
     def _measure(self, shots: int | None, limit: int | None, session: Session, advance: Advance) -> Measured:
         found = run(
@@ -91,24 +91,6 @@ def _metrics(place: str, task: Any) -> Iterator[Metric]:
             )
 
 
-def _content(tasks: Mapping[str, Any], shots: int | None) -> str:
-    """Digest of what tasks are: their resolved configuration, the items, and what demonstrations come from.
-
-    Names would not do: a task is a file of the harness or of the user's, with others included, and data.
-    """
-    hashed = sha256()
-    for name, task in sorted(tasks.items()):
-        # Functions are dumped as their source.
-        hashed.update(json.dumps([name, task.dump_config()], sort_keys=True, default=str).encode())
-        sources = [task.eval_docs]
-        if shots or (shots is None and task.config.num_fewshot):
-            sources.append(task.fewshot_docs())
-        for source in sources:
-            for item in source:
-                hashed.update(json.dumps(item, sort_keys=True, default=str).encode())
-    return hashed.hexdigest()
-
-
 def run(
     backbone: Backbone,
     tasks: Sequence[str],
@@ -130,12 +112,11 @@ def run(
         ConfigError: lm_eval is not installed, or has no such task.
         DataError: a task cannot be loaded (its data, mostly), or asks for an impossible continuation.
     """
-    _require_harness()
+    _, loaded = load(tasks)
     from lm_eval import simple_evaluate
 
     from xalign.evaluation.harness.model import HarnessModel
 
-    loaded = load(tasks)
     with evaluating(backbone):
         # The global seeds are left alone: a measurement within a training must not change it.
         found = simple_evaluate(
@@ -164,27 +145,29 @@ def run(
     return results, items
 
 
-def load(names: Sequence[str]) -> dict[str, Any]:
-    """Task name -> task of the harness, of all that some names stand for.
+def load(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """The harness's task manager, and its tasks by name, made anew.
 
     Raises:
         ConfigError: lm_eval is not installed, or has no such task.
-        DataError: a task cannot be loaded (its data, mostly).
+        DataError: a task cannot be loaded.
     """
-    _require_harness()
-    from lm_eval.tasks import TaskManager
-
-    # Its own 15,000 task files take seconds to look through.
-    manager = TaskManager(include_defaults=not all(Path(name).is_file() for name in names))
-    _require_known(names, manager.all_tasks)
-    return {name: task for wanted in names for name, task in _load(manager, wanted).items()}
-
-
-def _require_harness() -> None:
     try:
         import lm_eval  # noqa: F401
+
+        # Its own 15,000 task files take seconds to look through.
+        manager = _manager(include_defaults=not all(Path(name).is_file() for name in names))
     except ImportError as error:
         raise ConfigError([f"{NOT_INSTALLED} ({error})"]) from error
+    _require_known(names, manager.all_tasks)
+    return manager, {name: task for wanted in names for name, task in _load(manager, wanted).items()}
+
+
+@cache
+def _manager(include_defaults: bool) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_defaults=include_defaults)
 
 
 def _harness_version() -> str:
