@@ -144,6 +144,17 @@ class Backbone(nn.Module):
             if isinstance(module, nn.Embedding):
                 module.register_forward_hook(lambda module, inputs, output: output.float())
 
+    def beside_text(self) -> dict[str, nn.Module]:
+        """By name, the modules that text does not run through: a multimodal model's for pictures or sound."""
+        parts = self.model.get_decoder(), self.model.get_output_embeddings()
+        reached = {parameter for part in parts for parameter in part.parameters()}
+        found = {}
+        for name, module in self.model.named_modules():
+            own = set(module.parameters(recurse=False))
+            if own and not own & reached:
+                found[name] = module
+        return found
+
     def checkpoint_activations(self) -> None:
         """In training, keep only each block's input for the backward pass, which runs the block again."""
         self.model.activation_checkpointing_enable({"use_reentrant": False})

@@ -62,7 +62,7 @@ def load_model_and_tokenizer(
 
 def _load_config(source: Source) -> PreTrainedConfig:
     try:
-        with _quiet(source):
+        with quiet(bars=source.folder is None):
             network: PreTrainedConfig = AutoConfig.from_pretrained(source.location, **source.options)
     except _LOADING_ERRORS as error:
         raise explained(source, "model", error) from error
@@ -77,7 +77,7 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
     source = tokenizer_source(config, model)
     tokenizer: PreTrainedTokenizerBase
     try:
-        with _quiet(source):
+        with quiet(bars=source.folder is None):
             tokenizer = AutoTokenizer.from_pretrained(source.location, **source.options)
     except _LOADING_ERRORS as error:
         raise explained(source, "tokenizer", error) from error
@@ -98,7 +98,7 @@ def _load_weights(
 ) -> PreTrainedModel:
     factory: Any = AutoModelForCausalLM
     try:
-        with _quiet(source):
+        with quiet(bars=source.folder is None):
             model, report = factory.from_pretrained(
                 source.location,
                 config=network,
@@ -206,16 +206,16 @@ def _require_rows(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 @contextmanager
-def _quiet(source: Source) -> Iterator[None]:
-    """No remarks of transformers while loading, and no bars unless something is downloaded."""
+def quiet(bars: bool = False) -> Iterator[None]:
+    """No remarks of transformers while models are loaded or written, and no bars but those of downloads."""
     settings: Any = transformers_logging
-    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
+    verbosity, shown = settings.get_verbosity(), settings.is_progress_bar_enabled()
     settings.set_verbosity_error()
-    if source.folder:
+    if not bars:
         settings.disable_progress_bar()
     try:
         yield
     finally:
         settings.set_verbosity(verbosity)
-        if bars:
+        if shown:
             settings.enable_progress_bar()

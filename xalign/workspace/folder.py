@@ -45,6 +45,7 @@ WRITTEN = (
     "wandb/latest-run",
     "model",
     "model.part",
+    "model.unchecked",
 )
 """Everything that a run writes into its folder: nothing else in it is ever deleted."""
 
