@@ -28,6 +28,7 @@ from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone, setting_of, texts_to_measure
 from xalign.models import adapters
 from xalign.models.backbone import Backbone
+from xalign.models.context import within_context
 from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
 from xalign.reporting.card import write_card
@@ -104,6 +105,7 @@ class _Run:
             backbone = load_backbone(config.model, device, config.seed)
             if not folder.exported:
                 require_exportable(backbone)
+        config = self.config = within_context(config, backbone, self.decisions)
         layer = choose_layer(config.loss.aligned_layer, backbone.depth, self.decisions)
         if layer > backbone.depth:
             raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])

@@ -24,6 +24,7 @@ from xalign.flops import Operations, costs_of, operations
 from xalign.hardware import peak_flops
 from xalign.measurement import load_backbone
 from xalign.memory import Memory, memory_of, room_of
+from xalign.models.context import within_context
 from xalign.phases import phases
 from xalign.training import gradients
 from xalign.training.accumulate import accumulate
@@ -94,6 +95,7 @@ def make_plan(config: Config) -> Plan:
     corpus, _ = load_corpus(config.data, languages.pivot, [*languages.targets, *languages.unseen])
     splits = split_corpus(corpus, languages.pivot, config.data.validation_fraction, config.data.test_fraction)
     backbone = load_backbone(config.model, device, config.seed)
+    config = within_context(config, backbone, decisions)
     layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
     if layer > backbone.depth:
         raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])

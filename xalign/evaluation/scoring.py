@@ -72,7 +72,7 @@ def score(
         DataError: a request is longer than the model's context.
     """
     rows = _encode(backbone, requests)
-    limit = context_length(backbone)
+    limit = backbone.context
     for request, row in zip(requests, rows, strict=True):
         text = request.prefix + request.context + request.continuation
         if limit is not None and len(row.ids) - 1 > limit:
@@ -107,7 +107,7 @@ def score_rows(
     entries = journal.entries(way, batch_tokens, [[row.start, *row.ids] for row in rows])
     results: dict[int, tuple[float, bool]] = {i: (*found,) for i, found in entries.found.items()}
     advance(len(results))
-    reach = tree_reach(backbone, context_length(backbone))
+    reach = tree_reach(backbone, backbone.context)
     within = [i for i, row in enumerate(rows) if reach is None or len(row.ids) - 1 <= reach]
     beyond = sorted(set(range(len(rows))) - set(within))
     if beyond and way is Way.tree:
@@ -128,17 +128,11 @@ def score_rows(
 
 
 def request_tokens(backbone: Backbone, requests: Sequence[Request]) -> list[int]:
-    """Positions that each request takes of the model's context (`context_length`).
+    """Positions that each request takes of the model's context (`Backbone.context`).
 
     A request's last token is only predicted, so it takes none.
     """
     return [len(row.ids) - 1 for row in _encode(backbone, requests)]
-
-
-def context_length(backbone: Backbone) -> int | None:
-    """Tokens that the model has positions for; None where it has no limit (alibi)."""
-    limit = getattr(backbone.model.config.get_text_config(), "max_position_embeddings", None)
-    return None if limit is None else int(limit)
 
 
 def first_token(backbone: Backbone) -> int:

@@ -98,6 +98,8 @@ class Part:
     measure: Callable[[Session, Advance], Measured]
     texts: Sequence[str] = ()
     """What the language's items are made of: none of it may have been trained on."""
+    check: Callable[[Backbone], None] = lambda backbone: None
+    """Raises DataError where the model's context is too short for an item."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 TOLERANCE = 1e-5
 """Relative difference of logits that float32 rounding of the merged weights may make."""
 
+PROBE = 8, 8
+"""Texts, and tokens of each, whose logits are compared."""
+
 SAMPLE = "Save the changes? 你好，世界! Привет ١٢٣ नमस्ते สวัสดี\n\tSi\xf1or 'x' {name} 😀"
 """Text of several scripts, for comparing tokenizers."""
 
@@ -145,7 +148,7 @@ def _take_up(backbone: Backbone, folder: Path, trained: Tensor) -> None:
     backbone.model = model
     _compare_weights(weights, weight_hashes(model))
     _compare_tokens(backbone.tokenizer, tokenizer)
-    ids_BT = _probe_ids(backbone)
+    ids_BT = backbone.probe_ids(*PROBE)
     with evaluating(backbone):
         difference = _difference(model(input_ids=ids_BT).logits.flatten(0, 1), trained, len(ids_BT))
     if not difference <= TOLERANCE:
@@ -156,7 +159,7 @@ def _take_up(backbone: Backbone, folder: Path, trained: Tensor) -> None:
 def _require_tied_as_configured(model: PreTrainedModel) -> None:
     # Who reads the config alone would load a head of its own as a tied one.
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    if model.config.get_text_config().tie_word_embeddings and not tied:
+    if getattr(model.config.get_text_config(), "tie_word_embeddings", False) and not tied:
         raise ModelError("the head and the embeddings are configured as tied but are two tensors")
 
 
@@ -181,18 +184,10 @@ def _difference(found: Tensor, wanted: Tensor, texts: int) -> float:
 
 def _probe(backbone: Backbone) -> Tensor:
     """Logits (B T, V) of texts that are the same whenever they are asked for."""
-    ids_BT = _probe_ids(backbone)
+    ids_BT = backbone.probe_ids(*PROBE)
     with evaluating(backbone), computing_in(backbone, torch.float32):
         tokens = Tokens(ids_BT, torch.ones_like(ids_BT), torch.ones_like(ids_BT))
         return backbone.logits_at(tokens, torch.ones_like(ids_BT, dtype=torch.bool))
-
-
-def _probe_ids(backbone: Backbone) -> Tensor:
-    """Eight texts of eight tokens that any vocabulary has."""
-    table = backbone.model.get_input_embeddings().weight
-    assert isinstance(table, Tensor)
-    ids = torch.arange(5, 5 + 64 * 7, 7) % min(250, len(table))
-    return ids.view(8, 8).to(backbone.device)
 
 
 def _as_written(model: PreTrainedModel) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 
 from xalign.choices import OptimizerKind, StrategyName
 from xalign.config import Config
-from xalign.data.collate import Arrangement
+from xalign.data.collate import PACKED, Arrangement
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
 from xalign.evaluation.task import Setting
@@ -102,7 +102,7 @@ def training_inputs(
         instructions,
         texts,
         layer,
-        Arrangement(packed, micro_batch, backbone.context),
+        Arrangement(packed, micro_batch, backbone.context or PACKED),
         validation_setting(config, splits, layer),
     )
 

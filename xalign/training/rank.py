@@ -61,6 +61,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     from xalign.config import Config
     from xalign.data.parallel import load_corpus, split_corpus
     from xalign.measurement import load_backbone
+    from xalign.models.context import within_context
     from xalign.stopping import stoppable
     from xalign.training.fit import fit
     from xalign.training.inputs import training_inputs
@@ -83,6 +84,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
         shares = config.data.validation_fraction, config.data.test_fraction
         splits = split_corpus(corpus, languages.pivot, *shares)
         backbone = load_backbone(config.model, device, config.seed)
+        config = within_context(config, backbone, decisions)
         dtype = choose_precision(config.trainer.precision, device, decisions)
         layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
         micro_batch = folder.known().get("micro_batch")  # what the first process has chosen for all

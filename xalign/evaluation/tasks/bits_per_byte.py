@@ -16,7 +16,7 @@ from xalign.data.collate import pad
 from xalign.errors import ModelError
 from xalign.evaluation.representations import batches
 from xalign.evaluation.results import Record, Result
-from xalign.evaluation.scoring import context_length, token_log_likelihoods
+from xalign.evaluation.scoring import token_log_likelihoods
 from xalign.evaluation.sentences import digest, require_corpus
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.models.backbone import Backbone, evaluating
@@ -74,7 +74,7 @@ def text_bits(
     A text longer than the model's context is run in pieces, each after the beginning-of-sequence token.
     """
     first = _first_token(backbone)
-    limit = context_length(backbone)
+    limit = backbone.context
     rows, owners = [], []
     for owner, ids in enumerate(backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"]):
         room = len(ids) if limit is None else limit - 1

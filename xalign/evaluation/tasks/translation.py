@@ -14,7 +14,7 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from xalign.evaluation.generation import continue_greedily
+from xalign.evaluation.generation import continue_greedily, require_room
 from xalign.evaluation.parallel_prompts import answer, demonstration_lines, question, shown_before
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.scoring import Request, score
@@ -51,7 +51,9 @@ def _part(language: str, direction: str, written: str, pairs: Pairs, shown: Pair
     prefix = demonstration_lines(shown)
     key = {"direction": direction, "pairs": digest(pairs), "prefix": digest(prefix)}
     measure = partial(_measure, language, direction, written, prefix, len(shown), pairs)
-    return Part("translation", language, key, 2 * len(pairs), measure)
+    prompts = [prefix + question(source) for source, _ in pairs]
+    check = partial(require_room, prompts=prompts)
+    return Part("translation", language, key, 2 * len(pairs), measure, check=check)
 
 
 def _measure(

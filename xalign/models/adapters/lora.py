@@ -49,7 +49,7 @@ class Lora(Adapter):
             lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides; any number will do
             lora_dropout=config.dropout,
             target_modules=config.target_modules,
-            exclude_modules=list(self.backbone.beside_text()) or None,
+            exclude_modules=[*self.backbone.beside_text(), *self._otherwise_linear()] or None,
         )
         # peft calls this experimental; it is how a layer of one's own is registered.
         lora._register_custom_module({nn.Linear: LowRankLinear})
@@ -61,6 +61,14 @@ class Lora(Adapter):
         assert isinstance(peft, PeftModel)
         self.peft = peft
         self._require_merging(config.target_modules)
+
+    def _otherwise_linear(self) -> list[str]:
+        """Names of linear layers that compute more than a product, as the routers of some mixtures do."""
+        from torch import nn
+
+        modules = self.backbone.model.named_modules()
+        linear = [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
+        return [name for name, module in linear if type(module).forward is not nn.Linear.forward]
 
     def _require_merging(self, target_modules: str) -> None:
         """Adapters of a head or of embeddings that are one matrix would, merged, change both."""
