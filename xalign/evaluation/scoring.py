@@ -9,6 +9,7 @@ Shapes: S positions, D hidden size, V vocabulary.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from xalign.evaluation.journal import NO_JOURNAL, Journal
 from xalign.evaluation.prefix_tree import Row
 from xalign.evaluation.tree_engine import Engine, Way, choose_way, read_log_probabilities, tree_reach
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.finite import require_finite_figures
 from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ def score(
 
     Raises:
         DataError: a request is longer than the model's context.
+        ModelError: a log-likelihood is not finite.
     """
     rows = _encode(backbone, requests)
     limit = backbone.context
@@ -103,7 +106,11 @@ def score_rows(
     journal: Journal = NO_JOURNAL,
     advance: Advance = lambda count: None,
 ) -> list[tuple[float, bool]]:
-    """(log-likelihood, greedy) of each row's tokens from its `start`, in their order; see `score`."""
+    """(log-likelihood, greedy) of each row's tokens from its `start`, in their order; see `score`.
+
+    Raises:
+        ModelError: a log-likelihood is not finite.
+    """
     entries = journal.entries(way, batch_tokens, [[row.start, *row.ids] for row in rows])
     results: dict[int, tuple[float, bool]] = {i: (*found,) for i, found in entries.found.items()}
     advance(len(results))
@@ -121,6 +128,8 @@ def score_rows(
             for group in groups:
                 for batch in engine.score_group(group, done):
                     found = {numbers[k]: result for k, result in batch.items()}
+                    broken = [rows[i].ids for i, (value, _) in found.items() if not math.isfinite(value)]
+                    require_finite_figures(backbone, broken)
                     results |= found
                     entries.add(found)
                     advance(len(found))

@@ -10,6 +10,7 @@ from xalign.choices import Pooling
 from xalign.data.collate import Tokens
 from xalign.errors import ModelError
 from xalign.models.backbone import Backbone, computing_in, evaluating
+from xalign.models.finite import not_finite
 from xalign.models.sources import first_line
 
 TOLERANCE = 1e-3
@@ -39,6 +40,10 @@ def require_known_form(backbone: Backbone, where: str) -> None:
         raise ModelError(
             f"{where}: {kind} cannot be run as xalign runs a decoder: {first_line(error)}"
         ) from error
+    broken = (~every.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
+    if broken or not found["the logits"].isfinite().all():
+        row = broken[0] if broken else 0
+        raise not_finite(backbone, every[row], str(backbone.tokenizer.decode(ids_BT[row])))
     for what, value in found.items():
         difference = float((value - wanted[what]).norm() / wanted[what].norm().clamp(min=1e-12))
         if not difference <= TOLERANCE:

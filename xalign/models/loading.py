@@ -29,6 +29,7 @@ from xalign.config import ModelConfig
 from xalign.errors import ModelError, did_you_mean
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.fingerprint import model_fingerprint
+from xalign.models.finite import require_finite_weights
 from xalign.models.sources import Source, explained, first_line, model_source, tokenizer_source
 
 __all__ = ["load_model_and_tokenizer", "model_fingerprint"]
@@ -119,6 +120,7 @@ def _load_weights(
         _log.warning(
             "%s: %d weights are not part of the model, such as %s", source.name, len(keys), min(keys)
         )
+    require_finite_weights(model, f"{source.key}={source.name}")
     _require_rows(model, tokenizer)
     loaded: PreTrainedModel = model.eval()
     return loaded

@@ -20,6 +20,7 @@ from xalign.evaluation.scoring import token_log_likelihoods
 from xalign.evaluation.sentences import digest, require_corpus
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.finite import require_finite_figures
 from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,9 @@ def text_bits(
     """Negative log2-likelihood of each text. No token is left out.
 
     A text longer than the model's context is run in pieces, each after the beginning-of-sequence token.
+
+    Raises:
+        ModelError: a log-likelihood is not finite.
     """
     first = _first_token(backbone)
     limit = backbone.context
@@ -91,7 +95,9 @@ def text_bits(
                 backbone, hidden_BTD[:, :-1][real_BT], tokens.input_ids[:, 1:][real_BT]
             )
             for i, part in zip(batch, values_S.split([len(rows[i]) - 1 for i in batch]), strict=True):
-                nats[owners[i]] -= float(part.double().sum())
+                value = float(part.double().sum())
+                require_finite_figures(backbone, [] if math.isfinite(value) else [rows[i]])
+                nats[owners[i]] -= value
             advance(len({owners[i] for i in batch}))
     return nats / math.log(2)
 
