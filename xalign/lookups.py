@@ -9,6 +9,7 @@ from xalign.errors import RunError
 from xalign.files import absence
 from xalign.hub import hub_answers, in_cache
 from xalign.models.gguf import MODELS
+from xalign.models.model_folder import problem_of_folder
 from xalign.models.own_path import problem_of_path, unreachable
 from xalign.workspace.folder import RunFolder
 
@@ -18,9 +19,10 @@ _EMBEDDED = {*MODELS, "bytes"}
 
 def rules(config: Config | EvaluateConfig) -> Iterator[str]:
     """Every path that is not there, or cannot be written to."""
-    measured = isinstance(config, EvaluateConfig) and config.models
-    if config.model.pretrained and not measured:
+    measured = isinstance(config, EvaluateConfig)
+    if config.model.pretrained and not (isinstance(config, EvaluateConfig) and config.models):
         yield from _model("model.path", config.model.path)
+        yield from _model_folder("model.path", config.model.path, measured)
     yield from _model("model.tokenizer", config.model.tokenizer)
     if config.data.path and (problem := _absent_corpus(Path(config.data.path))):
         yield f"data.path={config.data.path}: {problem}"
@@ -28,6 +30,7 @@ def rules(config: Config | EvaluateConfig) -> Iterator[str]:
     if isinstance(config, EvaluateConfig):
         for path in config.models:
             yield from _model("models", path)
+            yield from _model_folder("models", path, measured)
         if config.output:
             yield from _output(config.output, several=bool(config.models))
         return
@@ -45,6 +48,16 @@ def _model(key: str, name: str | None) -> Iterator[str]:
         yield f"{key}={name}: {problem}"
     elif not Path(name).is_dir() and not in_cache(name) and not hub_answers():
         yield f"{key}={name}: {unreachable(name)}"
+
+
+def _model_folder(key: str, name: str | None, measured: bool) -> Iterator[str]:
+    """`measured`: the folder may be that of a run."""
+    if name is None or not Path(name).is_dir():
+        return
+    exported = Path(name) / "model"
+    folder = exported if measured and (exported / "config.json").is_file() else Path(name)
+    if problem := problem_of_folder(folder):
+        yield f"{key}={name}: {problem}"
 
 
 def _missing(key: str, path: str | None) -> Iterator[str]:

@@ -49,7 +49,7 @@ def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbo
         ModelError: it cannot be loaded, or is not of a form that the backbone knows.
     """
     backbone = Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
-    require_known_form(backbone, model.name)
+    require_known_form(backbone, f"model.path={model.path}" if model.path else f"model={model.name}")
     return backbone
 
 
