@@ -6,7 +6,7 @@ Attention is the eager one here: sdpa's own backward computes the scores again, 
 
 import pytest
 import torch
-from tiny import FAMILIES
+from tiny import FAMILIES, MIXTURES, tiny_backbone
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,6 +16,8 @@ from xalign.choices import Centering, Pooling
 from xalign.data.collate import IGNORED, Arrangement, Buckets, Tokens, arrange
 from xalign.data.step import Part
 from xalign.flops import Amount, Operations, amount_of, costs_of, operations
+from xalign.models import adapters
+from xalign.models.adapters.lora import Lora
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.objectives.kernels import full_logits
 from xalign.objectives.kernels.info_nce import info_nce
@@ -45,9 +47,10 @@ def counted(forward, backward=Tensor.backward) -> Operations:  # type: ignore[no
 
 
 OTHERS = [(f, m) for m in ("full", "full_frozen_embeddings") for f in ("xglm", "gpt2", "gemma3_text")]
+CASES = [*((f, "full" if f in MIXTURES else "lora") for f in FAMILIES), *OTHERS]
 
 
-@pytest.mark.parametrize(("family", "method"), [*((family, "lora") for family in FAMILIES), *OTHERS])
+@pytest.mark.parametrize(("family", "method"), CASES)
 def test_operations_are_those_that_run(family: str, method: str) -> None:
     config = small_config(f"adapter={method}", f"trainer.retention_tokens={POSITIONS}")
     module = small_module(config, family, LAYER, attn_implementation="eager")
@@ -100,3 +103,24 @@ def test_amounts_are_without_padding_packed_or_not() -> None:
     for packed in (False, True):
         made = arrange(byte_tokenizer(), rows, arrangement=Arrangement(packed=packed))
         assert amount_of(made) == Amount(tokens=22, pairs=9 + 81 + 25 + 25)
+
+
+@pytest.mark.parametrize("family", MIXTURES)
+def test_adapters_of_experts_count_for_those_that_a_token_is_sent_to(family: str) -> None:
+    backbone = tiny_backbone(family)
+    plain = costs_of(backbone).blocks[0]
+    adapters.attach(backbone, Lora.Config(method="lora", r=4))
+    width, inner, chosen, experts = 32, {"mixtral": 48, "qwen3_moe": 24}[family], 2, 4
+    attention = 4 * (2 * (width + width) + 2 * (width + 16))
+    router = 4 * (width + experts)
+    # peft gives gate and up, which are one matrix, twice the rank.
+    each = 8 * (width + 2 * inner) + 4 * (inner + width)
+    assert costs_of(backbone).blocks[0].before == plain.forward
+    assert costs_of(backbone).blocks[0].forward == plain.forward + 2 * (attention + router + chosen * each)
+
+
+def test_adapted_embeddings_are_looked_up() -> None:
+    backbone = tiny_backbone("llama")
+    plain = costs_of(backbone)
+    adapters.attach(backbone, Lora.Config(method="lora", target_modules=".*embed_tokens"))
+    assert costs_of(backbone).outside.forward == plain.outside.forward == 0

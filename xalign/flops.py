@@ -12,7 +12,7 @@ Only what is needed counts: no padding, the blocks below the aligned layer, the 
 supervised. Padding and work done twice (activation checkpointing, cached negatives) lower the utilisation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -84,7 +84,8 @@ def costs_of(backbone: Backbone) -> Costs:
     """The products that a model consists of, found by letting two tokens through it.
 
     Adapters must be in place, and what is trained be marked so: where a gradient has to go is seen, not
-    guessed. Products of three-dimensional weights (mixtures of experts) are not seen.
+    guessed. Of a mixture's experts those count that a token is sent to; their adapters count as products of
+    the token, though peft makes them into weights of all experts in every pass.
     """
     decoder = backbone.model.get_decoder()
     head = backbone.model.get_output_embeddings()
@@ -164,36 +165,77 @@ def _recorded(module: nn.Module) -> Iterator[list[_Product]]:
     """The products of a module that run inside, in order."""
     found: list[_Product] = []
 
-    def record(path: str, layer: nn.Module, given: Tensor) -> None:
-        def add(part: Any, reached: bool, adapter: bool = False) -> None:
-            weight, inputs = part.weight, given.shape[-1]
-            found.append(_Product(path, weight.numel(), inputs, weight.requires_grad, reached, adapter))
+    def record(path: str, layer: nn.Module, given: Sequence[Tensor]) -> None:
+        def add(weight: Tensor, reached: bool, adapter: bool = False) -> None:
+            weights = round(weight.numel() * used)
+            found.append(_Product(path, weights, inputs.shape[-1], weight.requires_grad, reached, adapter))
 
-        if not isinstance(layer, LoraLayer):
-            add(layer, given.requires_grad)
-            return
-        # Asked of the layer, not of the modules in it: one function may do the work of them all.
-        add(layer.get_base_layer(), given.requires_grad)
-        for name in layer.active_adapters:
-            down, up = layer.lora_A[name], layer.lora_B[name]
-            add(down, given.requires_grad, adapter=True)
-            add(up, reached=True, adapter=True)
+        inputs = given[0]
+        # Adapters are asked of the layer, not of the modules in it: one function may do the work of them all.
+        adapted = list(_adapted(layer))
+        matrices = _matrices(adapted[-1].get_base_layer() if adapted else layer, inputs)
+        used = _share_of_experts(matrices, given)
+        for weight in matrices:
+            add(weight, inputs.requires_grad)
+        for own in adapted:
+            for name in own.active_adapters:
+                for part, reached in ((own.lora_A, inputs.requires_grad), (own.lora_B, True)):
+                    if name in part:  # embeddings have theirs elsewhere
+                        add(next(part[name].parameters()), reached, adapter=True)
+
+    def hook(path: str) -> Callable[..., None]:
+        def run(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: object) -> None:
+            given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+            if given:
+                record(path, layer, given)
+
+        return run
 
     hooks = []
     within = "\n"  # path of the adapted layer whose parts are passed over
     for path, layer in module.named_modules():
-        if isinstance(layer, nn.Linear | Conv1D | LoraLayer) and not path.startswith(within):
+        if not path.startswith(within):
             if isinstance(layer, LoraLayer):
                 within = f"{path}." if path else ""
-            assert isinstance(layer, nn.Module)
-            hooks.append(
-                layer.register_forward_hook(lambda own, args, _, path=path: record(path, own, args[0]))
-            )
+            hooks.append(layer.register_forward_hook(hook(path), with_kwargs=True))
     try:
         yield found
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in hooks:
+            handle.remove()
+
+
+def _matrices(layer: nn.Module, inputs: Tensor) -> list[Tensor]:
+    """Weights that a module multiplies its input with: of a linear layer, a router, all experts (E, O, I).
+
+    Embeddings look rows up; convolutions, like norms, are left out.
+    """
+    if isinstance(layer, nn.Linear | Conv1D):
+        return [layer.weight]
+    # What transformers has no layer of torch's for; the others' matrices are no products.
+    if type(layer).__module__.startswith("torch.") or not inputs.is_floating_point():
+        return []
+    own = [p for name, p in layer.named_parameters(recurse=False) if "bias" not in name]
+    return [p for p in own if p.ndim in (2, 3) and min(p.shape) > 1]
+
+
+def _share_of_experts(matrices: Sequence[Tensor], given: Sequence[Tensor]) -> float:
+    """Share of a layer's weights that a token meets: in a mixture, those of the experts chosen for it.
+
+    transformers gives experts the numbers of the chosen ones (tokens, chosen) after the tokens; where it
+    gives none, all are run.
+    """
+    stacked = [weight for weight in matrices if weight.ndim == 3]
+    if not stacked or len(given) < 2 or given[1].is_floating_point():
+        return 1.0
+    return float(given[1].shape[-1] / stacked[0].shape[0])
+
+
+def _adapted(layer: object) -> Iterator[LoraLayer]:
+    """The adapters of a layer: experts have one around another, each for one of their weights."""
+    while isinstance(layer, LoraLayer):
+        yield layer
+        layer = layer.base_layer
 
 
 def _cost(products: list[_Product]) -> Cost:

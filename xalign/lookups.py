@@ -9,6 +9,7 @@ from xalign.errors import RunError
 from xalign.files import absence
 from xalign.hub import Kind, hub_answers, in_cache, problem_of_repository
 from xalign.models.gguf import MODELS
+from xalign.models.model_folder import problem_of_folder
 from xalign.models.own_path import problem_of_path, unreachable
 from xalign.workspace.folder import RunFolder
 
@@ -18,9 +19,10 @@ _EMBEDDED = {*MODELS, "bytes"}
 
 def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[str]:
     """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
-    measured = isinstance(config, EvaluateConfig) and config.models
-    if config.model.pretrained and not measured:
+    measured = isinstance(config, EvaluateConfig)
+    if config.model.pretrained and not (isinstance(config, EvaluateConfig) and config.models):
         yield from _model("model.path", config.model.path, config.model.revision)
+        yield from _model_folder("model.path", config.model.path, measured)
     yield from _model("model.tokenizer", config.model.tokenizer, config.model.tokenizer_revision)
     if config.data.path and (problem := _absent_corpus(Path(config.data.path))):
         yield f"data.path={config.data.path}: {problem}"
@@ -30,6 +32,7 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
     if isinstance(config, EvaluateConfig):
         for path in config.models:
             yield from _model("models", path, config.model.revision)
+            yield from _model_folder("models", path, measured)
         if config.output:
             yield from _output(config.output, several=bool(config.models))
         return
@@ -61,6 +64,16 @@ def _model(key: str, name: str | None, revision: str | None) -> Iterator[str]:
 def _dataset(key: str, name: str, revision: str | None) -> Iterator[str]:
     # Without a hub, what it once was may be in a cache, which only its reader knows.
     if problem := problem_of_repository(Kind.dataset, name, revision):
+        yield f"{key}={name}: {problem}"
+
+
+def _model_folder(key: str, name: str | None, measured: bool) -> Iterator[str]:
+    """`measured`: the folder may be that of a run."""
+    if name is None or not Path(name).is_dir():
+        return
+    exported = Path(name) / "model"
+    folder = exported if measured and (exported / "config.json").is_file() else Path(name)
+    if problem := problem_of_folder(folder):
         yield f"{key}={name}: {problem}"
 
 

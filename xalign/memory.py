@@ -136,11 +136,13 @@ def activation_bytes(backbone: Backbone, layer: int) -> float:
     The difference between four texts and two, so that what does not grow with them, such as rounded
     weights, does not count.
     """
-    return max(1.0, (_saved(backbone, layer, 4) - _saved(backbone, layer, 2)) / (2 * PACKED))
+    length = min(PACKED, backbone.context or PACKED)
+    saved = [_saved(backbone, layer, rows, length) for rows in (4, 2)]
+    return max(1.0, (saved[0] - saved[1]) / (2 * length))
 
 
-def _saved(backbone: Backbone, layer: int, rows: int) -> int:
-    ids_BT = torch.randint(5, 250, (rows, PACKED), generator=torch.Generator().manual_seed(0))
+def _saved(backbone: Backbone, layer: int, rows: int, length: int) -> int:
+    ids_BT = backbone.probe_ids(rows, length)
     tokens = arrange(backbone.tokenizer, ids_BT.tolist(), arrangement=Arrangement()).to(backbone.device)
     saved: dict[int, int] = {}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_fit import fitted_from, interrupt_at, saved_in
-from tiny import FAMILIES, tiny_backbone
+from tiny import FAMILIES, MIXTURES, tiny_backbone
 from torch import nn
 from training_helpers import small_config, timeless
 
@@ -43,7 +43,8 @@ def trained_in_bf16(family: str) -> tuple[Backbone, Adapter]:
     return backbone, adapter
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# Not mixtures of experts: rounding decides which of them a token is sent to.
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in MIXTURES])
 def test_losses_and_gradients_are_those_of_float32_weights(family: str) -> None:
     """With the same values in both only rounding differs: of gradients, and of embeddings that are scaled."""
     found = []

@@ -37,7 +37,8 @@ def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.d
     goes on where it stopped.
 
     Raises:
-        DataError: a task lacks its data, or all do; raised before anything is run.
+        DataError: a task lacks its data, or all do, or the model's context is too short for an item; raised
+            before anything is run.
     """
     chosen = tasks_of(setting.benchmark)
     parts = {name: task.parts(setting) for name, task in chosen.items()}
@@ -46,6 +47,8 @@ def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.d
             f"benchmark {setting.benchmark.name}: none of its sets is there ({', '.join(parts)}); "
             f"benchmark.path={setting.benchmark.path}"
         )
+    for part in (part for own in parts.values() for part in own):
+        part.check(backbone)
     vectors = next((task.sentence_vectors for task in chosen.values() if task.sentence_vectors), None)
     points = picture_points(setting) if vectors else None
     session = session_of(backbone, setting.benchmark)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xalign.data.parallel import ParallelCorpus
     from xalign.evaluation.engine.session import Session
     from xalign.evaluation.results import Record, Result
+    from xalign.models.backbone import Backbone
     from xalign.progress import Advance
 
 
@@ -70,6 +71,8 @@ class Part:
     """What the language's items are made of: none of it may have been trained on."""
     shown: Sequence[str] = ()
     """What the demonstrations before them are made of."""
+    check: "Callable[[Backbone], None]" = lambda backbone: None
+    """Raises DataError where the model's context is too short for an item."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from xalign.choices import Pooling
-from xalign.data.collate import PACKED, Tokens
+from xalign.data.collate import Tokens
 from xalign.errors import ModelError, did_you_mean
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
@@ -61,9 +61,9 @@ class Backbone(nn.Module):
         return next(self.model.parameters()).device
 
     @property
-    def context(self) -> int:
-        """Most tokens that the model takes at a time, as far as it says."""
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or PACKED
+    def context(self) -> int | None:
+        """Tokens that the model has positions for; None where it has no limit (alibi)."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def hidden_states(self, tokens: Tokens, layer: int) -> Tensor:
         """Hidden states (B, T, D) after block `layer`; no later block runs."""
@@ -143,6 +143,26 @@ class Backbone(nn.Module):
         for module in self.model.modules():
             if isinstance(module, nn.Embedding):
                 module.register_forward_hook(lambda module, inputs, output: output.float())
+
+    def probe_ids(self, texts: int, length: int) -> Tensor:
+        """Token ids (texts, length) that the model knows, the same whenever they are asked for."""
+        table = self.model.get_input_embeddings().weight
+        assert isinstance(table, Tensor)
+        # The first few are special in most vocabularies; numbers below 250 are in nearly every one.
+        first, last = min(5, len(table) - 1), min(250, len(table))
+        ids = torch.randint(first, last, (texts, length), generator=torch.Generator().manual_seed(0))
+        return ids.to(self.device)
+
+    def beside_text(self) -> dict[str, nn.Module]:
+        """By name, the modules that text does not run through: a multimodal model's for pictures or sound."""
+        parts = self.model.get_decoder(), self.model.get_output_embeddings()
+        reached = {parameter for part in parts for parameter in part.parameters()}
+        found = {}
+        for name, module in self.model.named_modules():
+            own = set(module.parameters(recurse=False))
+            if own and not own & reached:
+                found[name] = module
+        return found
 
     def checkpoint_activations(self) -> None:
         """In training, keep only each block's input for the backward pass, which runs the block again."""

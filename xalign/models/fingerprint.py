@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Says where a model came from or how it was stored, not what it computes.
@@ -22,9 +23,28 @@ def model_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     digest.update(tokenizer_state(tokenizer).encode())
     for name, parameter in sorted(model.named_parameters()):
-        digest.update(f"\n{name} {list(parameter.shape)} {parameter.dtype}\n".encode())
-        digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().data)
+        digest.update(f"\n{name} ".encode())
+        _add(digest, parameter)
     return digest.hexdigest()
+
+
+def weight_hashes(model: PreTrainedModel) -> dict[str, str]:
+    """Of each parameter, and each buffer that is saved, one hash over shape, type and bytes."""
+    found: dict[str, str] = {}
+    known: dict[tuple[object, ...], str] = {}
+    for name, value in model.state_dict().items():
+        place = (value.device, value.data_ptr(), value.shape, value.stride())  # tied ones are hashed once
+        if place not in known:
+            digest = hashlib.sha256()
+            _add(digest, value)
+            known[place] = digest.hexdigest()
+        found[name] = known[place]
+    return found
+
+
+def _add(digest: "hashlib._Hash", value: Tensor) -> None:
+    digest.update(f"{list(value.shape)} {value.dtype}\n".encode())
+    digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().data)
 
 
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:

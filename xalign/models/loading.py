@@ -4,12 +4,10 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pickle import UnpicklingError
+from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
@@ -24,18 +22,20 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.utils import logging as transformers_logging
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from xalign.config import ModelConfig
 from xalign.errors import ModelError, did_you_mean
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.fingerprint import model_fingerprint
-from xalign.models.sources import Source, explained, first_line, model_source, tokenizer_source
+from xalign.models.finite import require_finite_weights
+from xalign.models.model_folder import adapter_problem
+from xalign.models.quantised import ask_for_plain_weights, with_plain_weights
+from xalign.models.sources import UNFORESEEN, Source, explained, first_line, model_source, tokenizer_source
 
 __all__ = ["load_model_and_tokenizer", "model_fingerprint"]
 
 _log = logging.getLogger(__name__)
-
-_LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError, UnpicklingError)
 
 
 def load_model_and_tokenizer(
@@ -62,13 +62,31 @@ def load_model_and_tokenizer(
 
 def _load_config(source: Source) -> PreTrainedConfig:
     try:
-        with _quiet(source):
+        with quiet(bars=source.folder is None):
+            _require_no_adapter(source)
             network: PreTrainedConfig = AutoConfig.from_pretrained(source.location, **source.options)
-    except _LOADING_ERRORS as error:
+    except UNFORESEEN as error:
+        raise _unfit(source, error) from error
+    except Exception as error:  # the hub's client has errors of many libraries
         raise explained(source, "model", error) from error
     _require_causal(network, f"{source.key}={source.name}")
     _disable_layerdrop(network)
     return network
+
+
+def _unfit(source: Source, error: Exception) -> ModelError:
+    return ModelError(
+        f"{source.key}={source.name}: config.json holds values that do not go together: {first_line(error)}"
+    )
+
+
+def _require_no_adapter(source: Source) -> None:
+    # Of a repository with one, transformers would load another's weights, and the adapter into them.
+    if source.folder:
+        return
+    options = {name: source.options[name] for name in ("revision", "local_files_only")}
+    if found := find_adapter_config_file(source.name, **options):
+        raise ModelError(f"{source.key}={source.name}: {adapter_problem(Path(found), source.name)}")
 
 
 def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedTokenizerBase:
@@ -77,9 +95,9 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
     source = tokenizer_source(config, model)
     tokenizer: PreTrainedTokenizerBase
     try:
-        with _quiet(source):
+        with quiet(bars=source.folder is None):
             tokenizer = AutoTokenizer.from_pretrained(source.location, **source.options)
-    except _LOADING_ERRORS as error:
+    except Exception as error:  # damaged files raise whatever they happen to lead to
         raise explained(source, "tokenizer", error) from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
@@ -97,8 +115,10 @@ def _load_weights(
     source: Source, network: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
 ) -> PreTrainedModel:
     factory: Any = AutoModelForCausalLM
+    where = f"{source.key}={source.name}"
+    quantised = ask_for_plain_weights(network, where)
     try:
-        with _quiet(source):
+        with quiet(bars=source.folder is None):
             model, report = factory.from_pretrained(
                 source.location,
                 config=network,
@@ -106,12 +126,14 @@ def _load_weights(
                 output_loading_info=True,
                 **source.options,
             )
-    except _LOADING_ERRORS as error:
-        raise explained(source, "model", error) from error
+    except Exception as error:  # damaged files raise whatever they happen to lead to
+        explanation = explained(source, "model", error)
+        fault = None if isinstance(error, OSError | ImportError) else _fault_of_config(source, network)
+        raise (ModelError(fault) if fault else explanation) from error
     if report["missing_keys"]:
         # transformers would go on with random values.
         raise ModelError(
-            f"{source.key}={source.name}: the weights lack {len(report['missing_keys'])} parameters of the "
+            f"{where}: the weights lack {len(report['missing_keys'])} parameters of the "
             f"architecture, such as {min(report['missing_keys'])}"
         )
     if report["unexpected_keys"]:
@@ -119,9 +141,37 @@ def _load_weights(
         _log.warning(
             "%s: %d weights are not part of the model, such as %s", source.name, len(keys), min(keys)
         )
+    if quantised:
+        model = with_plain_weights(model, quantised, where)
+    require_finite_weights(model, where)
     _require_rows(model, tokenizer)
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _fault_of_config(source: Source, network: PreTrainedConfig) -> str | None:
+    """What is wrong with the config, where this is why the weights could not be loaded: without weights its
+    architecture cannot be made either, or theirs have other shapes."""
+    factory: Any = AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            factory.from_config(network)
+    except Exception as error:
+        return str(_unfit(source, error))
+    options = {"device_map": "meta", "ignore_mismatched_sizes": True, "output_loading_info": True}
+    try:
+        with quiet():
+            _, report = factory.from_pretrained(source.location, config=network, **options, **source.options)
+    except Exception:  # another cause
+        return None
+    found = sorted(report["mismatched_keys"])
+    if not found:
+        return None
+    name, stored, wanted = found[0]
+    return (
+        f"{source.key}={source.name}: {len(found)} weights have other shapes than config.json says, such as "
+        f"{name}: {list(stored)} where {list(wanted)} is wanted"
+    )
 
 
 def _build_random(
@@ -157,7 +207,9 @@ def _build_random(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = factory.from_config(network, dtype=torch.float32)
-    except (*_LOADING_ERRORS, TypeError, ZeroDivisionError, AssertionError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # as many kinds as there are values that do not fit together
         raise ModelError(f"model.architecture={architecture}: {first_line(error)}") from error
     built: PreTrainedModel = model.eval()
     return built
@@ -206,16 +258,16 @@ def _require_rows(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 @contextmanager
-def _quiet(source: Source) -> Iterator[None]:
-    """No remarks of transformers while loading, and no bars unless something is downloaded."""
+def quiet(bars: bool = False) -> Iterator[None]:
+    """No remarks of transformers while models are loaded or written, and no bars but those of downloads."""
     settings: Any = transformers_logging
-    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
+    verbosity, shown = settings.get_verbosity(), settings.is_progress_bar_enabled()
     settings.set_verbosity_error()
-    if source.folder:
+    if not bars:
         settings.disable_progress_bar()
     try:
         yield
     finally:
         settings.set_verbosity(verbosity)
-        if bars:
+        if shown:
             settings.enable_progress_bar()

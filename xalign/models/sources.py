@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from huggingface_hub.errors import (
@@ -17,12 +18,17 @@ from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
 
 from xalign.config import ModelConfig
-from xalign.errors import ModelError, did_you_mean
+from xalign.errors import ModelError, XalignError, did_you_mean
 from xalign.hub import hub_answers
 from xalign.models.gguf import MODELS, model_from_artifact
+from xalign.models.model_folder import damaged_file, problem_of_folder
 from xalign.models.own_path import WITHOUT_HUB, listing, problem_of_path, unreachable
 
 _log = logging.getLogger(__name__)
+
+
+UNFORESEEN = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
+"""Kinds of errors that values of a wrong kind lead to; their messages say little without the kind."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,8 @@ def model_source(config: ModelConfig) -> Source:
     if config.artifact is not None:
         return _folder_source("model.artifact", config.artifact, model_from_artifact(config.artifact))
     source = _source("model.path", str(config.path), config, config.revision)
-    if source.folder and not (source.folder / "config.json").is_file():
-        inside = [path.parent.name for path in sorted(source.folder.glob("*/config.json"))]
-        hint = f"; did you mean '{source.folder / inside[0]}'?" if inside else ""
-        raise ModelError(
-            f"model.path={config.path}: no config.json in this folder, so it is no Hugging Face model{hint} "
-            f"(it holds {listing(source.folder)})"
-        )
+    if source.folder and (problem := problem_of_folder(source.folder)):
+        raise ModelError(f"model.path={config.path}: {problem}")
     return source
 
 
@@ -96,7 +97,7 @@ def _folder_source(key: str, name: str, folder: Path, trust_remote_code: bool = 
 
 def explained(source: Source, what: str, error: Exception) -> Exception:
     """What to raise for an error of `from_pretrained`; `what` is `model` or `tokenizer`."""
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, XalignError) or (isinstance(error, OSError) and error.errno is not None):
         return error
     where = f"{source.key}={source.name}"
     unknown = re.search("model type `(.+?)` but Transformers does not recognize", str(error))
@@ -109,6 +110,8 @@ def explained(source: Source, what: str, error: Exception) -> Exception:
         return ModelError(
             f"{where}: the {what} comes with code of its own; model.trust_remote_code=true runs it"
         )
+    if isinstance(error, ImportError):
+        return ModelError(f"{where}: the {what} needs a package that is not installed: {first_line(error)}")
     if source.folder:
         return ModelError(f"{where}: {_folder_problem(source.folder, what, error)}")
     causes = tuple(_chain(error))
@@ -138,7 +141,10 @@ def _folder_problem(folder: Path, what: str, error: Exception) -> str:
         damaged = [path.name for path in sorted(folder.glob("*.safetensors")) if not _opens(path)]
         names = ", ".join(damaged) or "safetensors"
         return f"damaged weights ({names} in {folder}): {error}; copy the model again"
-    return f"the {what} cannot be loaded: {first_line(error)} (the folder holds {listing(folder)})"
+    if isinstance(error, UnpicklingError | EOFError):
+        return f"damaged weights (*.bin in {folder}), or pickled objects other than weights: not loaded"
+    cause = damaged_file(folder) or first_line(error)
+    return f"the {what} cannot be loaded: {cause} (the folder holds {listing(folder)})"
 
 
 def _opens(path: Path) -> bool:
@@ -156,6 +162,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of a library's message, which may go on for a page."""
+    """The beginning of a library's message, which may be a page long, with the error's kind if that helps."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:400] if lines else type(error).__name__
+    kind = f"{type(error).__name__}: " if isinstance(error, UNFORESEEN) else ""
+    return kind + " ".join(lines[:2])[:400] if lines else type(error).__name__

@@ -32,7 +32,8 @@ from xalign.hardware import peak_flops
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
-from xalign.models.export import export
+from xalign.models.context import within_context
+from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
 from xalign.models.reference import FrozenCopy
 from xalign.reporting.card import write_card
@@ -113,6 +114,9 @@ class _Run:
         with self._phase("load"):
             splits = self._load_data()
             backbone = self._load_model()
+            if not folder.exported:
+                require_exportable(backbone)
+            config = self.config = within_context(config, backbone, self.decisions)
             layer = choose_layer(config.loss.aligned_layer, backbone.depth, self.decisions)
             if layer > backbone.depth:
                 depth = f"{config.model.name} has layers 0 to {backbone.depth}"

@@ -16,6 +16,8 @@ from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import tasks_of
 from xalign.languages import canonical
 from xalign.models.backbone import Backbone
+from xalign.models.context import benchmark_within_context
+from xalign.models.form import require_known_form
 from xalign.models.gguf import MODELS
 from xalign.models.loading import load_model_and_tokenizer
 from xalign.models.own_path import model_at
@@ -41,8 +43,14 @@ class Texts:
 
 
 def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbone:
-    """The model and tokenizer of a config, on a device, in evaluation mode."""
-    return Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
+    """The model and tokenizer of a config, on a device, in evaluation mode.
+
+    Raises:
+        ModelError: it cannot be loaded, or is not of a form that the backbone knows.
+    """
+    backbone = Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
+    require_known_form(backbone, f"model.path={model.path}" if model.path else f"model={model.name}")
+    return backbone
 
 
 def setting_of(benchmark: BenchmarkConfig, texts: Texts, *, pivot: str, layer: int, seed: int) -> Setting:
@@ -80,7 +88,7 @@ def evaluate(config: EvaluateConfig) -> None:
     for model in _models(config):
         backbone = load_backbone(model, device, config.seed)
         setting = setting_of(
-            config.benchmark,
+            benchmark_within_context(config.benchmark, backbone, decisions),
             texts,
             pivot=config.languages.pivot,
             layer=choose_layer(None, backbone.depth, decisions),

@@ -23,6 +23,7 @@ from xalign.extras import require_extras
 from xalign.flops import Operations, costs_of, operations
 from xalign.hardware import peak_flops
 from xalign.memory import Memory, memory_of, room_of
+from xalign.models.context import within_context
 from xalign.phases import phases
 from xalign.runs.measurement import load_backbone
 from xalign.training import gradients
@@ -93,6 +94,7 @@ def make_plan(config: Config) -> Plan:
     device = choose_device(decisions)
     splits = load_splits(config.data, config.languages).splits
     backbone = load_backbone(config.model, device, config.seed)
+    config = within_context(config, backbone, decisions)
     layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
     if layer > backbone.depth:
         raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])

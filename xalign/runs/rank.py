@@ -56,6 +56,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     from xalign.config import Config
     from xalign.data.parallel import load_splits
     from xalign.distributed.group import process_group
+    from xalign.models.context import within_context
     from xalign.runs.measurement import load_backbone
     from xalign.stopping import stoppable
     from xalign.training.fit import fit
@@ -78,6 +79,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     with stoppable():
         splits = load_splits(config.data, config.languages).splits
         backbone = load_backbone(config.model, device, config.seed)
+        config = within_context(config, backbone, decisions)
         dtype = choose_precision(config.trainer.precision, device, decisions)
         layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
         micro_batch = folder.known().get("micro_batch")  # what the first process has chosen for all

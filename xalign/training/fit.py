@@ -135,7 +135,10 @@ def _measuring(
                 "held for training, in trainer.precision; validation.precision=auto"
             ]
         )
-    return [Evaluate(validation, config, folder.checkpoints, dtype)]
+    measuring = Evaluate(validation, config, folder.checkpoints, dtype)
+    for part in measuring.parts:
+        part.check(backbone)
+    return [measuring]
 
 
 def _dtype(precision: Precision, backbone: Backbone) -> torch.dtype:

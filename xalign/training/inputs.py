@@ -7,7 +7,7 @@ import torch
 
 from xalign.choices import OptimizerKind, StrategyName
 from xalign.config import Config
-from xalign.data.collate import Arrangement
+from xalign.data.collate import PACKED, Arrangement
 from xalign.memory import micro_batch_of
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
@@ -81,5 +81,5 @@ def training_inputs(
     enter_training(backbone, dropout=config.trainer.dropout)
     if micro_batch is None:
         micro_batch = micro_batch_of(config, backbone, prepared.objectives, reference, decisions)
-    arrangement = Arrangement(packed, micro_batch, backbone.context)
+    arrangement = Arrangement(packed, micro_batch, backbone.context or PACKED)
     return TrainingInputs(backbone, adapter, reference, prepared, texts, arrangement)

@@ -98,6 +98,8 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*")
+    # Of adapters of experts, whose keys peft itself makes and then looks for among modules alone.
+    warnings.filterwarnings("ignore", ".*_pattern keys did not match any targeted module.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", r"Found \d+ module.s. in eval mode.*")  # on purpose: models/dropout.py
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -32,6 +32,7 @@ WRITTEN = (
     "plots/*.png",
     "model",
     "model.part",
+    "model.unchecked",
     "evaluation/before.*",
     "evaluation/after.*",
     "evaluation/comparison.json",

@@ -48,7 +48,7 @@ def test_batches_and_reuse_give_what_a_plain_loop_gives(family: str, monkeypatch
     expected = [plain(backbone, p, limit) for p, limit in zip(PROMPTS, LIMITS, strict=True)]
     assert len(set(expected)) > 1
     assert continued(backbone) == expected
-    windowed = family in ("gemma2", "gemma3_text")
+    windowed = family in ("gemma2", "gemma3", "gemma3_text")
     assert caches == ([] if windowed else [len(backbone.tokenizer(PREFIX)["input_ids"])])
     assert continued(backbone, reuse=False) == expected
     assert continued(backbone, batch_tokens=1) == expected

@@ -139,7 +139,7 @@ def test_demonstrations_are_dropped_from_the_front_where_the_context_is_short(
 
 def test_a_candidate_longer_than_the_context_is_one_message() -> None:
     item = Item(17, ("q" * 140, "q" * 140), (" 1", " 2"), 0)
-    with pytest.raises(DataError, match=r"t, de, item 17: a candidate alone exceeds .* 128 tokens: 'qqq"):
+    with pytest.raises(DataError, match=r"t, de, item 17: a candidate alone exceeds .* 128 tokens, .*: 'qqq"):
         ask([item], demonstrations=["a\n\n"])
 
 

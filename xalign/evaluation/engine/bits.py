@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from xalign.data.collate import pad
 from xalign.errors import ModelError
 from xalign.evaluation.engine.representations import batches
-from xalign.evaluation.engine.scoring import context_length, token_log_likelihoods
+from xalign.evaluation.engine.scoring import token_log_likelihoods
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.finite import require_finite_figures
 from xalign.progress import Advance
 
 
@@ -27,9 +28,12 @@ def text_bits(
     """Negative log2-likelihood of each text. No token is left out.
 
     A text longer than the model's context is run in pieces, each after the beginning-of-sequence token.
+
+    Raises:
+        ModelError: a log-likelihood is not finite.
     """
     first = _first_token(backbone)
-    limit = context_length(backbone)
+    limit = backbone.context
     rows, owners = [], []
     for owner, ids in enumerate(backbone.tokenizer(list(texts), add_special_tokens=False)["input_ids"]):
         room = len(ids) if limit is None else limit - 1
@@ -46,7 +50,9 @@ def text_bits(
                 backbone, hidden_BTD[:, :-1][real_BT], tokens.input_ids[:, 1:][real_BT]
             )
             for i, part in zip(batch, values_S.split([len(rows[i]) - 1 for i in batch]), strict=True):
-                nats[owners[i]] -= float(part.double().sum())
+                value = float(part.double().sum())
+                require_finite_figures(backbone, [] if math.isfinite(value) else [rows[i]])
+                nats[owners[i]] -= value
             advance(len({owners[i] for i in batch}))
     return nats / math.log(2)
 

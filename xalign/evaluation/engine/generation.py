@@ -16,7 +16,6 @@ from xalign.errors import DataError
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.prefix_tree import common_length
 from xalign.evaluation.engine.representations import batches
-from xalign.evaluation.engine.scoring import context_length
 from xalign.models.backbone import Backbone, evaluating
 from xalign.progress import Advance
 
@@ -83,11 +82,17 @@ def _encode(backbone: Backbone, prompts: Sequence[str]) -> list[list[int]]:
     return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in rows]
 
 
+def require_room(backbone: Backbone, prompts: Sequence[str]) -> None:
+    """Raise DataError where a prompt leaves no room in the model's context."""
+    if backbone.context is not None:
+        _within_context(backbone, _encode(backbone, prompts), prompts, [0] * len(prompts))
+
+
 def _within_context(
     backbone: Backbone, rows: Sequence[Sequence[int]], prompts: Sequence[str], limits: Sequence[int]
 ) -> list[int]:
     """The limits, lowered to what the model's context leaves."""
-    context = context_length(backbone)
+    context = backbone.context
     if context is None:
         return list(limits)
     for row, prompt in zip(rows, prompts, strict=True):

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from xalign.errors import DataError
-from xalign.evaluation.engine.scoring import Request, context_length, request_tokens, score
+from xalign.evaluation.engine.scoring import Request, request_tokens, score
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.items import Item
 from xalign.evaluation.results import Record, Result, standard_error
@@ -83,6 +83,7 @@ def question_part(questions: Questions) -> Part:
         partial(answer, questions),
         questions.texts,
         questions.shown,
+        partial(_require_room, questions),
     )
 
 
@@ -186,21 +187,15 @@ def _rows(questions: Questions, records: Sequence[Record]) -> list[Result]:
 
 def _prefixes(backbone: Backbone, questions: Questions) -> list[str]:
     """The demonstrations before each item; the first of them are left out where the context is too short."""
-    limit = context_length(backbone)
+    limit = backbone.context
     shown = ["".join(questions.demonstrations[k:]) for k in range(len(questions.demonstrations) + 1)]
     dropped = [0] * len(questions.items)
+    _require_room(questions, backbone)
     left = list(range(len(questions.items))) if limit is not None else []
     for k, prefix in enumerate(shown):
         left = _overflowing(backbone, questions.items, left, prefix, limit or 0)
         for i in left:
             dropped[i] = k + 1
-    if left:
-        item = questions.items[left[0]]
-        longest = max(item.candidates, key=len)
-        raise DataError(
-            f"{questions.task}, {questions.language}, item {item.index}: a candidate alone exceeds the "
-            f"model's context of {limit} tokens: '{longest[:60]}...'"
-        )
     if any(dropped):
         log.warning(
             "%s, %s: the model's context of %d tokens is too short for all %d demonstrations before %d of %d "
@@ -209,6 +204,23 @@ def _prefixes(backbone: Backbone, questions: Questions) -> list[str]:
             *(sum(map(bool, dropped)), len(dropped), max(dropped)),
         )
     return [shown[k] for k in dropped]
+
+
+def _require_room(questions: Questions, backbone: Backbone) -> None:
+    """Raise DataError where a candidate without demonstrations has more tokens than the model's context."""
+    limit = backbone.context
+    if limit is None:
+        return
+    everyone = range(len(questions.items))
+    if left := _overflowing(backbone, questions.items, everyone, "", limit):
+        item = questions.items[left[0]]
+        longest = max(item.candidates, key=len)
+        raise DataError(
+            f"{questions.task}, {questions.language}, item {item.index}: a candidate alone exceeds the "
+            f"model's context of {limit} tokens, as {len(left)} of {len(everyone)} items' do: "
+            f"'{longest[:60]}...'; a model with a longer context is needed, or benchmark.tasks without "
+            f"{questions.task}"
+        )
 
 
 def _overflowing(

@@ -16,6 +16,7 @@ from xalign.choices import Pooling
 from xalign.data.collate import encode, pad
 from xalign.files import replacing
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.finite import not_finite
 from xalign.progress import Advance
 
 
@@ -31,6 +32,9 @@ def represent(
 
     A text that occurs several times is run once. Texts are cut to `max_length` tokens and run in
     batches of at most `batch_tokens` padded tokens; `advance` counts distinct texts.
+
+    Raises:
+        ModelError: a hidden state is not finite.
     """
     position = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     rows = encode(backbone.tokenizer, list(position), max_length)
@@ -41,6 +45,9 @@ def represent(
             vectors_PBLD = backbone.represent_all_layers(tokens, *poolings).cpu()
             if len(poolings) == 1:
                 vectors_PBLD = vectors_PBLD[None]
+            if not vectors_PBLD.isfinite().all():
+                number = int((~vectors_PBLD.isfinite()).any(0).flatten(1).any(1).nonzero()[0])
+                raise not_finite(backbone, vectors_PBLD[0, number], list(position)[batch[number]])
             if vectors is None:
                 vectors = torch.empty(len(poolings), len(rows), *vectors_PBLD.shape[2:])
             vectors[:, batch] = vectors_PBLD

@@ -9,6 +9,7 @@ Shapes: S positions, D hidden size, V vocabulary.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.prefix_tree import Row
 from xalign.evaluation.engine.tree_engine import Engine, Way, choose_way, read_log_probabilities, tree_reach
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.finite import require_finite_figures
 from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,10 @@ def score(
 
     Raises:
         DataError: a request is longer than the model's context.
+        ModelError: a log-likelihood is not finite.
     """
     rows = _encode(backbone, requests)
-    limit = context_length(backbone)
+    limit = backbone.context
     for request, row in zip(requests, rows, strict=True):
         text = request.prefix + request.context + request.continuation
         if limit is not None and len(row.ids) - 1 > limit:
@@ -103,11 +106,15 @@ def score_rows(
     journal: Journal = NO_JOURNAL,
     advance: Advance = lambda count: None,
 ) -> list[tuple[float, bool]]:
-    """(log-likelihood, greedy) of each row's tokens from its `start`, in their order; see `score`."""
+    """(log-likelihood, greedy) of each row's tokens from its `start`, in their order; see `score`.
+
+    Raises:
+        ModelError: a log-likelihood is not finite.
+    """
     entries = journal.entries(way, batch_tokens, [[row.start, *row.ids] for row in rows])
     results: dict[int, tuple[float, bool]] = {i: (*found,) for i, found in entries.found.items()}
     advance(len(results))
-    reach = tree_reach(backbone, context_length(backbone))
+    reach = tree_reach(backbone, backbone.context)
     within = [i for i, row in enumerate(rows) if reach is None or len(row.ids) - 1 <= reach]
     beyond = sorted(set(range(len(rows))) - set(within))
     if beyond and way is Way.tree:
@@ -121,6 +128,8 @@ def score_rows(
             for group in groups:
                 for batch in engine.score_group(group, done):
                     found = {numbers[k]: result for k, result in batch.items()}
+                    broken = [rows[i].ids for i, (value, _) in found.items() if not math.isfinite(value)]
+                    require_finite_figures(backbone, broken)
                     results |= found
                     entries.add(found)
                     advance(len(found))
@@ -128,17 +137,11 @@ def score_rows(
 
 
 def request_tokens(backbone: Backbone, requests: Sequence[Request]) -> list[int]:
-    """Positions that each request takes of the model's context (`context_length`).
+    """Positions that each request takes of the model's context (`Backbone.context`).
 
     A request's last token is only predicted, so it takes none.
     """
     return [len(row.ids) - 1 for row in _encode(backbone, requests)]
-
-
-def context_length(backbone: Backbone) -> int | None:
-    """Tokens that the model has positions for; None where it has no limit (alibi)."""
-    limit = getattr(backbone.model.config.get_text_config(), "max_position_embeddings", None)
-    return None if limit is None else int(limit)
 
 
 def first_token(backbone: Backbone) -> int:

@@ -38,7 +38,7 @@ class BitsPerByte(Task):
             texts = list(own)[: setting.benchmark.limit]
             if texts:
                 measure = partial(self._measure, language, texts)
-                parts.append(Part(self.name, language, {"texts": digest(texts)}, len(texts), measure))
+                parts.append(Part(self.name, language, {"texts": digest(texts)}, len(texts), measure, texts))
             else:
                 log.warning("%s: no text in %s: bits per byte not measured", setting.benchmark.name, language)
         return parts

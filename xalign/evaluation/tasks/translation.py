@@ -46,12 +46,16 @@ class Translation(Task):
 
     def _part(self, language: str, direction: str, written: str, pairs: "Pairs", shown: "Pairs") -> Part:
         """One direction, `into` the language or `from` it; `written` is the language of the answers."""
-        from xalign.evaluation.sets.parallel_prompts import demonstration_lines
+        from xalign.evaluation.engine.generation import require_room
+        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, question
 
+        texts = [target if direction == "into" else source for source, target in pairs]
         prefix = demonstration_lines(shown)
         key = {"direction": direction, "pairs": digest(pairs), "prefix": digest(prefix)}
         measure = partial(self._measure, language, direction, written, prefix, len(shown), pairs)
-        return Part(self.name, language, key, 2 * len(pairs), measure)
+        prompts = [prefix + question(source) for source, _ in pairs]
+        check = partial(require_room, prompts=prompts)
+        return Part(self.name, language, key, 2 * len(pairs), measure, texts, check=check)
 
     def _measure(
         self,

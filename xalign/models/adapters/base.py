@@ -29,7 +29,7 @@ class AdapterConfig:
 
 class Adapter:
     """The trained part of a backbone. Making one marks the trainable parameters, and inserts those that are
-    new.
+    new. What text does not run through, as a multimodal model's part for pictures, is never trained.
 
     A subclass has a nested frozen dataclass `Config`, derived from `AdapterConfig`: its options.
     """
@@ -40,7 +40,10 @@ class Adapter:
 
     def __init__(self, backbone: "Backbone", config: AdapterConfig, seed: int) -> None:
         self.backbone = backbone
+        beside = backbone.beside_text()
         self.attach(config, seed)
+        for module in beside.values():
+            module.requires_grad_(False)
 
     def attach(self, config: AdapterConfig, seed: int) -> None:
         """Mark what is trained, in place; what is new is drawn from the seed.

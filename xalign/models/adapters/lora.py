@@ -49,6 +49,7 @@ class Lora(Adapter):
             lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides; any number will do
             lora_dropout=config.dropout,
             target_modules=config.target_modules,
+            exclude_modules=[*self.backbone.beside_text(), *self._otherwise_linear()] or None,
         )
         # peft calls this experimental; it is how a layer of one's own is registered.
         lora._register_custom_module({nn.Linear: LowRankLinear})
@@ -59,6 +60,30 @@ class Lora(Adapter):
             raise ConfigError([f"adapter.target_modules={config.target_modules}: {error}"]) from error
         assert isinstance(peft, PeftModel)
         self.peft = peft
+        self._require_merging(config.target_modules)
+
+    def _otherwise_linear(self) -> list[str]:
+        """Names of linear layers that compute more than a product, as the routers of some mixtures do."""
+        from torch import nn
+
+        modules = self.backbone.model.named_modules()
+        linear = [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
+        return [name for name, module in linear if type(module).forward is not nn.Linear.forward]
+
+    def _require_merging(self, target_modules: str) -> None:
+        """Adapters of a head or of embeddings that are one matrix would, merged, change both."""
+        from peft.tuners.lora import LoraLayer
+
+        model = self.backbone.model
+        ends = model.get_input_embeddings(), model.get_output_embeddings()
+        weights = [e.get_base_layer().weight if isinstance(e, LoraLayer) else e.weight for e in ends]
+        if weights[0] is weights[1] and any(isinstance(e, LoraLayer) for e in ends):
+            raise ConfigError(
+                [
+                    f"adapter.target_modules={target_modules}: matches the head or the embeddings, which are "
+                    "one matrix in this model: an adapter of one of them could not be merged; leave them out"
+                ]
+            )
 
     def reference(self) -> "Reference":
         from xalign.models.reference import WithoutAdapters
