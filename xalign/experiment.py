@@ -16,7 +16,8 @@ import torch
 
 from xalign.choices import LoggerName, StrategyName
 from xalign.config import Config
-from xalign.data.parallel import Splits, load_corpus, split_corpus
+from xalign.data.parallel import Splits
+from xalign.data.splits import load_splits
 from xalign.errors import ConfigError, Pruned
 from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
@@ -176,19 +177,17 @@ class _Run:
 
     def _load_data(self) -> Splits:
         config = self.config
-        corpus, cleaning = load_corpus(
-            config.data, config.languages.pivot, [*config.languages.targets, *config.languages.unseen]
-        )
-        splits = split_corpus(
-            corpus, config.languages.pivot, config.data.validation_fraction, config.data.test_fraction
-        )
-        log.info("corpus %s: %s", corpus.name, cleaning.summary())
+        splits, cleaning = load_splits(config)
+        log.info("corpus %s: %s", splits.train.name, cleaning.summary())
         counts = {
             language: len(splits.train.rows_with(config.languages.pivot, language))
             for language in config.languages.targets
         }
         self.folder.update_environment(
-            corpus=counts, cleaning={"kept": cleaning.kept, **cleaning.dropped}, corpus_name=corpus.name
+            corpus=counts,
+            cleaning={"kept": cleaning.kept, **cleaning.dropped},
+            corpus_name=splits.train.name,
+            corpus_revision=splits.train.revision,
         )
         return splits
 

@@ -40,7 +40,7 @@ def canonical(code: str) -> str:
     """
     tag = _parse(code)
     if tag is None:
-        raise DataError(_unknown(code))
+        raise DataError(unknown(code))
     return tag
 
 
@@ -105,7 +105,8 @@ def _names() -> dict[str, str]:
     return {Language.make(language=c).display_name("en").lower(): c for c in codes if is_language(c)}
 
 
-def _unknown(code: str) -> str:
+def unknown(code: str) -> str:
+    """What to say of a code that names no language, with the nearest known name."""
     names = _names()
     hint = did_you_mean(code.lower(), names)
     if hint:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xalign.config import Config, EvaluateConfig
+from xalign.data import reading
+from xalign.data.readers.base import Source
 from xalign.errors import RunError
 from xalign.files import absence
 from xalign.hub import hub_answers, in_cache
@@ -22,8 +24,10 @@ def rules(config: Config | EvaluateConfig) -> Iterator[str]:
     if config.model.pretrained and not measured:
         yield from _model("model.path", config.model.path)
     yield from _model("model.tokenizer", config.model.tokenizer)
-    if config.data.path and (problem := _absent_corpus(Path(config.data.path))):
-        yield f"data.path={config.data.path}: {problem}"
+    if config.data.path:
+        targets = [*config.languages.targets, *config.languages.unseen]
+        if problem := reading.lookup(Source(config.data, config.languages.pivot, targets)):
+            yield f"data.path={config.data.path}: {problem}"
     yield from _missing("benchmark.path", config.benchmark.path)
     if isinstance(config, EvaluateConfig):
         for path in config.models:
@@ -50,12 +54,6 @@ def _model(key: str, name: str | None) -> Iterator[str]:
 def _missing(key: str, path: str | None) -> Iterator[str]:
     if path and (problem := absence(Path(path))):
         yield f"{key}={path}: {problem}"
-
-
-def _absent_corpus(path: Path) -> str | None:
-    # The stem of line-aligned files, as in corpus/train for corpus/train.en and corpus/train.de.
-    stem = path.parent.is_dir() and any(p.name.startswith(f"{path.name}.") for p in path.parent.iterdir())
-    return None if stem else absence(path)
 
 
 def _run_folder(path: Path) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rich.table import Table
 from xalign.config import Config
 from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData
-from xalign.data.parallel import load_corpus, split_corpus
+from xalign.data.splits import load_splits
 from xalign.data.step import StepBatch
 from xalign.errors import ConfigError
 from xalign.extras import require_extras
@@ -90,9 +90,7 @@ def make_plan(config: Config) -> Plan:
     decisions = Decisions()
     choose_threads(config.trainer.threads, config.trainer.devices, decisions)
     device = choose_device(decisions)
-    languages = config.languages
-    corpus, _ = load_corpus(config.data, languages.pivot, [*languages.targets, *languages.unseen])
-    splits = split_corpus(corpus, languages.pivot, config.data.validation_fraction, config.data.test_fraction)
+    splits, _ = load_splits(config)
     backbone = load_backbone(config.model, device, config.seed)
     layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
     if layer > backbone.depth:

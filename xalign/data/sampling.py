@@ -96,10 +96,28 @@ class PairSampler:
         raise ConfigError([self._too_few(language, count, len(drawn))])
 
     def _too_few(self, language: str, count: int, found: int) -> str:
-        return (
-            f"trainer.batch_size={self.batch_size}: a batch takes {count} pairs of '{language}' over all "
-            f"ranks, but only {found} different ones are there; lower it, or drop the language"
-        )
+        return too_few_pairs(self.batch_size, language, count, found)
+
+
+def too_few_pairs(batch_size: int, language: str, count: int, found: int) -> str:
+    """What to say where a batch takes `count` pairs of a language over all ranks, and `found` are there."""
+    return (
+        f"trainer.batch_size={batch_size}: a batch takes {count} pairs of '{language}' over all ranks, but "
+        f"only {found} different ones are there; lower it, or drop the language"
+    )
+
+
+def different_pairs(corpus: ParallelCorpus, pivot: str, target: str, enough: int) -> int:
+    """How many pairs a batch could take, none of whose sides is another's; counted no further than
+    `enough`."""
+    sources: set[str] = set()
+    targets: set[str] = set()
+    for source, translation in corpus.pairs(pivot, target):
+        sources.add(normal_form(source))
+        targets.add(normal_form(translation))
+        if min(len(sources), len(targets)) >= enough:
+            return enough
+    return min(len(sources), len(targets))
 
 
 def part_of_rank(shares: Sequence[list[Pair]], rank: int, ranks: int) -> list[Pair]:

@@ -59,7 +59,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     import yaml
 
     from xalign.config import Config
-    from xalign.data.parallel import load_corpus, split_corpus
+    from xalign.data.splits import load_splits
     from xalign.measurement import load_backbone
     from xalign.stopping import stoppable
     from xalign.training.fit import fit
@@ -77,11 +77,8 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     choose_threads(config.trainer.threads, config.trainer.devices, decisions)
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
-    languages = config.languages
     with stoppable():
-        corpus, _ = load_corpus(config.data, languages.pivot, [*languages.targets, *languages.unseen])
-        shares = config.data.validation_fraction, config.data.test_fraction
-        splits = split_corpus(corpus, languages.pivot, *shares)
+        splits, _ = load_splits(config)
         backbone = load_backbone(config.model, device, config.seed)
         dtype = choose_precision(config.trainer.precision, device, decisions)
         layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
