@@ -13,8 +13,9 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from xalign.config import DataConfig
-from xalign.data.readers.files import ending
+from xalign.data.readers.files import ending, existing
 from xalign.data.rows import Row
+from xalign.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -122,3 +123,37 @@ class Reader(ABC):
             ConfigError: columns are missing, or more than one could be meant.
             DataError, ArtifactError: the source cannot be read.
         """
+
+
+class FileReader(Reader):
+    """Reads one file: the one that is named, or the only one of its kind in the folder that is named."""
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, path: Path, source: Source) -> bool:
+        """Whether a file has this layout and holds the pivot, by its beginning."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Iterator[Row]:
+        """The rows of the file; raises as `rows`."""
+
+    @classmethod
+    def recognises(cls, source: Source) -> bool:
+        return any(cls.fits(path, source) for path in cls.candidates(source))
+
+    def files(self) -> list[Path]:
+        assert self.source.path is not None
+        found = self.candidates(self.source)
+        if len(found) > 1:
+            found = [path for path in found if self.fits(path, self.source)] or found
+        if len(found) == 1:
+            return found
+        folder = existing(self.source.path)
+        if not found:
+            raise DataError(f"folder '{folder}' holds no {self.looks_like()} file")
+        names = ", ".join(path.name for path in found)
+        raise DataError(f"folder '{folder}' holds several such files; name one of them in data.path: {names}")
+
+    def rows(self) -> Iterator[Row]:
+        (path,) = self.files()
+        return self.read(path)

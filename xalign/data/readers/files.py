@@ -2,7 +2,7 @@
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import islice
@@ -22,21 +22,6 @@ def existing(path: str | Path) -> Path:
         raise DataError(f"'{path}' does not exist, nor does its folder '{path.parent}'")
     names = [name for p in path.parent.iterdir() for name in (p.name, stem_and_suffix(p)[0])]
     raise DataError(f"'{path}' does not exist{did_you_mean(path.name, names)}")
-
-
-def one_file(path: str | Path, endings: Sequence[str]) -> Path:
-    """The file itself, or the only file of a folder whose name has one of the endings (or those with .gz)."""
-    path = existing(path)
-    if path.is_file():
-        return path
-    found = sorted(p for p in path.iterdir() if ending(p) in endings)
-    if len(found) == 1:
-        return found[0]
-    wanted = " or ".join(f"*.{name}" for name in endings)
-    if not found:
-        raise DataError(f"folder '{path}' holds no {wanted} file")
-    names = ", ".join(p.name for p in found)
-    raise DataError(f"folder '{path}' holds several {wanted} files; name one of them in data.path: {names}")
 
 
 def stem_and_suffix(path: PurePath) -> tuple[str, str]:

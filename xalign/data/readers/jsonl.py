@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from xalign.data.readers.base import Reader, Source
-from xalign.data.readers.files import lines_of, one_file
+from xalign.data.readers.base import FileReader, Source
+from xalign.data.readers.files import lines_of
 from xalign.data.readers.records import Record, are_parallel, rows_from_records
 from xalign.data.rows import Row
 from xalign.errors import DataError
@@ -19,21 +19,16 @@ _BETWEEN = re.compile(r"[^\s,]")
 """What ends the space and the commas between the elements of an array."""
 
 
-class JsonReader(Reader):
+class JsonReader(FileReader):
     """`pairs.jsonl`, `pairs.ndjson`, `pairs.json`: `{"en": ..., "de": ...}` a line, or all in an array."""
 
     endings = ("jsonl", "ndjson", "json")
 
     @classmethod
-    def recognises(cls, source: Source) -> bool:
-        return any(are_parallel(_first_records(path), source) for path in cls.candidates(source))
+    def fits(cls, path: Path, source: Source) -> bool:
+        return are_parallel(_first_records(path), source)
 
-    def files(self) -> list[Path]:
-        assert self.source.path is not None
-        return [one_file(self.source.path, self.endings)]
-
-    def rows(self) -> Iterator[Row]:
-        (path,) = self.files()
+    def read(self, path: Path) -> Iterator[Row]:
         return rows_from_records(read_records(path), self.source, path.name, uniform=False)
 
 

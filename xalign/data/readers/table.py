@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from xalign.data.readers.base import Reader, ReaderConfig, Source
-from xalign.data.readers.files import beginning_of, ending, lines_of, one_file
+from xalign.data.readers.base import FileReader, ReaderConfig, Source
+from xalign.data.readers.files import beginning_of, ending, lines_of
 from xalign.data.readers.records import Record, are_parallel, language_of, rows_from_records
 from xalign.data.rows import Row
 from xalign.errors import DataError
@@ -23,7 +23,7 @@ _SAID = re.compile(r"sep=(.)", re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 
 
-class TableReader(Reader):
+class TableReader(FileReader):
     """`pairs.tsv`, `pairs.csv`: a column a language, named in the first line."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -34,21 +34,13 @@ class TableReader(Reader):
     endings = ("tsv", "csv")
 
     @classmethod
-    def recognises(cls, source: Source) -> bool:
-        headers = (beginning_of(path, 1) for path in cls.candidates(source))
+    def fits(cls, path: Path, source: Source) -> bool:
+        header = next((line for line in beginning_of(path, 2) if not _SAID.fullmatch(line)), "")
         return any(
-            are_parallel([dict.fromkeys(_cells(header[0], delimiter))], source)
-            for header in headers
-            for delimiter in DELIMITERS
-            if header
+            are_parallel([dict.fromkeys(_cells(header, delimiter))], source) for delimiter in DELIMITERS
         )
 
-    def files(self) -> list[Path]:
-        assert self.source.path is not None
-        return [one_file(self.source.path, self.endings)]
-
-    def rows(self) -> Iterator[Row]:
-        (path,) = self.files()
+    def read(self, path: Path) -> Iterator[Row]:
         return rows_from_records(self._records(path), self.source, path.name, uniform=True)
 
     def _records(self, path: Path) -> Iterator[tuple[str, Record]]:
