@@ -123,6 +123,52 @@ def test_split_shares_no_sentence_in_any_language() -> None:
     assert set(split_corpus(shuffled, "en", 0.1, 0.2).test.texts("en")) == set(splits.test.texts("en"))
 
 
+@pytest.mark.parametrize("name", ["a[b].tsv", "[ab].tsv", "a*?.tsv"])
+def test_a_file_that_changed_is_read_anew(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for german in ("Die Katze schläft", "Ein Hund bellt"):
+        path.write_text(f"en\tde\nThe cat sleeps here\t{german}\n", encoding="utf-8")
+        assert load(data(path), ["de"])[0].texts("de") == [german]
+
+
+@pytest.mark.parametrize("place", ["", "train", "train.en"])
+def test_every_file_of_line_aligned_text_counts(tmp_path: Path, place: str) -> None:
+    folder = write_moses(tmp_path / "c", en=["The cat sleeps here"])
+    for german in ("Die Katze schläft", "Ein Hund bellt"):
+        write_moses(folder, de=[german])
+        assert load(data(folder / place), ["de"])[0].texts("de") == [german]
+
+
+def test_other_files_beside_it_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_moses(tmp_path / "c", en=ENGLISH, fr=FRENCH)
+    load(data(folder), ["fr"])
+    (folder / "README.md").write_text("new")
+    monkeypatch.setattr(LinesReader, "rows", lambda self: pytest.fail("read again"))
+    load(data(folder), ["fr"])
+
+
+def test_the_cache_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "my [cache] *?"))
+    folder = write_moses(tmp_path / "c", en=ENGLISH, fr=FRENCH)
+    assert load(data(folder), ["fr"])[0].fingerprint == load(data(folder), ["fr"])[0].fingerprint
+    assert len(list((tmp_path / "my [cache] *?" / "corpora").glob("[!.]*"))) == 1
+
+
+def test_a_language_that_is_absent_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("en\tfr\nThe cat sleeps here\tLe chat dort ici\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"languages\.targets=de: no pairs with en in own .*has: none\)$"):
+        load(data(tmp_path / "p.tsv"), ["de"])
+
+
+def test_a_corpus_of_which_cleaning_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "p.tsv").write_text("en\tde\nhouse\tHaus\nThe same\tThe same\n", encoding="utf-8")
+    summary = r"after cleaning: 0 pairs kept, 2 dropped \(too few words 2\)"
+    with pytest.raises(ConfigError, match=rf"languages\.targets=de: no pairs with en in own .*; {summary}"):
+        load(data(tmp_path / "p.tsv"), ["de"])
+    with pytest.raises(ConfigError, match=rf"languages\.pivot=en: no pairs with it in own; {summary}"):
+        load(data(tmp_path / "p.tsv"), [])
+
+
 def test_language_without_data_is_named(tmp_path: Path) -> None:
     folder = write_moses(tmp_path / "c", en=ENGLISH, fr=FRENCH)
     with pytest.raises(ConfigError, match=r"languages\.targets=sw: no pairs with en in own .*fr 2"):

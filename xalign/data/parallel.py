@@ -118,6 +118,8 @@ def load_corpus(
         report.drop("over data.max_rows", report.kept - pairs_kept)
         report.kept = pairs_kept
         corpus = ParallelCorpus.from_rows(rows_kept, data.name)
+        if not rows_kept:  # which `datasets` cannot save
+            _require_languages(corpus, pivot, languages, report)
         corpus.table.save_to_disk(folder / "table")
         (folder / "cleaning.json").write_text(json.dumps(asdict(report)))
 
