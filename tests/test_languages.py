@@ -7,21 +7,28 @@ from xalign.errors import DataError
 from xalign.languages import canonical, english_name, has_spaces, is_language, script
 
 SPELLINGS = {
-    "zh": ["zh", "zho", "zho_Hans", "zh_CN", "zh-Hans-CN", "cmn", "zh_Hans"],
-    "zh-Hant": ["zh_TW", "zh-Hant", "zho_Hant", "zh_HK", "zh_TW.Big5"],
+    "zh": ["zh", "zho", "zho_Hans", "zh_CN", "zh-Hans-CN", "cmn", "zh_Hans", "zh-cmn-Hans-CN"],
+    "zh-Hant": ["zh_TW", "zh-Hant", "zho_Hant", "zh_HK", "zh_TW.Big5", "zh-Hant-TW"],
     "sw": ["sw", "swh", "swa"],
     "et": ["et", "est", "ekk"],
     "ar": ["ar", "ara", "arb", "arb_Arab"],
     "sr": ["sr", "srp_Cyrl", "sr_RS"],
-    "sr-Latn": ["sr@latin", "sr_Latn", "sh"],
+    "sr-Latn": ["sr@latin", "sr_RS.UTF-8@latin", "sr_Latn", "sh", "sr@ijekavianlatin"],
     "pt": ["pt_BR", "por_Latn", "pt"],
     "es": ["es_419", "spa", "es_MX"],
-    "de": ["de_DE", "deu"],
+    "de": ["de_DE", "deu", "de_DE@euro", "de_DE.ISO-8859-15@euro", "de-CH-1996", "de-DE-u-co-phonebk"],
     "he": ["iw", "he_IL"],
     "no": ["nb", "nob_Latn", "no"],
     "ko": ["kor_Hang", "ko"],
-    "en": ["eng", "en_XX", "en_GB"],
-    "ca": ["ca@valencia"],
+    "en": ["eng", "en_XX", "en_GB", "en@quot", "en-US-x-twain"],
+    "en-Shaw": ["en@shaw"],
+    "tt-Latn": ["tt_RU@iqtelif"],
+    "ca": ["ca@valencia", "ca_ES.UTF-8@valencia", "cat_Latn_vale1252"],
+    "sl": ["sl-rozaj-biske-1994"],
+    "yue": ["zh-yue", "yue"],
+    "aao": ["ar-aao"],
+    "ase": ["sgn-ase"],
+    "tlh": ["i-klingon"],
 }
 
 
@@ -31,7 +38,23 @@ def test_spellings_of_one_language(tag: str, spelling: str) -> None:
     assert canonical(tag) == tag
 
 
-@pytest.mark.parametrize("code", ["", "xx", "zxx", "template", "LC_MESSAGES", "de-eng", "md", "json"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "",
+        "xx",
+        "zxx",
+        "template",
+        "LC_MESSAGES",
+        "de-eng",
+        "ara-eng",
+        "de_Euro",
+        "x-own",
+        "@latin",
+        "md",
+        "json",
+    ],
+)
 def test_what_is_no_language(code: str) -> None:
     assert not is_language(code)
     with pytest.raises(DataError, match=f"unknown language '{code}'"):

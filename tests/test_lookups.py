@@ -72,6 +72,7 @@ def test_paths_of_a_measurement(arguments: str, place: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("path", ["here/train", "here", "here/pairs.tsv", '"~"'])
 def test_what_is_there_passes(path: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(place / "here"))
     monkeypatch.setattr(sys, "argv", ["run", f"data.path={path}", "run.dir=new/run"])
     check("config", Config)
     assert not (place / "new").exists()

@@ -58,17 +58,6 @@ class StrategyName(StrEnum):
     fsdp = "fsdp"
 
 
-class DataFormat(StrEnum):
-    """Layout of a parallel corpus; `auto` looks at the files' names."""
-
-    auto = "auto"
-    gettext = "gettext"
-    lines = "lines"
-    table = "table"
-    jsonl = "jsonl"
-    hub = "hub"
-
-
 class InstructionSource(StrEnum):
     """Where instruction samples come from."""
 

@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field
 
 from xalign.choices import (
     Combine,
-    DataFormat,
     InstructionSource,
     LoggerName,
     OptimizerKind,
@@ -88,8 +87,11 @@ class DataConfig:
 
     name: str
     """Short name, used in reports."""
-    format: DataFormat = DataFormat.auto
-    """Layout of the corpus."""
+    format: str = "auto"
+    """Layout of the corpus: the name of a file in `xalign/data/readers`, or of an entry point of the group
+    `xalign.readers`; `auto`: the one that the files' names and beginnings tell."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the reader of that layout."""
     path: str | None = None
     """Local file or folder."""
     packages: list[str] = field(default_factory=list)

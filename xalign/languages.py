@@ -2,6 +2,7 @@
 
 'zh', 'zho', 'cmn', 'zho_Hans' and 'zh_CN' are all 'zh'; 'zh_TW' and 'zho_Hant' are 'zh-Hant'. A region is
 dropped, except that it may imply a script; a script is kept only where it is not the language's usual one.
+Variants, extensions and all that follows an '@' and names no script ('de_DE@euro') are dropped.
 """
 
 import re
@@ -10,19 +11,24 @@ from itertools import product
 from string import ascii_lowercase
 
 from langcodes import Language, standardize_tag
+from langcodes.data_dicts import MACROLANGUAGES
+from langcodes.tag_parser import LanguageTagError
 
 from xalign.errors import DataError, did_you_mean
 
 # CLDR keeps these apart from the macrolanguage whose dominant member they are.
 _MACROLANGUAGES = {"nb": "no", "pbt": "ps"}
-# POSIX locales name scripts in words after an '@'; ISO 15924 has narrower codes for one writing system.
-_SCRIPT_ALIASES = {
+# POSIX locales name scripts, and orthographies that imply one, in words.
+_SCRIPT_WORDS = {
     "latin": "Latn",
+    "iqtelif": "Latn",
+    "ijekavianlatin": "Latn",
     "cyrillic": "Cyrl",
     "arabic": "Arab",
     "devanagari": "Deva",
-    "hang": "Kore",
 }
+# ISO 15924 has narrower codes for parts of one writing system.
+_WIDER_SCRIPTS = {"Hang": "Kore"}
 _WITHOUT_SPACES = frozenset({"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
 _NOT_LANGUAGES = frozenset({"mis", "mul", "und", "zxx"})
 
@@ -34,7 +40,7 @@ def canonical(code: str) -> str:
     """
     tag = _parse(code)
     if tag is None:
-        raise DataError(_unknown(code))
+        raise DataError(unknown(code))
     return tag
 
 
@@ -45,25 +51,32 @@ def is_language(code: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse(code: str) -> str | None:
-    name, *rest = re.split(r"[-_@]", code.strip().split(".")[0])
-    written = region = None
-    for part in rest:
-        if part.lower() in _SCRIPT_ALIASES:
-            written = _SCRIPT_ALIASES[part.lower()]
-        elif re.fullmatch(r"[A-Za-z]{4}", part):
-            written = part.title()
-        elif re.fullmatch(r"[A-Za-z]{2}|\d{3}", part):
-            region = part.upper()
-        elif not re.fullmatch(r"[A-Za-z0-9]{5,8}", part):  # variants such as 'valencia' are dropped
-            return None
-    if not re.fullmatch(r"[A-Za-z]{2,3}", name) or name.lower() in _NOT_LANGUAGES:
+    """The canonical tag of a BCP 47 tag or a locale's name, `language[_TERRITORY][.charset][@modifier]`."""
+    locale, _, modifier = code.strip().partition("@")
+    name, *rest = re.split(r"[-_]", locale.split(".")[0])
+    words = [word.lower() for word in (*rest, modifier)]
+    written = next((_SCRIPT_WORDS[word] for word in words if word in _SCRIPT_WORDS), None)
+    tag = "-".join([name, *(part for part in rest if part.lower() not in _SCRIPT_WORDS)])
+    try:
+        given = Language.get(tag)
+    except LanguageTagError:
         return None
-    if not Language.get(name).is_valid():  # `make` would not know three-letter forms such as "zho"
+    written = written or given.script
+    if not written and modifier and Language.make(script=modifier.title()).is_valid():
+        written = modifier.title()
+    # An extended subtag is a language of its own, written behind its macrolanguage: 'zh-cmn'.
+    extended = given.extlangs[0] if given.extlangs else None
+    if extended and given.language not in (MACROLANGUAGES.get(extended), "sgn"):
         return None
-    # A deprecated code may stand for a language with a script: 'sh' is 'sr-Latn'.
-    base = Language.get(standardize_tag(name, macro=True))
-    language = _MACROLANGUAGES.get(base.language or "", base.language)
-    actual = written or base.script or Language.make(language=language, territory=region).maximize().script
+    subtag = extended or given.language or ""
+    if not re.fullmatch(r"[a-z]{2,3}", subtag) or subtag in _NOT_LANGUAGES:
+        return None
+    if not Language.make(language=subtag, script=given.script).is_valid():
+        return None
+    macro = standardize_tag(subtag, macro=True)
+    language = _MACROLANGUAGES.get(macro, macro)
+    actual = written or Language.make(language=language, territory=given.territory).maximize().script
+    actual = _WIDER_SCRIPTS.get(str(actual), actual)
     usual = Language.make(language=language).maximize().script
     return f"{language}-{actual}" if actual != usual else f"{language}"
 
@@ -92,7 +105,8 @@ def _names() -> dict[str, str]:
     return {Language.make(language=c).display_name("en").lower(): c for c in codes if is_language(c)}
 
 
-def _unknown(code: str) -> str:
+def unknown(code: str) -> str:
+    """What to say of a code that names no language, with the nearest known name."""
     names = _names()
     hint = did_you_mean(code.lower(), names)
     if hint:

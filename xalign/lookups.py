@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xalign.config import Config, EvaluateConfig
+from xalign.data import reading
+from xalign.data.readers.base import Source
 from xalign.errors import RunError
 from xalign.files import absence
 from xalign.hub import Kind, hub_answers, in_cache, problem_of_repository
@@ -24,8 +26,10 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
         yield from _model("model.path", config.model.path, config.model.revision)
         yield from _model_folder("model.path", config.model.path, measured)
     yield from _model("model.tokenizer", config.model.tokenizer, config.model.tokenizer_revision)
-    if config.data.path and (problem := _absent_corpus(Path(config.data.path))):
-        yield f"data.path={config.data.path}: {problem}"
+    if config.data.path:
+        targets = [*config.languages.targets, *config.languages.unseen]
+        if problem := reading.lookup(Source(config.data, config.languages.pivot, targets)):
+            yield f"data.path={config.data.path}: {problem}"
     if config.data.hub and not config.data.path:
         yield from _dataset("data.hub", config.data.hub, config.data.hub_revision)
     yield from _missing("benchmark.path", config.benchmark.path)
@@ -80,12 +84,6 @@ def _model_folder(key: str, name: str | None, measured: bool) -> Iterator[str]:
 def _missing(key: str, path: str | None) -> Iterator[str]:
     if path and (problem := absence(Path(path))):
         yield f"{key}={path}: {problem}"
-
-
-def _absent_corpus(path: Path) -> str | None:
-    # The stem of line-aligned files, as in corpus/train for corpus/train.en and corpus/train.de.
-    stem = path.parent.is_dir() and any(p.name.startswith(f"{path.name}.") for p in path.parent.iterdir())
-    return None if stem else absence(path)
 
 
 def _run_folder(path: Path) -> Iterator[str]:

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from xalign.choices import (
-    DataFormat,
     InstructionSource,
     OptimizerKind,
     Precision,
@@ -23,6 +22,7 @@ from xalign.choices import (
 )
 from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
 from xalign.config_problems import field_names, one_of, problem, unknown_key
+from xalign.data import reading
 from xalign.distributed.world import world_of_launcher
 from xalign.errors import ConfigError, XalignError
 from xalign.evaluation import figures
@@ -141,7 +141,7 @@ def _settled_data(data: DataConfig) -> DataConfig:
     if data.packages and (data.path or data.hub):
         name = Path(data.path).name if data.path else str(data.hub)
         # The packages were gettext; what replaces them need not be.
-        format = DataFormat.auto if data.format is DataFormat.gettext else data.format
+        format = reading.AUTO if data.format == "gettext" else data.format
         return replace(data, packages=[], name=name, format=format)
     return data
 
@@ -167,6 +167,7 @@ def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
         yield "data.path: required, but not given (or data.hub, or data.packages)"
     if config.data.hub_revision is not None and not config.data.hub:
         yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
+    yield from reading.rules(config.data)
     if isinstance(config, Config) and not (config.instructions.path or config.instructions.hub):
         source = config.instructions.source
         if source is not InstructionSource.parallel:

@@ -9,7 +9,6 @@ import torch
 from test_run import catalogues
 from tiny import tiny_backbone
 from training_helpers import small_config
-from xalign.planner import make_plan
 
 from xalign.config import BenchmarkConfig, Config
 from xalign.data.parallel import ParallelCorpus
@@ -20,6 +19,7 @@ from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
 from xalign.models.context import within_context
 from xalign.models.packing import packs_exactly
+from xalign.runs.planner import make_plan
 from xalign.workspace.decisions import Decisions
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_backbone
-from xalign.evaluation.representations import represent
 
 from xalign.choices import Pooling
 from xalign.config import BenchmarkConfig, ModelConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import ModelError
+from xalign.evaluation.engine.representations import represent
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone

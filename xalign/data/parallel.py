@@ -3,43 +3,36 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import datasets
 import numpy as np
 
 from xalign.cache import cached_by_key
-from xalign.choices import DataFormat
 from xalign.config import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
-from xalign.data.readers import gettext, hub, jsonl, lines, table
-from xalign.data.readers.files import existing, stem_and_suffix
+from xalign.data.readers.base import Source
+from xalign.data.reading import reader_of
 from xalign.data.rows import Row
 from xalign.errors import ConfigError, did_you_mean
-from xalign.hub import Kind, commit_of
 
 log = logging.getLogger(__name__)
 
-READERS = {
-    DataFormat.gettext: gettext.read,
-    DataFormat.lines: lines.read,
-    DataFormat.table: table.read,
-    DataFormat.jsonl: jsonl.read,
-    DataFormat.hub: hub.read,
-}
-VERSION = "2"
-"""Raised whenever cleaning or a reader changes what comes out; part of the cache's key."""
+VERSION = "3"
+"""Raised whenever cleaning or merging changes what comes out; part of the cache's key."""
 
 
 class ParallelCorpus:
-    """A table with the column `source` and one nullable text column a language."""
+    """A table with the column `source` and one nullable text column a language.
 
-    def __init__(self, table: datasets.Dataset, name: str) -> None:
-        self.table = table
-        self.name = name
+    `revision` is the commit that it was read at, where its source has commits.
+    """
+
+    def __init__(self, table: datasets.Dataset, name: str, revision: str | None = None) -> None:
+        self.table, self.name = table, name
+        self.revision = revision
         self.languages: tuple[str, ...] = tuple(c for c in table.column_names if c != "source")
         self._columns: dict[str, list[str | None]] = {}
 
@@ -75,7 +68,7 @@ class ParallelCorpus:
         return [(x, y) for x, y in both if x is not None and y is not None]
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "ParallelCorpus":
-        return ParallelCorpus(self.table.select(indices), self.name)
+        return ParallelCorpus(self.table.select(indices), self.name, self.revision)
 
     @property
     def fingerprint(self) -> str:
@@ -95,12 +88,18 @@ class Splits:
     test: ParallelCorpus
 
 
+def wanted_languages(languages: LanguagesConfig) -> dict[str, str]:
+    """Code -> the key that asks for it, of all languages that a run needs pairs of."""
+    targets = dict.fromkeys(languages.targets, "languages.targets")
+    return targets | {code: "languages.unseen" for code in languages.unseen if code not in targets}
+
+
 def load_corpus(
-    data: DataConfig, pivot: str, languages: Sequence[str]
+    data: DataConfig, pivot: str, languages: Mapping[str, str]
 ) -> tuple[ParallelCorpus, CleaningReport]:
     """Read, clean and merge the corpus; from the cache where the same was read before.
 
-    Without `languages`, all that the source has are taken.
+    `languages`: code -> the config key that asks for it; none: all that the source has are taken.
 
     Raises:
         ConfigError: no source is given, or a language has no pairs with the pivot.
@@ -108,59 +107,34 @@ def load_corpus(
     """
     if not (data.path or data.packages or data.hub):
         raise ConfigError(["data: one of data.path, data.packages and data.hub must be given"])
-    format = _format(data)
-    if format is DataFormat.hub and data.hub:
-        # What the branch is at is read, and is part of the cache's key.
-        commit = commit_of(Kind.dataset, data.hub, data.hub_revision)
-        data = replace(data, hub_revision=commit or data.hub_revision)
+    name, reader = reader_of(Source(data, pivot, tuple(languages)))
 
     def build(folder: Path) -> None:
         report = CleaningReport()
-        wanted = [pivot, *languages] if languages else []
-        rows = READERS[format](data, wanted)
-        cleaned = clean(rows, data, pivot, languages or None, format is DataFormat.gettext, report)
+        cleaned = clean(reader.rows(), data, pivot, list(languages) or None, reader.markup, report)
         merged = merge_by_pivot(cleaned, pivot, report)
         rows_kept = _sample(merged, pivot, data.max_rows)
         pairs_kept = sum(len(row.texts) - 1 for row in rows_kept)
         report.drop("over data.max_rows", report.kept - pairs_kept)
         report.kept = pairs_kept
         corpus = ParallelCorpus.from_rows(rows_kept, data.name)
+        if not rows_kept:  # which `datasets` cannot save
+            _require_languages(corpus, pivot, languages, report)
         corpus.table.save_to_disk(folder / "table")
         (folder / "cleaning.json").write_text(json.dumps(asdict(report)))
 
     key = {
-        "version": VERSION,
+        "version": [VERSION, name, reader.version],
         "data": {k: v for k, v in asdict(data).items() if not k.endswith("_fraction")},
-        "format": format,
         "pivot": pivot,
         "languages": list(languages),
-        "files": _stamps(data),
+        "state": reader.state(),
     }
     folder = cached_by_key("corpora", key, build, f"corpus {data.name}", 200_000_000)
-    corpus = ParallelCorpus(datasets.load_from_disk(folder / "table"), data.name)
+    corpus = ParallelCorpus(datasets.load_from_disk(folder / "table"), data.name, reader.revision())
     report = CleaningReport(**json.loads((folder / "cleaning.json").read_text()))
-    _require_languages(corpus, pivot, languages, data)
+    _require_languages(corpus, pivot, languages, report)
     return corpus, report
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A run's corpus, split, and what cleaning dropped."""
-
-    name: str
-    splits: Splits
-    cleaning: CleaningReport
-
-
-def load_splits(data: DataConfig, languages: LanguagesConfig) -> Loaded:
-    """The corpus of a run, the same in every process.
-
-    Raises: as `load_corpus`.
-    """
-    every = [*languages.targets, *languages.unseen]
-    corpus, cleaning = load_corpus(data, languages.pivot, every)
-    splits = split_corpus(corpus, languages.pivot, data.validation_fraction, data.test_fraction)
-    return Loaded(corpus.name, splits, cleaning)
 
 
 def load_test_set(
@@ -174,15 +148,14 @@ def load_test_set(
         ConfigError: a language has no pairs with the pivot.
         DataError: the set cannot be read.
     """
-    wanted = [pivot, *languages] if languages else []
-    format, rows = _format(data), []
-    reader = partial(hub.read, key=key) if format is DataFormat.hub else READERS[format]
-    for row in reader(data, wanted):
+    _, reader = reader_of(Source(data, pivot, languages, key))
+    rows = []
+    for row in reader.rows():
         texts = {code: plain(text) for code, text in row.texts.items() if plain(text)}
         if pivot in texts and len(texts) > 1:
             rows.append(Row(row.source, texts))
     corpus = ParallelCorpus.from_rows(rows, data.name)
-    _require_languages(corpus, pivot, languages, data)
+    _require_languages(corpus, pivot, dict.fromkeys(languages, f"{key}.languages"))
     return corpus
 
 
@@ -234,56 +207,20 @@ def _uniform(text: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _format(data: DataConfig) -> DataFormat:
-    if data.format is not DataFormat.auto:
-        return data.format
-    if data.path is None:
-        return DataFormat.gettext if data.packages else DataFormat.hub
-    path = Path(data.path)
-    if path.is_dir():
-        names = [p.name for p in path.iterdir() if p.is_file()]
-        if any(path.rglob("*.po")) or any(n.endswith(".whl") for n in names):
-            return DataFormat.gettext
-        endings = {stem_and_suffix(Path(n))[1] for n in names}
-    else:
-        endings = {stem_and_suffix(path)[1]}
-    for format, known in _ENDINGS.items():
-        if endings & known:
-            return format
-    if path.suffix or path.is_dir():
-        existing(path)
-    return DataFormat.lines
-
-
-_ENDINGS = {
-    DataFormat.gettext: {"whl", "po"},
-    DataFormat.table: {"tsv", "csv"},
-    DataFormat.jsonl: {"jsonl", "ndjson"},
-}
-
-
-def _stamps(data: DataConfig) -> list[tuple[str, int, int]]:
-    """Name, size and time of every local file: what the cache must notice."""
-    if not data.path:
-        return []
-    path = Path(data.path)
-    beside: Iterator[Path] = path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.name}*")
-    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(beside) if p.is_file()]
-
-
 def _require_languages(
-    corpus: ParallelCorpus, pivot: str, languages: Sequence[str], data: DataConfig
+    corpus: ParallelCorpus, pivot: str, languages: Mapping[str, str], report: CleaningReport | None = None
 ) -> None:
     counts = {c: len(corpus.rows_with(pivot, c)) for c in corpus.languages if c != pivot}
     available = {c: n for c, n in sorted(counts.items(), key=lambda item: -item[1]) if n}
     missing = [c for c in languages if c not in available]
     if not missing and available:
         return
-    listed = ", ".join(f"{c} {n:,}" for c, n in available.items()) or "none"
+    cleaned = f"; after cleaning: {report.summary()}" if report is not None and report.dropped else ""
     if not missing:
-        raise ConfigError([f"languages.pivot={pivot}: {data.name} has no pairs with it"])
+        raise ConfigError([f"languages.pivot={pivot}: no pairs with it in {corpus.name}{cleaned}"])
+    listed = ", ".join(f"{c} {n:,}" for c, n in available.items()) or "none"
     raise ConfigError(
-        f"languages={code}: no pairs with {pivot} in {data.name} (of those asked for, it has: {listed})"
-        f"{did_you_mean(code, available)}"
+        f"{languages[code]}={code}: no pairs with {pivot} in {corpus.name} "
+        f"(of those asked for, it has: {listed}){did_you_mean(code, available)}{cleaned}"
         for code in missing
     )

@@ -55,18 +55,6 @@ class PairSampler:
         }
         self.probabilities = language_probabilities([len(self.rows[t]) for t in self.targets], temperature)
 
-    def require(self, ranks: int) -> None:
-        """Check that there are enough pairs for a batch of so many ranks.
-
-        Raises:
-            ConfigError: a language has too few.
-        """
-        share = self.batch_size // self.languages_per_batch
-        # All languages: a rare one would else stop a run after hours.
-        problems = [self._too_few(t, share * ranks, n) for t, n in self.distinct.items() if n < share * ranks]
-        if problems:
-            raise ConfigError(problems)
-
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> list[Pair]:
         """This rank's `batch_size` pairs of the step, one language after another.
 
@@ -78,7 +66,10 @@ class PairSampler:
     def shares(self, step: int, ranks: int = 1) -> list[list[Pair]]:
         """The step's global batch: equally many pairs of each language drawn."""
         share = self.batch_size // self.languages_per_batch
-        self.require(ranks)
+        # All languages at every step: a rare one would else stop a run after hours.
+        problems = [self._too_few(t, share * ranks, n) for t, n in self.distinct.items() if n < share * ranks]
+        if problems:
+            raise ConfigError(problems)
         rng = np.random.default_rng([self.seed, step])
         languages = rng.choice(
             self.targets, size=self.languages_per_batch, replace=False, p=self.probabilities
@@ -106,10 +97,28 @@ class PairSampler:
         raise ConfigError([self._too_few(language, count, len(drawn))])
 
     def _too_few(self, language: str, count: int, found: int) -> str:
-        return (
-            f"trainer.batch_size={self.batch_size}: a batch takes {count} pairs of '{language}' over all "
-            f"ranks, but only {found} different ones are there; lower it, or drop the language"
-        )
+        return too_few_pairs(self.batch_size, language, count, found)
+
+
+def too_few_pairs(batch_size: int, language: str, count: int, found: int) -> str:
+    """What to say where a batch takes `count` pairs of a language over all ranks, and `found` are there."""
+    return (
+        f"trainer.batch_size={batch_size}: a batch takes {count} pairs of '{language}' over all ranks, but "
+        f"only {found} different ones are there; lower it, or drop the language"
+    )
+
+
+def different_pairs(corpus: ParallelCorpus, pivot: str, target: str, enough: int) -> int:
+    """How many pairs a batch could take, none of whose sides is another's; counted no further than
+    `enough`."""
+    sources: set[str] = set()
+    targets: set[str] = set()
+    for source, translation in corpus.pairs(pivot, target):
+        sources.add(normal_form(source))
+        targets.add(normal_form(translation))
+        if min(len(sources), len(targets)) >= enough:
+            return enough
+    return min(len(sources), len(targets))
 
 
 def sampler_of(config: Config, corpus: ParallelCorpus) -> PairSampler:

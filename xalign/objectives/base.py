@@ -172,6 +172,8 @@ class Objective:
     """
 
     Config: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
+    samples_pairs: ClassVar[bool] = True
+    """Whether it samples translation pairs (`StepData.shares`), of which there must be enough."""
     config: ObjectiveConfig
 
     def __init__(self, config: ObjectiveConfig, setup: Setup) -> None:

@@ -34,6 +34,7 @@ class Instruction(SumObjective):
         max_length: Annotated[int, Field(ge=8), Short("trainer.instruction_max_length")] = 256
         """Tokens kept of an instruction sample; the prompt is cut, never the answer's end of sequence."""
 
+    samples_pairs = False
     config: Config
 
     @property

@@ -18,7 +18,8 @@ import torch
 
 from xalign.choices import LoggerName, StrategyName
 from xalign.config import Config, ModelConfig
-from xalign.data.parallel import Splits, load_splits
+from xalign.data.parallel import Splits
+from xalign.data.splits import load_splits
 from xalign.errors import ConfigError, Pruned
 from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
@@ -184,16 +185,17 @@ class _Run:
 
     def _load_data(self) -> Splits:
         languages = self.config.languages
-        loaded = load_splits(self.config.data, languages)
-        log.info("corpus %s: %s", loaded.name, loaded.cleaning.summary())
-        train = loaded.splits.train
+        splits, cleaning = load_splits(self.config)
+        train = splits.train
+        log.info("corpus %s: %s", train.name, cleaning.summary())
         counts = {code: len(train.rows_with(languages.pivot, code)) for code in languages.targets}
         self.folder.update_environment(
             corpus=counts,
-            cleaning={"kept": loaded.cleaning.kept, **loaded.cleaning.dropped},
-            corpus_name=loaded.name,
+            cleaning={"kept": cleaning.kept, **cleaning.dropped},
+            corpus_name=train.name,
+            corpus_revision=train.revision,
         )
-        return loaded.splits
+        return splits
 
     def _trained(self, inputs: TrainingInputs) -> tuple[Backbone, Adapter]:
         """Train, here or in other processes: the model with what was trained, and its adapter."""

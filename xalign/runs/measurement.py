@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from xalign.config import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
-from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus
+from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus, wanted_languages
 from xalign.errors import ConfigError
 from xalign.evaluation.evaluate import evaluate as run_tasks
 from xalign.evaluation.results import Evaluation
@@ -154,7 +154,7 @@ def texts_to_measure(config: Config | EvaluateConfig, splits: Splits | None = No
     if benchmark.own_text:
         return Texts(*load_own_text(benchmark, pivot, languages))
     if splits is None:
-        languages = languages or [*config.languages.targets, *config.languages.unseen]
-        corpus, _ = load_corpus(config.data, pivot, languages)
+        asked = dict.fromkeys(languages, "benchmark.languages") or wanted_languages(config.languages)
+        corpus, _ = load_corpus(config.data, pivot, asked)
         splits = split_corpus(corpus, pivot, config.data.validation_fraction, config.data.test_fraction)
     return Texts(splits.test, splits.validation)

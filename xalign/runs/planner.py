@@ -16,7 +16,7 @@ from rich.table import Table
 from xalign.config import Config
 from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData
-from xalign.data.parallel import load_splits
+from xalign.data.splits import load_splits
 from xalign.data.step import StepBatch
 from xalign.errors import ConfigError
 from xalign.extras import require_extras
@@ -92,7 +92,7 @@ def make_plan(config: Config) -> Plan:
     decisions = Decisions()
     choose_threads(config.trainer.threads, config.trainer.devices, decisions)
     device = choose_device(decisions)
-    splits = load_splits(config.data, config.languages).splits
+    splits, _ = load_splits(config)
     backbone = load_backbone(config.model, device, config.seed)
     config = within_context(config, backbone, decisions)
     layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)

@@ -54,7 +54,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     import yaml
 
     from xalign.config import Config
-    from xalign.data.parallel import load_splits
+    from xalign.data.splits import load_splits
     from xalign.distributed.group import process_group
     from xalign.models.context import within_context
     from xalign.runs.measurement import load_backbone
@@ -77,7 +77,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
     with stoppable():
-        splits = load_splits(config.data, config.languages).splits
+        splits, _ = load_splits(config)
         backbone = load_backbone(config.model, device, config.seed)
         config = within_context(config, backbone, decisions)
         dtype = choose_precision(config.trainer.precision, device, decisions)

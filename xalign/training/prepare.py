@@ -53,15 +53,13 @@ def prepare(
     """Read and check everything; `measured` is what the run is judged by at its end.
 
     Raises:
-        ConfigError: too few pairs for a batch, no instructions in a language, a figure that is not measured,
-            or validation on items that are reported at the end.
+        ConfigError: no instructions in a language, a figure that is not measured, or validation on items that
+            are reported at the end.
         DataError, ArtifactError: a file or a set cannot be read.
     """
     objectives = make_objectives(config, backbone, layer)
     needs = [objective.needs for objective in objectives.values()]
     pairs = sampler_of(config, splits.train)
-    if any(n.pairs for n in needs):
-        pairs.require(config.trainer.devices * config.trainer.nodes)
     instructions = None
     if any(n.instructions for n in needs):
         instructions = load_instructions(config.instructions, config.languages, splits.train, config.seed)

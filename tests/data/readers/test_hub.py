@@ -4,13 +4,12 @@ from typing import Any
 
 import datasets
 import pytest
+from sources import rows_with
 
-from xalign.choices import DataFormat
 from xalign.config import DataConfig
-from xalign.data.readers import hub
 from xalign.errors import ArtifactError, ConfigError, DataError
 
-DATA = DataConfig(name="opus", hub="some/set", hub_config="{first}-{second}", format=DataFormat.hub)
+DATA = DataConfig(name="opus", hub="some/set", hub_config="{first}-{second}", format="hub")
 
 
 def test_one_configuration_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +23,7 @@ def test_one_configuration_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr(datasets, "load_dataset", fake)
-    rows = list(hub.read(DATA, ["en", "zh", "de"]))
+    rows = rows_with(DATA, ["zh", "de"])
     assert asked == [("some/set", "en-zh", "train"), ("some/set", "de-en", "train")]
     assert [row.texts for row in rows] == [
         {"en": "en text", "zh": "zh text"},
@@ -51,11 +50,11 @@ def test_failures_are_told(
 
     monkeypatch.setattr(datasets, "load_dataset", fake)
     with pytest.raises(kind, match=message):
-        list(hub.read(DATA, ["en", "zh"]))
+        rows_with(DATA, ["zh"])
 
 
 FLORES = DataConfig(
-    name="flores", hub="some/flores", hub_config="{language}", hub_split="devtest", format=DataFormat.hub
+    name="flores", hub="some/flores", hub_config="{language}", hub_split="devtest", format="hub"
 )
 TEXTS = {
     "eng_Latn": ["one", "two", "three"],
@@ -83,27 +82,27 @@ def fake_flores(monkeypatch: pytest.MonkeyPatch, column: str = "text", numbered:
 @pytest.mark.parametrize("column", ["text", "sentence"])
 def test_one_configuration_a_language(column: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = fake_flores(monkeypatch, column)
-    rows = list(hub.read(FLORES, ["en", "zh"]))
+    rows = rows_with(FLORES, ["zh"])
     assert asked == [("eng_Latn", "devtest"), ("cmn_Hans", "devtest")]
     assert [row.texts for row in rows] == [
         {"en": "one"},
         {"en": "two", "zh": "二"},
         {"en": "three", "zh": "三"},
     ]
-    assert {code for row in hub.read(FLORES, []) for code in row.texts} == {"en", "de", "zh"}
+    assert {code for row in rows_with(FLORES) for code in row.texts} == {"en", "de", "zh"}
 
 
 def test_without_numbers_lines_belong_together(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_flores(monkeypatch, numbered=False)
-    assert [row.texts for row in hub.read(FLORES, ["en", "de"])][1] == {"en": "two", "de": "zwei"}
+    assert [row.texts for row in rows_with(FLORES, ["de"])][1] == {"en": "two", "de": "zwei"}
 
 
 def test_a_language_or_column_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_flores(monkeypatch, "words")
     with pytest.raises(DataError, match=r"benchmark\.hub: .*no configuration in 'th'"):
-        list(hub.read(FLORES, ["en", "th"], key="benchmark"))
+        rows_with(FLORES, ["th"], key="benchmark")
     with pytest.raises(DataError, match=r"no column text or sentence \(columns: id, words\)"):
-        list(hub.read(FLORES, ["en"]))
+        rows_with(FLORES, ["de"])
 
 
 def test_a_gated_set_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +113,7 @@ def test_a_gated_set_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(ArtifactError) as caught:
-        list(hub.read(FLORES, ["en", "de"], key="benchmark"))
+        rows_with(FLORES, ["de"], key="benchmark")
     message = str(caught.value)
     assert "is gated: accept its conditions on https://huggingface.co/datasets/some/flores" in message
     assert "benchmark.hub=null benchmark.path=<local copy>" in message

@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
+from sources import rows_of
 
-from xalign.config import DataConfig
-from xalign.data.readers import lines
 from xalign.data.rows import Row
 from xalign.errors import DataError
 
@@ -15,7 +14,7 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def read(path: Path) -> list[Row]:
-    return list(lines.read(DataConfig(name="own", path=str(path)), []))
+    return rows_of(path)
 
 
 def sources(path: Path) -> set[str]:
@@ -26,7 +25,7 @@ def test_the_stem_called_train_is_taken_and_others_can_be_named(tmp_path: Path) 
     write(tmp_path, train_en="a\n", train_fr="b\n", val_en="c\n", val_fr="d\n", README_md="x\n")
     assert sources(tmp_path) == sources(tmp_path / "train.fr") == {"train"}
     assert sources(tmp_path / "val") == {"val"}
-    with pytest.raises(DataError, match=r"stems there: train, val\); did you mean 'train'"):
+    with pytest.raises(DataError, match=r"does not exist; did you mean 'train'"):
         read(tmp_path / "trian")
 
 

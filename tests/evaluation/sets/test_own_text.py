@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from xalign.choices import DataFormat
 from xalign.config import BenchmarkConfig, DataConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
@@ -61,7 +60,7 @@ def test_the_hub_is_asked_for_both_splits(monkeypatch: pytest.MonkeyPatch) -> No
     test, shown = load_own_text(benchmark(hub="some/flores", shots=1), "en", ["de"])
     assert shown is not None
     assert (test.texts("en"), shown.texts("en")) == (["devtest"], ["dev"])
-    assert {(d.hub, d.hub_config, d.format) for d in asked} == {("some/flores", "{language}", DataFormat.hub)}
+    assert {(d.hub, d.hub_config, d.format) for d in asked} == {("some/flores", "{language}", "hub")}
 
 
 def test_tatoeba_is_a_folder_of_files(shared_data: Path) -> None:

@@ -1,0 +1,15 @@
+"""Readers of parallel text, one layout a file; `base` says what a reader is. Other packages add theirs by the
+entry point group `xalign.readers`.
+
+Instructions have readers of their own here: `bactrian`, `xquad`.
+"""
+
+from xalign.data.readers.base import Reader
+from xalign.registry import Registry
+
+READERS: Registry[type[Reader]] = Registry(
+    "xalign.data.readers",
+    "READER",
+    "xalign.readers",
+    skip=("base", "files", "records", "bactrian", "xquad", "instruction_files"),
+)

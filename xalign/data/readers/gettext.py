@@ -1,94 +1,186 @@
-"""Human translations in gettext catalogues, `<locale>/LC_MESSAGES/*.po` in wheels (zip archives) or folders.
+"""Human translations in gettext catalogues: `.po` files in folders and in wheels (zip archives).
 
-Nothing is imported from the packages. The message itself is English, as gettext's conventions have it.
+Nothing is imported from packages. The message itself is English, as gettext's conventions have it.
 Messages with a plural are left out: the singular is often a fragment of the plural ('%d item'), and languages
 differ in what their first form covers.
 """
 
+import codecs
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
 
 import polib
 
-from xalign.config import DataConfig
-from xalign.data.readers.files import decode, existing
+from xalign.data.readers.base import Reader, Source
+from xalign.data.readers.files import decode, ending, existing, read_bytes
 from xalign.data.rows import Row
 from xalign.errors import DataError
 from xalign.languages import canonical, is_language
+from xalign.packages import find_package
 
 MESSAGE_LANGUAGE = "en"
-_CATALOGUE = re.compile(r"(?:^|.*/)([^/]+)/LC_MESSAGES/[^/]+\.po$")
+INSTALLED = "LC_MESSAGES"
+"""The folder that programs load catalogues from, inside that of their language."""
+_CHARSET = re.compile(rb'^"?Content-Type:[^\n]*?charset=([\w.:-]+)', re.IGNORECASE | re.MULTILINE)
+_LANGUAGE = re.compile(rb'^"Language:\s*([\w@.-]+)', re.MULTILINE)
+
+# A catalogue's path in its folder or archive, and what reads it.
+Files = dict[PurePath, Callable[[], bytes]]
 
 
-def read(data: DataConfig, languages: Sequence[str]) -> Iterator[Row]:
-    """Rows of `data.packages` or `data.path` in the given languages (none: all), one a message."""
-    if data.packages:
-        from xalign.artifacts import package_file
+class GettextReader(Reader):
+    """Wheels, or folders with `<locale>/LC_MESSAGES/*.po`, `po/de.po`, `app.de.po` or `de/app.po`."""
 
-        wheels = [package_file(name) for name in data.packages]
-    else:
-        assert data.path is not None
-        path = existing(data.path)
-        wheels = sorted(path.glob("*.whl")) if path.is_dir() else [path]
-        if not wheels:
-            yield from _rows(path.name, _folder_catalogues(path, languages), str(path))
-    for wheel in wheels:
-        yield from _rows("-".join(wheel.name.split("-")[:2]), _wheel_catalogues(wheel, languages), str(wheel))
+    endings = ("po", "whl")
+    markup = True
+
+    @classmethod
+    def claims(cls, source: Source) -> bool:
+        return bool(_files_of(source))
+
+    @classmethod
+    def recognises(cls, source: Source) -> bool:
+        if source.path is None:
+            return bool(source.data.packages)
+        paths = _files_of(source)
+        return any(ending(p) == "whl" for p in paths) or bool(_catalogues(_read_later(paths), source))
+
+    def files(self) -> list[Path]:
+        if self.source.data.packages:
+            from xalign.artifacts import package_files
+
+            return list(package_files(self.source.data.packages).values())
+        assert self.source.path is not None
+        return _files_of(self.source) or [existing(self.source.path)]
+
+    def state(self) -> object:
+        # Packages are pinned: there is no need to have them to know what they hold.
+        names = self.source.data.packages
+        return [find_package(name).sha256 for name in names] if names else super().state()
+
+    def rows(self) -> Iterator[Row]:
+        files = self.files()
+        catalogues = [path for path in files if ending(path) == "po"]
+        if catalogues:
+            assert self.source.path is not None
+            yield from self._rows(self.source.path.name, _read_later(catalogues), str(self.source.path))
+            return
+        for wheel in files:
+            try:
+                with zipfile.ZipFile(wheel) as archive:
+                    names = archive.namelist()
+                    members: Files = {PurePosixPath(name): partial(archive.read, name) for name in names}
+                    yield from self._rows("-".join(wheel.name.split("-")[:2]), members, str(wheel))
+            except zipfile.BadZipFile as error:
+                raise DataError(f"'{wheel}' is not a wheel (zip archive), or is damaged: {error}") from None
+
+    def _rows(self, name: str, files: Files, place: str) -> Iterator[Row]:
+        """Many-way rows of one source, merged by message; the first catalogue of a language wins."""
+        messages: dict[str, dict[str, str]] = {}
+        catalogues = _catalogues(files, self.source)
+        if not catalogues:
+            raise DataError(
+                f"'{place}' holds no gettext catalogues (<locale>/{INSTALLED}/*.po, de.po, app.de.po) in the "
+                "languages wanted"
+            )
+        for path, language in catalogues.items():
+            # Within an archive, the archive's name says where the catalogue is.
+            where = str(path) if isinstance(path, Path) else f"{place}/{path}"
+            for entry in _entries(files[path](), where):
+                if entry.msgid_plural:
+                    continue
+                if entry.obsolete or entry.fuzzy:
+                    fault = "obsolete" if entry.obsolete else "fuzzy"
+                    yield Row(name, {MESSAGE_LANGUAGE: entry.msgid, language: entry.msgstr}, fault)
+                elif entry.msgstr:
+                    message = messages.setdefault(entry.msgid, {MESSAGE_LANGUAGE: entry.msgid})
+                    message.setdefault(language, entry.msgstr)
+        for texts in messages.values():
+            yield Row(name, texts)
 
 
-def _rows(source: str, catalogues: Iterator[tuple[str, str, bytes]], place: str) -> Iterator[Row]:
-    """Many-way rows of one package, merged by message; the first catalogue of a language wins."""
-    messages: dict[str, dict[str, str]] = {}
-    found = False
-    for name, language, content in catalogues:
-        found = True
-        try:
-            entries = polib.pofile(decode(content, name))
-        except OSError as error:
-            raise DataError(f"'{name}': not a gettext catalogue: {error}") from None
-        for entry in entries:
-            if entry.msgid_plural:
-                continue
-            if entry.obsolete or entry.fuzzy:
-                fault = "obsolete" if entry.obsolete else "fuzzy"
-                yield Row(source, {MESSAGE_LANGUAGE: entry.msgid, language: entry.msgstr}, fault)
-            elif entry.msgstr:
-                message = messages.setdefault(entry.msgid, {MESSAGE_LANGUAGE: entry.msgid})
-                message.setdefault(language, entry.msgstr)
-    if not found:
-        raise DataError(
-            f"'{place}' holds no gettext catalogues (<locale>/LC_MESSAGES/*.po) in the languages wanted"
-        )
-    for texts in messages.values():
-        yield Row(source, texts)
+READER = GettextReader
 
 
-def _wanted(name: str, languages: Sequence[str]) -> str | None:
-    match = _CATALOGUE.match(name)
-    if not match or not is_language(match[1]):
-        return None
-    language = canonical(match[1])
+def _files_of(source: Source) -> list[Path]:
+    """The wheels at `data.path`, or else the catalogues there and in folders below."""
+    path = source.path
+    if path is None or not path.is_dir():
+        return [p for p in source.files if ending(p) in GettextReader.endings]
+    wheels = [p for p in source.files if ending(p) == "whl"]
+    return wheels or sorted(p for p in path.rglob("*") if ending(p) == "po" and p.is_file())
+
+
+def _read_later(paths: Iterable[Path]) -> Files:
+    return {path: partial(read_bytes, path) for path in paths}
+
+
+def _catalogues(files: Files, source: Source) -> dict[PurePath, str]:
+    """Path -> language of the catalogues to read, sorted: where programs load them from, or else any."""
+    catalogues = [path for path in sorted(files, key=str) if ending(path) == "po"]
+    installed = [path for path in catalogues if path.parent.name == INSTALLED]
+    languages = {
+        path: _language_of_folder(path) if installed else _language(path, files[path])
+        for path in installed or catalogues
+    }
     # Catalogues of English varieties would replace the message by its own spelling.
-    if language == MESSAGE_LANGUAGE or (languages and language not in languages):
-        return None
-    return language
+    return {
+        path: code
+        for path, code in languages.items()
+        if code is not None and code != MESSAGE_LANGUAGE and source.wants(code)
+    }
 
 
-def _wheel_catalogues(wheel: Path, languages: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
+def _language_of_folder(path: PurePath) -> str | None:
+    name = path.parent.parent.name
+    return canonical(name) if is_language(name) else None
+
+
+def _language(path: PurePath, read: Callable[[], bytes]) -> str | None:
+    """The language by name (`de.po`, `app.de.po`, `de/app.po`) or header.
+
+    Codes of three letters count last: 'app' and 'web' are some, too.
+    """
+    names = [path.stem, path.stem.rpartition(".")[2], path.parent.name]
+    header = _LANGUAGE.search(read())
+    short = [name for name in names if re.match(r"[A-Za-z]{2}(?![A-Za-z])", name)]
+    told = [header[1].decode()] if header else []
+    return next((canonical(name) for name in (*short, *told, *names) if is_language(name)), None)
+
+
+def _entries(content: bytes, name: str) -> polib.POFile:
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            for name in sorted(archive.namelist()):
-                language = _wanted(name, languages)
-                if language:
-                    yield f"{wheel}/{name}", language, archive.read(name)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"'{wheel}' is not a wheel (zip archive), or is damaged: {error}") from None
+        return polib.pofile(_Lines(_text(content, name)))
+    except OSError as error:
+        raise DataError(f"'{name}': not a gettext catalogue: {error}") from None
 
 
-def _folder_catalogues(folder: Path, languages: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
-    for path in sorted(folder.rglob("*.po")):
-        language = _wanted(path.as_posix(), languages)
-        if language:
-            yield str(path), language, path.read_bytes()
+class _Lines(str):
+    """Text that polib, which calls `splitlines`, takes line by line: at newlines only, and not at the other
+    separators that Unicode knows, which stand inside messages."""
+
+    def splitlines(self, keepends: bool = False) -> list[str]:
+        return self.split("\n")
+
+
+def _text(content: bytes, name: str) -> str:
+    """The text in the charset that the header declares; UTF-8 where it declares none, or by its mark."""
+    declared = _CHARSET.search(content)
+    charset = declared[1].decode() if declared else "utf-8"
+    if content.startswith(codecs.BOM_UTF8) or charset.lower() in ("utf-8", "utf8", "charset"):
+        return decode(content, name)
+    try:
+        return content.decode(charset)
+    except LookupError:
+        raise DataError(
+            f"'{name}': its header declares the charset '{charset}', which is not known"
+        ) from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"'{name}', line {line}: byte 0x{content[error.start]:02x} is not {charset}, which its header "
+            "declares"
+        ) from None

@@ -4,49 +4,85 @@ Languages are in a `translation` record, or mapped by `data.columns`, or each in
 """
 
 from collections.abc import Iterator, Sequence
-
-import datasets
-import httpx
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xalign.config import DataConfig
+from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.records import Record, rows_from_records
 from xalign.data.rows import Row
 from xalign.errors import ArtifactError, ConfigError, DataError, did_you_mean
+from xalign.hub import Kind, commit_of
 from xalign.languages import canonical, is_language
+
+if TYPE_CHECKING:
+    import datasets
 
 TEXT_COLUMNS = ("text", "sentence")
 """Where sets of one language a configuration have their text: FLORES+, and FLORES-200 before it."""
 
 
-def read(data: DataConfig, languages: Sequence[str], key: str = "data") -> Iterator[Row]:
-    """Rows of `data.hub` in the given languages, the pivot first (none given: all)."""
-    assert data.hub is not None
-    if data.hub_config == "{language}":
-        yield from _one_configuration_a_language(data, languages, key)
-        return
-    for config in _configurations(data.hub_config, languages):
-        dataset = load(data.hub, config, data.hub_split, key, data.hub_revision)
-        place = data.hub if config is None else f"{data.hub} {config}"
-        records: Iterator[tuple[str, Record]] = (
-            (f"{place}, row {number}", record) for number, record in enumerate(dataset)
-        )
-        yield from rows_from_records(records, data, languages, place)
+class HubReader(Reader):
+    """`data.hub=ID data.hub_config=NAME`: columns as in JSON, or a configuration a language or pair."""
+
+    @classmethod
+    def recognises(cls, source: Source) -> bool:
+        return source.data.hub is not None and source.path is None
+
+    def files(self) -> list[Path]:
+        return []
+
+    @cached_property
+    def _commit(self) -> str | None:
+        data = self.source.data
+        return commit_of(Kind.dataset, str(data.hub), data.hub_revision) or data.hub_revision
+
+    def revision(self) -> str | None:
+        """The commit that the branch is at: what is read is part of the cache's key."""
+        return self._commit
+
+    def rows(self) -> Iterator[Row]:
+        """The pivot's configuration first, where each language has one."""
+        data, key = self.source.data, self.source.key
+        assert data.hub is not None
+        languages = [self.source.pivot, *self.source.targets] if self.source.targets else []
+        if data.hub_config == "{language}":
+            yield from _one_configuration_a_language(data, languages, key, self.revision())
+            return
+        for config in _configurations(data.hub_config, languages, key):
+            dataset = load(data.hub, config, data.hub_split, key, self.revision())
+            place = data.hub if config is None else f"{data.hub} {config}"
+            records: Iterator[tuple[str, Record]] = (
+                (f"{place}, row {number}", record) for number, record in enumerate(dataset)
+            )
+            yield from rows_from_records(records, self.source, place, uniform=True)
 
 
-def _configurations(template: str | None, languages: Sequence[str]) -> list[str | None]:
+READER = HubReader
+
+
+def _configurations(template: str | None, languages: Sequence[str], key: str) -> list[str | None]:
     """The configurations to read: one, or with `{first}-{second}` one a pair, in alphabetical order."""
     if template is None or "{" not in template:
         return [template]
+    if not languages:
+        raise ConfigError([f"{key}.languages: required with {key}.hub_config={template}, but not given"])
     pivot, *targets = languages
     pairs = [sorted((pivot, target)) for target in targets]
     return [template.format(first=first, second=second) for first, second in pairs]
 
 
-def _one_configuration_a_language(data: DataConfig, languages: Sequence[str], key: str) -> Iterator[Row]:
+def _one_configuration_a_language(
+    data: DataConfig, languages: Sequence[str], key: str, revision: str | None
+) -> Iterator[Row]:
     """Rows of configurations such as `eng_Latn`, joined by `id`, or line by line where there is none."""
+    import datasets
+    import httpx
+
     name = str(data.hub)
     try:
-        names = datasets.get_dataset_config_names(name, revision=data.hub_revision)
+        names = datasets.get_dataset_config_names(name, revision=revision)
     except (OSError, httpx.HTTPError) as error:
         raise _unreachable(f"dataset '{name}'", name, error, key) from None
     configs: dict[str, str] = {}
@@ -60,7 +96,7 @@ def _one_configuration_a_language(data: DataConfig, languages: Sequence[str], ke
         )
     rows: dict[object, dict[str, str]] = {}
     for code in languages or configs:
-        dataset = load(name, configs[code], data.hub_split, key, data.hub_revision)
+        dataset = load(name, configs[code], data.hub_split, key, revision)
         column = next((c for c in TEXT_COLUMNS if c in dataset.column_names), None)
         if column is None:
             raise DataError(
@@ -77,12 +113,15 @@ def _one_configuration_a_language(data: DataConfig, languages: Sequence[str], ke
 
 def load(
     name: str, config: str | None, split: str, key: str, revision: str | None = None
-) -> datasets.Dataset:
+) -> "datasets.Dataset":
     """One split of a hub dataset; at its default branch where no commit, branch or tag is given.
 
     Raises ConfigError, with the library's list of allowed names, for a wrong configuration or split, and
     ArtifactError where the hub cannot be reached or has no such dataset; `key` is the config group to mend.
     """
+    import datasets
+    import httpx
+
     wanted = f"dataset '{name}'" + (f", configuration '{config}'" if config else "") + f", split '{split}'"
     try:
         return datasets.load_dataset(name, config, split=split, revision=revision)

@@ -7,13 +7,14 @@ FLORES has it the other way round: `eng_Latn.devtest`, `deu_Latn.devtest`; so ha
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
-from xalign.config import DataConfig
-from xalign.data.readers.files import existing, read_lines, stem_and_suffix
+from xalign.data.readers.base import Reader, Source
+from xalign.data.readers.files import ending, existing, lines_of, stem_and_suffix
 from xalign.data.rows import Row
-from xalign.errors import DataError, did_you_mean
+from xalign.errors import DataError
 from xalign.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
@@ -25,62 +26,113 @@ TURNED = ("dev", "devtest", "txt")
 """Endings of files that are named by their language. `dev` and `txt` are languages, too, but small ones."""
 
 
-def read(data: DataConfig, languages: Sequence[str]) -> Iterator[Row]:
-    """Rows of `data.path` (folder, or folder/stem) in the given languages (none given: all)."""
-    assert data.path is not None
-    for stem, files in choose(Path(data.path)).items():
-        wanted = {code: path for code, path in files.items() if not languages or code in languages}
-        if wanted:
-            yield from _aligned(stem, wanted)
+class LinesReader(Reader):
+    """`train.en`, `train.de`: line n of one file translates line n of the other; a folder, a stem
+    (`data.path=DIR/train`), or one of the files."""
+
+    @classmethod
+    def looks_like(cls) -> str:
+        return "train.en beside train.de"
+
+    @classmethod
+    def claims(cls, source: Source) -> bool:
+        if source.path is None:
+            return False
+        try:
+            stems = find_stems(source.path if source.path.is_dir() else source.path.parent)
+        except DataError:
+            return True
+        if source.path.is_dir():
+            return bool(stems)
+        if source.path.is_file():
+            return _stem_of(source.path, stems) is not None
+        return source.path.name in {*stems, *_sets(stems)}
+
+    @classmethod
+    def recognises(cls, source: Source) -> bool:
+        try:
+            chosen = choose(source.path) if source.path is not None else {}
+            return any(source.pivot in files for files in chosen.values())
+        except DataError:
+            return False
+
+    def chosen(self) -> Stems:
+        """The stems to read, with the files in the languages wanted."""
+        assert self.source.path is not None
+        chosen = {
+            stem: {code: path for code, path in files.items() if self.source.wants(code)}
+            for stem, files in choose(self.source.path).items()
+        }
+        return {stem: files for stem, files in chosen.items() if files}
+
+    def files(self) -> list[Path]:
+        return [path for files in self.chosen().values() for path in files.values()]
+
+    def rows(self) -> Iterator[Row]:
+        for stem, files in self.chosen().items():
+            yield from _aligned(stem, files)
+
+
+READER = LinesReader
 
 
 def choose(path: Path) -> Stems:
     """The stems to read: those of the one set that `path` names, or that its folder holds, or 'train'."""
-    if path.is_file():
-        path = path.with_name(stem_and_suffix(path)[0])
     if path.is_dir():
-        sets = _sets(find_stems(path))
-        if len(sets) == 1:
-            return next(iter(sets.values()))
-        if "train" in sets:
-            return sets["train"]
-        if not sets:
-            raise DataError(f"folder '{path}' holds no line-aligned files such as train.en and train.de")
-        raise DataError(
-            f"folder '{path}' holds several corpora; name one, as in data.path={path}/NAME: "
-            f"{', '.join(sorted(sets))}"
-        )
+        return _only_set(path)
     stems = find_stems(path.parent) if path.parent.is_dir() else {}
+    if path.is_file():
+        stem = _stem_of(path, stems)
+        if stem is None:
+            raise DataError(
+                f"'{path}' has no translation beside it: line-aligned files are named such as train.en and "
+                "train.de"
+            )
+        return {stem: stems[stem]}
     sets = _sets(stems)
     if path.name in sets:
         return sets[path.name]
     if path.name in stems:
         return {path.name: stems[path.name]}
-    if stems:
-        names = sorted({*stems, *sets})
-        raise DataError(
-            f"'{path}' is neither a file nor the stem of line-aligned files "
-            f"(stems there: {', '.join(names)}){did_you_mean(path.name, names)}"
-        )
     existing(path)
     raise AssertionError("unreachable: a path that exists is a file or a folder")
+
+
+def _only_set(folder: Path) -> Stems:
+    sets = _sets(find_stems(folder))
+    if len(sets) == 1:
+        return next(iter(sets.values()))
+    if "train" in sets:
+        return sets["train"]
+    if not sets:
+        raise DataError(f"folder '{folder}' holds no line-aligned files such as train.en and train.de")
+    raise DataError(
+        f"folder '{folder}' holds several corpora; name one, as in data.path={folder}/NAME: "
+        f"{', '.join(sorted(sets))}"
+    )
 
 
 def find_stems(folder: Path) -> Stems:
     """Stems in a folder that have files in two languages or more."""
     stems: Stems = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not path.is_file():
+            continue
         stem, code = stem_and_suffix(path)
-        if code in TURNED and is_language(stem):
+        if ending(path) in TURNED and is_language(stem):
             # Variants that have one code for us (Persian and Dari) stand side by side: the first counts.
-            first = stems.setdefault(code, {}).setdefault(canonical(stem), path)
+            first = stems.setdefault(ending(path), {}).setdefault(canonical(stem), path)
             if first != path:
                 log.warning("%s is passed over: %s is of the same language", path, first.name)
-        elif stem and path.is_file() and is_language(code):
+        elif stem and is_language(code):
             first = stems.setdefault(stem, {}).setdefault(canonical(code), path)
             if first != path:
                 raise DataError(f"'{first}' and '{path}' are both {canonical(code)}; keep one of them")
     return {stem: files for stem, files in stems.items() if len(files) > 1}
+
+
+def _stem_of(path: Path, stems: Stems) -> str | None:
+    return next((stem for stem, files in stems.items() if path in files.values()), None)
 
 
 def _sets(stems: Stems) -> dict[str, Stems]:
@@ -96,13 +148,17 @@ def _sets(stems: Stems) -> dict[str, Stems]:
 
 
 def _aligned(stem: str, files: dict[str, Path]) -> Iterator[Row]:
-    columns = {code: read_lines(path) for code, path in files.items()}
-    first = next(iter(columns))
-    for code, lines in columns.items():
-        if len(lines) != len(columns[first]):
-            raise DataError(
-                f"'{files[first]}' has {len(columns[first]):,} lines but '{files[code]}' has {len(lines):,}; "
-                "line-aligned files must have the same number"
-            )
-    for texts in zip(*columns.values(), strict=True):
-        yield Row(stem, dict(zip(columns, texts, strict=True)))
+    for texts in zip_longest(*(lines_of(path) for path in files.values())):
+        by_language = {code: text for code, text in zip(files, texts, strict=True) if text is not None}
+        if len(by_language) < len(files):
+            raise _unequal(files)
+        yield Row(stem, by_language)
+
+
+def _unequal(files: dict[str, Path]) -> DataError:
+    counts = {code: sum(1 for _ in lines_of(path)) for code, path in files.items()}
+    most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    return DataError(
+        f"'{files[most]}' has {counts[most]:,} lines but '{files[least]}' has {counts[least]:,}; "
+        "line-aligned files must have the same number"
+    )

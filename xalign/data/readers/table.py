@@ -1,40 +1,101 @@
-"""Tables with a header: TSV (no quoting, as corpora are written) and CSV (quoted, as spreadsheets are)."""
+"""Tables with a header: CSV (quoted, as spreadsheets are) and TSV (no quoting, as corpora are written)."""
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Annotated
 
-from xalign.config import DataConfig
-from xalign.data.readers.files import one_file, read_text, stem_and_suffix
-from xalign.data.readers.records import Record, rows_from_records
+from pydantic import Field
+
+from xalign.data.readers.base import FileReader, ReaderConfig, Source
+from xalign.data.readers.files import beginning_of, ending, lines_of
+from xalign.data.readers.records import Record, are_parallel, language_of, rows_from_records
 from xalign.data.rows import Row
 from xalign.errors import DataError
 
-ENDINGS = ("tsv", "csv")
+DELIMITERS = "\t,;"
+_LONGEST_CELL = 2**31 - 1
+"""What `csv` takes as its limit on every system; its own is 131,072 characters."""
+_SAID = re.compile(r"sep=(.)", re.IGNORECASE)
+"""A first line that tells Excel the delimiter."""
 
 
-def read(data: DataConfig, languages: Sequence[str]) -> Iterator[Row]:
-    """Rows of `data.path` in the given languages (none given: all)."""
-    assert data.path is not None
-    path = one_file(data.path, ENDINGS)
-    return rows_from_records(_records(path), data, languages, path.name)
+class TableReader(FileReader):
+    """`pairs.tsv`, `pairs.csv`: a column a language, named in the first line."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(ReaderConfig):
+        delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+        """What stands between cells; null: of tab, comma and semicolon the one that the first line tells."""
+
+    endings = ("tsv", "csv")
+
+    @classmethod
+    def fits(cls, path: Path, source: Source) -> bool:
+        header = next((line for line in beginning_of(path, 2) if not _SAID.fullmatch(line)), "")
+        return any(
+            are_parallel([dict.fromkeys(_cells(header, delimiter))], source) for delimiter in DELIMITERS
+        )
+
+    def read(self, path: Path) -> Iterator[Row]:
+        return rows_from_records(self._records(path), self.source, path.name, uniform=True)
+
+    def _records(self, path: Path) -> Iterator[tuple[str, Record]]:
+        lines = enumerate(lines_of(path), start=1)
+        number, first = next(lines)
+        said = _SAID.fullmatch(first)
+        if said:
+            number, first = next(lines, (2, ""))
+        assert isinstance(self.config, self.Config)
+        delimiter = self.config.delimiter or (said[1] if said else _delimiter(first, path, self.source))
+        csv.field_size_limit(_LONGEST_CELL)
+        table = csv.reader(
+            (line + "\n" for _, line in chain([(number, first)], lines)),
+            delimiter=delimiter,
+            quoting=csv.QUOTE_NONE if delimiter == "\t" and ending(path) != "csv" else csv.QUOTE_MINIMAL,
+            strict=True,
+        )
+        try:
+            header = next(table)
+            self._require_different(header, path)
+            for cells in table:
+                if not cells:
+                    continue
+                place = f"'{path}', line {table.line_num + number - 1}"
+                if len(cells) != len(header):
+                    raise DataError(f"{place}: {len(cells)} columns where the header has {len(header)}")
+                yield place, dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            raise DataError(f"'{path}', line {table.line_num + number - 1}: {error}") from None
+
+    def _require_different(self, header: list[str], path: Path) -> None:
+        read = self.source.data.columns.values()
+        for name in header:
+            used = name in read if read else language_of(name, self.source) is not None
+            if used and header.count(name) > 1:
+                raise DataError(
+                    f"'{path}': several columns are named '{name}'; rename all but the one to read"
+                )
 
 
-def _records(path: Path) -> Iterator[tuple[str, Record]]:
-    # Only newlines end a row: `splitlines` would also break at separators inside a sentence.
-    lines = (line + "\n" for line in read_text(path).split("\n"))
-    if stem_and_suffix(path)[1] == "tsv":
-        table = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        table = csv.reader(lines, strict=True)
-    try:
-        header = next(table)
-        for cells in table:
-            if not cells:
-                continue
-            place = f"'{path}', line {table.line_num}"
-            if len(cells) != len(header):
-                raise DataError(f"{place}: {len(cells)} columns where the header has {len(header)}")
-            yield place, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise DataError(f"'{path}', line {table.line_num}: {error}") from None
+READER = TableReader
+
+
+def _delimiter(header: str, path: Path, source: Source) -> str:
+    """What divides the header into the most columns that are read, or else into several at all."""
+    usual = "\t" if ending(path) == "tsv" else ","
+
+    def rank(delimiter: str) -> tuple[int, bool, bool]:
+        names = _cells(header, delimiter)
+        read = source.data.columns.values()
+        count = sum(name in read if read else language_of(name, source) is not None for name in names)
+        return count, len(names) > 1, delimiter == usual
+
+    return max(DELIMITERS, key=rank)
+
+
+def _cells(header: str, delimiter: str) -> list[str]:
+    return next(csv.reader([header], delimiter=delimiter), [])

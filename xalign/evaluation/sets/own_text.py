@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from xalign.choices import DataFormat
 from xalign.config import BenchmarkConfig, DataConfig
 from xalign.data.parallel import ParallelCorpus, load_test_set
 from xalign.errors import DataError, did_you_mean
@@ -30,7 +29,7 @@ def load_own_text(
         if benchmark.path is None:
             data = DataConfig(
                 name=benchmark.name,
-                format=DataFormat.hub,
+                format="hub",
                 hub=benchmark.hub,
                 hub_config="{language}",
                 hub_split=split or MEASURED,
