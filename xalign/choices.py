@@ -69,14 +69,6 @@ class DataFormat(StrEnum):
     hub = "hub"
 
 
-class InstructionSource(StrEnum):
-    """Where instruction samples come from."""
-
-    parallel = "parallel"
-    bactrian = "bactrian"
-    xquad = "xquad"
-
-
 class TaskProvider(StrEnum):
     """Whose tasks are measured."""
 

@@ -15,7 +15,6 @@ from xalign.choices import (
     Combine,
     DataFormat,
     Demonstrations,
-    InstructionSource,
     LoggerName,
     OptimizerKind,
     Pooling,
@@ -118,12 +117,13 @@ class InstructionsConfig:
 
     __pydantic_config__ = STRICT
 
-    source: InstructionSource = InstructionSource.parallel
-    """`parallel` makes translation instructions from the corpus; others read `path` or `hub`."""
+    source: str = "parallel"
+    """`parallel` makes translation instructions from the corpus, `bactrian` reads `path` or `hub`, `xquad`
+    `path`; other packages add theirs (entry points `xalign.instructions`)."""
     path: str | None = None
     """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
     hub: str | None = None
-    """Dataset id on the hub in Bactrian-X layout, one configuration a language."""
+    """Dataset id on the hub in Bactrian-X layout: one file or one configuration a language."""
     p_cross: Fraction = 0.5
     """Probability that instruction and answer are in different languages."""
     p_swap: Fraction = 0.5

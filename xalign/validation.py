@@ -15,7 +15,6 @@ from pydantic_core import ErrorDetails
 
 from xalign.choices import (
     DataFormat,
-    InstructionSource,
     OptimizerKind,
     Precision,
     StrategyName,
@@ -23,6 +22,7 @@ from xalign.choices import (
 )
 from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
 from xalign.config_problems import field_names, one_of, problem, unknown_key
+from xalign.data.instructions import SOURCES
 from xalign.errors import ConfigError, XalignError
 from xalign.evaluation import tasks
 from xalign.languages import canonical
@@ -162,10 +162,12 @@ def _canonical_languages(languages: LanguagesConfig, problems: list[str]) -> Lan
 def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
     if not (config.data.path or config.data.packages or config.data.hub):
         yield "data.path: required, but not given (or data.hub, or data.packages)"
-    if isinstance(config, Config) and not (config.instructions.path or config.instructions.hub):
+    if isinstance(config, Config):
         source = config.instructions.source
-        if source is not InstructionSource.parallel:
-            yield f"instructions.path: required, but not given (the folder of instructions.source={source})"
+        if source not in SOURCES:
+            yield one_of("instructions.source", source, SOURCES.names())
+        else:
+            yield from SOURCES.load(source).problems(config.instructions)
 
 
 def _benchmark_rules(benchmark: BenchmarkConfig, key: str) -> Iterator[str]:
