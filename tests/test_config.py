@@ -128,6 +128,12 @@ MISTAKES = {
     ("benchmark=tatoeba",): ["benchmark.path: required"],
     ("benchmark.tasks=[xcop]",): ["benchmark.tasks=xcop: must be one of", "xcopa"],
     ("instructions=xquad",): ["instructions.path: required"],
+    ("instructions=xquad", "instructions.hub=google/xquad"): [
+        "instructions.hub=google/xquad: instructions.source=xquad is read from a folder"
+    ],
+    ("instructions.source=bactrain",): [
+        "instructions.source=bactrain: must be one of bactrian, parallel, xquad; did you mean 'bactrian'?"
+    ],
     ("trainer.accumulate_grad_batches=4",): [
         "accumulate_grad_batches: unknown key (here: none: it would add no negatives"
     ],

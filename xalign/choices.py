@@ -58,14 +58,6 @@ class StrategyName(StrEnum):
     fsdp = "fsdp"
 
 
-class InstructionSource(StrEnum):
-    """Where instruction samples come from."""
-
-    parallel = "parallel"
-    bactrian = "bactrian"
-    xquad = "xquad"
-
-
 class TaskProvider(StrEnum):
     """Whose tasks are measured."""
 

@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field
 
 from xalign.choices import (
     Combine,
-    InstructionSource,
     LoggerName,
     OptimizerKind,
     Precision,
@@ -126,12 +125,13 @@ class InstructionsConfig:
 
     __pydantic_config__ = STRICT
 
-    source: InstructionSource = InstructionSource.parallel
-    """`parallel` makes translation instructions from the corpus; others read `path` or `hub`."""
+    source: str = "parallel"
+    """`parallel` makes translation instructions from the corpus, `bactrian` reads `path` or `hub`, `xquad`
+    `path`; other packages add theirs (entry points `xalign.instructions`)."""
     path: str | None = None
     """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
     hub: str | None = None
-    """Dataset id on the hub in Bactrian-X layout, one configuration a language."""
+    """Dataset id on the hub in Bactrian-X layout: one file or one configuration a language."""
     p_cross: Fraction = 0.5
     """Probability that instruction and answer are in different languages."""
     p_swap: Fraction = 0.5

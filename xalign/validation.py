@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from xalign.choices import (
-    InstructionSource,
     OptimizerKind,
     Precision,
     StrategyName,
@@ -23,6 +22,7 @@ from xalign.choices import (
 from xalign.config import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
 from xalign.config_problems import field_names, one_of, problem, unknown_key
 from xalign.data import reading
+from xalign.data.instructions import SOURCES
 from xalign.distributed.world import world_of_launcher
 from xalign.errors import ConfigError, XalignError
 from xalign.evaluation import figures
@@ -168,10 +168,12 @@ def _data_rules(config: Config | EvaluateConfig) -> Iterator[str]:
     if config.data.hub_revision is not None and not config.data.hub:
         yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
     yield from reading.rules(config.data)
-    if isinstance(config, Config) and not (config.instructions.path or config.instructions.hub):
+    if isinstance(config, Config):
         source = config.instructions.source
-        if source is not InstructionSource.parallel:
-            yield f"instructions.path: required, but not given (the folder of instructions.source={source})"
+        if source not in SOURCES:
+            yield one_of("instructions.source", source, SOURCES.names())
+        else:
+            yield from SOURCES.load(source).problems(config.instructions)
 
 
 def _benchmark_rules(benchmark: BenchmarkConfig, key: str) -> Iterator[str]:

@@ -9,9 +9,9 @@ from xalign.data.collate import (
     arrange,
     bucket_by_length,
     encode,
-    instruction_rows,
 )
 from xalign.data.instructions import InstructionSample
+from xalign.data.instructions.tokens import instruction_rows
 from xalign.models.byte_tokenizer import byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
@@ -88,38 +88,9 @@ def test_content_leaves_out_special_tokens_and_padding() -> None:
     assert batch.buckets[0].content_mask.tolist() == [[0, 1, 1], [0, 1, 0]]
 
 
-def sample(prompt: str, answer: str) -> InstructionSample:
-    return InstructionSample(prompt, answer, "en", "fr")
-
-
-def labelled(batch_text: tuple[str, str], max_length: int) -> tuple[list[int], list[int]]:
-    (row,), (labels,) = instruction_rows(TOKENIZER, [sample(*batch_text)], max_length)
-    return row, labels
-
-
-def test_loss_is_on_the_answer_and_the_end_of_sequence_only() -> None:
-    ids, labels = labelled(("ask", " yes"), 64)
-    answer = TOKENIZER(" yes", add_special_tokens=False)["input_ids"]
-    assert ids == [*TOKENIZER("ask")["input_ids"], *answer, TOKENIZER.eos_token_id]
-    assert [x for x in labels if x != IGNORED] == [*answer, TOKENIZER.eos_token_id]
-    assert labels[: len(ids) - len(answer) - 1] == [IGNORED] * (len(ids) - len(answer) - 1)
-
-
-@pytest.mark.parametrize(
-    "text", [("p" * 100, " short"), ("short", " " + "a" * 100), ("p" * 100, " " + "a" * 100)]
-)
-def test_too_long_samples_keep_beginning_of_sequence_answer_and_end(text: tuple[str, str]) -> None:
-    ids, labels = labelled(text, 32)
-    assert len(ids) == 32
-    assert ids[0] == TOKENIZER.bos_token_id
-    assert ids[-1] == labels[-1] == TOKENIZER.eos_token_id
-    first = next(i for i, x in enumerate(labels) if x != IGNORED)
-    assert ids[first] == TOKENIZER(text[1], add_special_tokens=False)["input_ids"][0]
-
-
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS, ids=str)
 def test_no_sample_is_dropped(arrangement: Arrangement) -> None:
-    samples = [sample("x" * n, " y" * (n % 7 + 1)) for n in range(1, 40)]
+    samples = [InstructionSample("x" * n, " y" * (n % 7 + 1), "en", "fr") for n in range(1, 40)]
     rows, labels = instruction_rows(TOKENIZER, samples, 48)
     batch = arrange(TOKENIZER, rows, labels, arrangement=arrangement)
     assert texts_of(batch) == rows

@@ -4,14 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from xalign.choices import InstructionSource
 from xalign.config import InstructionsConfig, LanguagesConfig
-from xalign.data.instructions import (
-    CrossLingualInstructions,
-    InstructionSample,
-    TranslationInstructions,
-    load_instructions,
-)
+from xalign.data.instructions import InstructionSample, load_instructions
+from xalign.data.instructions.cross_lingual import CrossLingualInstructions
+from xalign.data.instructions.parallel import TranslationInstructions
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import InstructionRow, Row, Turn
 from xalign.errors import ConfigError, DataError
@@ -78,6 +74,16 @@ def test_a_continuation_is_never_empty_and_no_letter_is_split() -> None:
     assert {(s.prompt, s.answer) for s in samples if s.answer_language == "th"} == {("กี", "่")}
 
 
+def test_a_space_where_a_sentence_is_cut_starts_the_answer() -> None:
+    corpus = ParallelCorpus.from_rows([Row("s", {"en": "a b", "th": "กข คง"})], "made")
+    languages = LanguagesConfig(pivot="en", targets=["th"])
+    samples = TranslationInstructions(corpus, languages, InstructionsConfig(p_cross=0.0), 0).batch(0, 30)
+    assert {(s.prompt, s.answer) for s in samples if s.answer_language == "th"} == {("กข", " คง")}
+    corpus = ParallelCorpus.from_rows([Row("s", {"en": "a b", "th": "กข  คงค"})], "made")
+    samples = TranslationInstructions(corpus, languages, InstructionsConfig(p_cross=0.0), 0).batch(0, 30)
+    assert {(s.prompt, s.answer) for s in samples if s.answer_language == "th"} == {("กข", "  คงค")}
+
+
 def test_one_character_is_translated_instead_of_continued() -> None:
     corpus = ParallelCorpus.from_rows([Row("s", {"en": "One two three", "fr": "à"})], "made")
     languages = LanguagesConfig(pivot="en", targets=["fr"])
@@ -87,7 +93,7 @@ def test_one_character_is_translated_instead_of_continued() -> None:
 
 
 def test_instructions_are_asked_in_one_language_and_answered_in_another() -> None:
-    config = InstructionsConfig(source=InstructionSource.bactrian, p_cross=1.0)
+    config = InstructionsConfig(source="bactrian", p_cross=1.0)
     for sample in CrossLingualInstructions(TURNS, LANGUAGES, config, 0).batch(0, 100):
         assert {"en"} < {sample.prompt_language, sample.answer_language}
         assert sample.prompt.startswith(f"{sample.prompt_language} ask")
@@ -95,6 +101,20 @@ def test_instructions_are_asked_in_one_language_and_answered_in_another() -> Non
         assert sample.prompt.endswith(f" Answer in {name}:")
         assert "  " not in sample.prompt
         assert sample.answer.startswith(f" {sample.answer_language} answer")
+
+
+def test_a_sample_says_where_its_input_is() -> None:
+    """What gives way where it is too long; without an input, the instruction does."""
+    config = InstructionsConfig(source="bactrian", p_cross=1.0)
+    for sample in CrossLingualInstructions(TURNS, LANGUAGES, config, 0).batch(0, 40):
+        first, last = sample.input or (0, 0)
+        given = sample.prompt[first:last]
+        assert given.split()[1] == ("input" if "input" in sample.prompt else "ask")
+        assert sample.prompt[last:].startswith(" Answer in ")
+    for sample in translations(p_cross=1.0):
+        first, last = sample.input or (0, 0)
+        assert sample.prompt[first:last] in {text for row in ROWS for text in row.texts.values()}
+    assert all(sample.input is None for sample in translations(p_cross=0.0))
 
 
 @pytest.mark.parametrize("kind", ["translations", "rows"])
@@ -117,7 +137,7 @@ def test_bactrian_layout(tmp_path: Path, ending: str) -> None:
         ]
         text = json.dumps(records) if ending == "json" else "\n".join(map(json.dumps, records))
         (tmp_path / f"{code}.{ending}").write_text(text, encoding="utf-8")
-    config = InstructionsConfig(source=InstructionSource.bactrian, path=str(tmp_path))
+    config = InstructionsConfig(source="bactrian", path=str(tmp_path))
     assert len(load_instructions(config, LANGUAGES, CORPUS, 0).batch(0, 6)) == 6
     (tmp_path / f"th.{ending}").unlink()
     with pytest.raises(DataError, match="has no file for th"):
@@ -130,7 +150,7 @@ def test_line_separators_inside_a_record_do_not_end_it(tmp_path: Path) -> None:
         (tmp_path / f"{code}.jsonl").write_text(
             json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-    config = InstructionsConfig(source=InstructionSource.bactrian, path=str(tmp_path))
+    config = InstructionsConfig(source="bactrian", path=str(tmp_path))
     assert load_instructions(config, LANGUAGES, CORPUS, 0).batch(0, 1)[0].prompt.startswith("a\u2028b")
 
 
@@ -139,13 +159,13 @@ def test_bactrian_record_without_output_is_named(tmp_path: Path) -> None:
         (tmp_path / f"{code}.jsonl").write_text(
             '{"id": 1, "instruction": "x", "input": ""}\n', encoding="utf-8"
         )
-    config = InstructionsConfig(source=InstructionSource.bactrian, path=str(tmp_path))
+    config = InstructionsConfig(source="bactrian", path=str(tmp_path))
     with pytest.raises(DataError, match=r"en\.jsonl', line 1: needs id.*missing: 'output'"):
         load_instructions(config, LANGUAGES, CORPUS, 0)
 
 
 def test_xquad_becomes_instructions(shared_data: Path) -> None:
-    config = InstructionsConfig(source=InstructionSource.xquad, path=str(shared_data / "xquad"))
+    config = InstructionsConfig(source="xquad", path=str(shared_data / "xquad"))
     samples = load_instructions(config, LanguagesConfig(targets=["zh", "th"]), CORPUS, 0).batch(0, 40)
     assert set(Counter(s.answer_language for s in samples)) == {"en", "zh", "th"}
     assert all(len(s.answer) > 1 for s in samples)

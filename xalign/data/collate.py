@@ -7,7 +7,7 @@ there, beside those that training computes with.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from xalign.data.packing import best_packing
-
-if TYPE_CHECKING:
-    from xalign.data.instructions import InstructionSample
 
 IGNORED = -100
 
@@ -228,37 +225,6 @@ def _pack(tokens: Tokens, row_sizes: Sequence[int]) -> Tokens:
         texts=joined(numbers_NT, -1),
         positions=joined(positions_NT, 0),
     )
-
-
-def instruction_rows(
-    tokenizer: PreTrainedTokenizerBase, samples: "Sequence[InstructionSample]", max_length: int
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of instruction samples, and labels on the answer and the end-of-sequence token only.
-
-    A sample that is too long loses the start of its prompt, then the end of its answer; the
-    end-of-sequence token always stays. No sample is dropped.
-    """
-    prompts = encode(tokenizer, [s.prompt for s in samples], max_length * 4)
-    rows, labels = [], []
-    for prompt, sample in zip(prompts, samples, strict=True):
-        answer = tokenizer(sample.answer, add_special_tokens=False)["input_ids"]
-        # Some tokenizers (BERT-style post-processors) end a text with a special token of their own.
-        while len(prompt) > 1 and prompt[-1] == tokenizer.eos_token_id:
-            prompt = prompt[:-1]
-        answer = answer[: max_length // 2 if len(prompt) > max_length // 2 else max_length - len(prompt) - 1]
-        answer = [*answer, tokenizer.eos_token_id]
-        prompt = _cut_start(tokenizer, prompt, max_length - len(answer))
-        rows.append([*prompt, *answer])
-        labels.append([IGNORED] * len(prompt) + answer)
-    return rows, labels
-
-
-def _cut_start(tokenizer: PreTrainedTokenizerBase, prompt: list[int], room: int) -> list[int]:
-    if len(prompt) <= room:
-        return prompt
-    # The leading special token stays: without it some models fall apart.
-    head = prompt[:1] if prompt[0] in tokenizer.all_special_ids else []
-    return head + prompt[len(prompt) - (room - len(head)) :]
 
 
 def bucket_by_length(lengths: Sequence[int], waste: float = 0.25, smallest: int = 8) -> list[np.ndarray]:

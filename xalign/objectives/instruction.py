@@ -32,7 +32,7 @@ class Instruction(SumObjective):
         batch_size: Annotated[int, Field(gt=0), Short("trainer.instruction_batch_size")] = 12
         """Instruction samples a step and rank."""
         max_length: Annotated[int, Field(ge=8), Short("trainer.instruction_max_length")] = 256
-        """Tokens kept of an instruction sample; the prompt is cut, never the answer's end of sequence."""
+        """Tokens kept of a sample; what asks for the answer, and the end of sequence, always stay."""
 
     samples_pairs = False
     config: Config
@@ -43,7 +43,7 @@ class Instruction(SumObjective):
         return Needs(self.setup.depth, tokens, head=True, instructions=True)
 
     def sample(self, data: "StepData") -> "Part":
-        from xalign.data.collate import instruction_rows
+        from xalign.data.instructions.tokens import instruction_rows
 
         samples = data.instructions(self.config.batch_size)
         return data.part(*instruction_rows(data.material.tokenizer, samples, self.config.max_length))

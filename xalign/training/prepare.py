@@ -37,8 +37,9 @@ class Prepared:
         """Language -> everything that is trained on in it: the corpus, and instructions of their own."""
         train = self.splits.train
         found = {code: [*train.texts(code)] for code in train.languages}
-        for code, texts in (self.instructions.texts() if self.instructions else {}).items():
-            found.setdefault(code, []).extend(texts)
+        if self.instructions is not None:
+            for code in found:
+                found[code].extend(self.instructions.texts(code))
         return found
 
     @property

@@ -122,10 +122,8 @@ def test_a_row_that_is_not_in_the_layout_is_named(tmp_path: Path) -> None:
 def test_the_hub_is_asked_by_its_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def load(name: str, config: str, *, split: str, **options: str) -> list[Row]:
-        asked.append((name, config, split, options))
-        if not options:
-            raise RuntimeError("Dataset scripts are no longer supported, but found toy.py")
+    def load(name: str, config: str, *, split: str) -> list[Row]:
+        asked.append((name, config, split))
         return ROWS
 
     monkeypatch.setattr(datasets, "load_dataset", load)
@@ -136,10 +134,7 @@ def test_the_hub_is_asked_by_its_own_names(monkeypatch: pytest.MonkeyPatch) -> N
     rows = files.rows("validation", "ja")
     assert list(rows.rows) == ROWS
     assert rows.where(1) == "someone/toy jp eval, row 1"
-    assert asked == [
-        ("someone/toy", "jp", "eval", {}),
-        ("someone/toy", "jp", "eval", {"revision": "refs/convert/parquet"}),
-    ]
+    assert asked == [("someone/toy", "jp", "eval")]
 
 
 def test_without_a_network_one_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +143,8 @@ def test_without_a_network_one_message_says_what_to_do(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     message = (
-        r"could not get 'someone/toy de train' from the Hugging Face hub: Couldn't reach it \(offline\)\. "
-        r"Without a network, give a copy on this machine: benchmark\.path=<folder>"
+        r"could not get dataset 'someone/toy', configuration 'de', split 'train' from the Hugging Face hub: "
+        r"Couldn't reach it \(offline\)\. Without a network, give a copy .* benchmark\.path=<local copy>"
     )
     with pytest.raises(ArtifactError, match=message):
         on_hub(SOURCE).rows("train", "de")

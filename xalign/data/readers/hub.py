@@ -6,18 +6,14 @@ Languages are in a `translation` record, or mapped by `data.columns`, or each in
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xalign.config import DataConfig
 from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.records import Record, rows_from_records
 from xalign.data.rows import Row
-from xalign.errors import ArtifactError, ConfigError, DataError, did_you_mean
+from xalign.errors import ConfigError, DataError, did_you_mean
 from xalign.hub import Kind, commit_of
 from xalign.languages import canonical, is_language
-
-if TYPE_CHECKING:
-    import datasets
 
 TEXT_COLUMNS = ("text", "sentence")
 """Where sets of one language a configuration have their text: FLORES+, and FLORES-200 before it."""
@@ -44,6 +40,8 @@ class HubReader(Reader):
 
     def rows(self) -> Iterator[Row]:
         """The pivot's configuration first, where each language has one."""
+        from xalign.data.on_hub import load
+
         data, key = self.source.data, self.source.key
         assert data.hub is not None
         languages = [self.source.pivot, *self.source.targets] if self.source.targets else []
@@ -77,16 +75,11 @@ def _one_configuration_a_language(
     data: DataConfig, languages: Sequence[str], key: str, revision: str | None
 ) -> Iterator[Row]:
     """Rows of configurations such as `eng_Latn`, joined by `id`, or line by line where there is none."""
-    import datasets
-    import httpx
+    from xalign.data.on_hub import configuration_names, load
 
     name = str(data.hub)
-    try:
-        names = datasets.get_dataset_config_names(name, revision=revision)
-    except (OSError, httpx.HTTPError) as error:
-        raise _unreachable(f"dataset '{name}'", name, error, key) from None
     configs: dict[str, str] = {}
-    for config in sorted(names):
+    for config in sorted(configuration_names(name, key, revision)):
         if is_language(config):
             configs.setdefault(canonical(config), config)
     if lacking := [code for code in languages if code not in configs]:
@@ -109,39 +102,3 @@ def _one_configuration_a_language(
             rows.setdefault(number, {})[code] = text
     for texts_of_row in rows.values():
         yield Row(name, texts_of_row)
-
-
-def load(
-    name: str, config: str | None, split: str, key: str, revision: str | None = None
-) -> "datasets.Dataset":
-    """One split of a hub dataset; at its default branch where no commit, branch or tag is given.
-
-    Raises ConfigError, with the library's list of allowed names, for a wrong configuration or split, and
-    ArtifactError where the hub cannot be reached or has no such dataset; `key` is the config group to mend.
-    """
-    import datasets
-    import httpx
-
-    wanted = f"dataset '{name}'" + (f", configuration '{config}'" if config else "") + f", split '{split}'"
-    try:
-        return datasets.load_dataset(name, config, split=split, revision=revision)
-    except ValueError as error:
-        raise ConfigError([f"{key}.hub: {wanted}: {_one_line(error)}"]) from None
-    except (OSError, httpx.HTTPError) as error:
-        raise _unreachable(wanted, name, error, key) from None
-
-
-def _unreachable(wanted: str, name: str, error: Exception, key: str) -> ArtifactError:
-    if "gated" in str(error):
-        return ArtifactError(
-            f"{wanted} is gated: accept its conditions on https://huggingface.co/datasets/{name} and log in "
-            f"with `hf auth login`, or give a copy on this machine: {key}.hub=null {key}.path=<local copy>"
-        )
-    return ArtifactError(
-        f"could not get {wanted} from the Hugging Face hub: {_one_line(error)}. "
-        f"Without a network, give a copy on this machine: {key}.hub=null {key}.path=<local copy>"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")

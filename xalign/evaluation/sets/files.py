@@ -14,7 +14,7 @@ from typing import Any
 
 from xalign.data.readers.files import read_lines
 from xalign.data.readers.jsonl import read_records
-from xalign.errors import ArtifactError, DataError
+from xalign.errors import ConfigError, DataError
 from xalign.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
@@ -294,21 +294,10 @@ _PARSERS: dict[str, _Parse] = {
 
 
 def _from_hub(source: Source, config: str, split: str) -> Rows:
-    import datasets
-    import httpx
+    from xalign.data import on_hub as hub
 
     place = f"{source.hub} {config} {split}"
-
-    def load(**options: str) -> Sequence[Row]:
-        return datasets.load_dataset(source.hub, config, split=split, **options)
-
     try:
-        try:
-            return Rows(place, load())
-        except RuntimeError:  # a set that is a script; the hub keeps a conversion of those
-            return Rows(place, load(revision="refs/convert/parquet"))
-    except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
-        raise ArtifactError(
-            f"could not get '{place}' from the Hugging Face hub: {' '.join(str(error).split()).rstrip('.')}. "
-            "Without a network, give a copy on this machine: benchmark.path=<folder>"
-        ) from None
+        return Rows(place, hub.load(source.hub, config, split, key="benchmark"))
+    except ConfigError as error:  # the names are ours, not the user's
+        raise DataError("; ".join(error.problems)) from None

@@ -6,20 +6,23 @@ Question = instruction, context = input, first answer = output; joined by the qu
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from xalign.config import InstructionsConfig
-from xalign.data.readers.files import read_text
-from xalign.data.readers.instruction_files import files_by_language
+from xalign.data.instructions.base import RowSource
 from xalign.data.rows import InstructionRow, Turn
-from xalign.errors import ConfigError, DataError
+from xalign.errors import DataError
+
+if TYPE_CHECKING:
+    from xalign.config import InstructionsConfig
 
 
-def read(config: InstructionsConfig, languages: Sequence[str]) -> Iterator[InstructionRow]:
+def read(config: "InstructionsConfig", languages: Sequence[str]) -> Iterator[InstructionRow]:
     """Rows of `instructions.path` in the given languages; a question may lack some of them."""
-    if config.path is None:
-        raise ConfigError(["instructions.path: the folder with xquad.<language>.json must be given"])
+    from xalign.data.instructions.files import in_folder
+
+    assert config.path is not None  # as `RowSource.problems` sees to
     turns: dict[str, dict[str, Turn]] = {}
-    for code, path in files_by_language(config.path, ["json"], languages).items():
+    for code, path in in_folder(config.path, ["json"], languages).items():
         for question, turn in _questions(path):
             turns.setdefault(question, {})[code] = turn
     for question, by_language in turns.items():
@@ -27,6 +30,8 @@ def read(config: InstructionsConfig, languages: Sequence[str]) -> Iterator[Instr
 
 
 def _questions(path: Path) -> Iterator[tuple[str, Turn]]:
+    from xalign.data.readers.files import read_text
+
     try:
         content = json.loads(read_text(path))
         for article in content["data"]:
@@ -36,3 +41,6 @@ def _questions(path: Path) -> Iterator[tuple[str, Turn]]:
                     yield asked["id"], Turn(asked["question"], paragraph["context"], answer)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise DataError(f"'{path}' is not in SQuAD's layout: {error!r}") from None
+
+
+SOURCE = RowSource(read)

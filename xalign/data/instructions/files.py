@@ -1,0 +1,47 @@
+"""Sets with one file a language, as instructions are published: in a folder, or on the hub."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from xalign.data.readers.files import existing
+from xalign.errors import DataError
+from xalign.languages import canonical, is_language
+
+
+def files_by_language(names: Iterable[str], endings: Sequence[str]) -> dict[str, str]:
+    """Canonical language -> its file, of those with one of the endings: `zh.json`, `xquad.zh.json`,
+    `data/zh.jsonl.gz`."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        parts = PurePosixPath(name).name.removesuffix(".gz").split(".")
+        if len(parts) >= 2 and parts[-1] in endings and is_language(parts[-2]):
+            found.setdefault(canonical(parts[-2]), name)
+    return found
+
+
+def require_languages(
+    found: Mapping[str, str], languages: Sequence[str], place: str, endings: Sequence[str]
+) -> None:
+    """See to it that every language has a file.
+
+    Raises:
+        DataError: one has none; says which have.
+    """
+    missing = [code for code in languages if code not in found]
+    if missing:
+        raise DataError(
+            f"{place} has no file for {', '.join(missing)} "
+            f"(wanted: <language>.{endings[0]}; languages there: {', '.join(found) or 'none'})"
+        )
+
+
+def in_folder(folder: str, endings: Sequence[str], languages: Sequence[str]) -> dict[str, Path]:
+    """Each language's file in a folder.
+
+    Raises:
+        DataError: the folder is missing, or a language has no file.
+    """
+    path = existing(folder)
+    found = files_by_language((file.name for file in path.iterdir()), endings)
+    require_languages(found, languages, f"folder '{folder}'", endings)
+    return {code: path / found[code] for code in languages}
