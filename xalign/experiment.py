@@ -33,6 +33,7 @@ from xalign.models.gguf import notices
 from xalign.reporting.card import write_card
 from xalign.reporting.console import print_comparison
 from xalign.reporting.html import write_report
+from xalign.reporting.measures import is_shown
 from xalign.stopping import requeued, stoppable
 from xalign.training.callbacks.evaluate import require_other_items
 from xalign.training.checkpoints import restore_chosen
@@ -165,7 +166,7 @@ class _Run:
         with self._phase("measure after"):
             after = self._measure("after", backbone, splits, evaluation_dtype)
         with self._phase("report"):
-            comparisons = compare(before, after, aligned_layer=layer, seed=config.seed)
+            comparisons = compare(before, after, aligned_layer=layer, seed=config.seed, shown=is_shown)
             write_comparisons(comparisons, folder.evaluation / "comparison.json")
             folder.update_environment(seconds=self.seconds)
             write_card(folder.path)

@@ -1,38 +1,44 @@
 """What each item's record says of each metric: what paired tests compare."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xalign.evaluation.contributions import (
+    Contributions,
+    Rivals,
+    Scores,
+    all_items,
+    contributions,
+    first_layer,
+)
 from xalign.evaluation.results import Evaluation, Record
 
 log = logging.getLogger(__name__)
-
-Array = NDArray[np.float64]
-
-Value = tuple[str, list[float], float]
-"""Of one item: metric, a value a layer, size."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """One metric in one language: values (N, L), sizes (N,); a figure is `values.sum(0) / sizes.sum()`."""
-
-    index: list[int]
-    values: Array
-    sizes: Array
-
 
 AllScores = dict[tuple[str, str, str], Scores]
 """By (benchmark, metric, language)."""
 
 
+@dataclass(frozen=True)
+class Value:
+    """What one item counts towards a metric: a value a layer, and its size.
+
+    `rivals`: for each equal part of the value, a layer at a time, the number of the item that alone keeps
+    this one from it, or None. Empty where items have nothing to do with each other, or in older files.
+    """
+
+    metric: str
+    values: list[float]
+    size: float = 1
+    rivals: tuple[list[int | None], ...] = ()
+
+
 def item_scores(evaluation: Evaluation) -> AllScores:
     """The items' values of every metric. Records of an unknown kind are left out, with a warning."""
-    gathered: dict[tuple[str, str, str], list[tuple[int, list[float], float]]] = {}
+    gathered: dict[tuple[str, str, str], list[tuple[int, Value]]] = {}
     for task, records in evaluation.items.items():
         benchmark = task.rsplit(".", 1)[0]
         kinds = [next((key for key in VALUES if key in record), None) for record in records]
@@ -40,15 +46,34 @@ def item_scores(evaluation: Evaluation) -> AllScores:
             known = ", ".join(VALUES)
             log.warning("%s: some of its records have none of %s and are not compared", task, known)
         for record, kind in zip(records, kinds, strict=True):
-            for metric, values, size in VALUES[kind](record) if kind else []:
-                key = (benchmark, metric, record["language"])
-                gathered.setdefault(key, []).append((record["index"], values, size))
-    return {
-        key: Scores(
-            [r[0] for r in rows], np.array([r[1] for r in rows], float), np.array([r[2] for r in rows], float)
-        )
-        for key, rows in gathered.items()
-    }
+            for value in VALUES[kind](record) if kind else []:
+                key = (benchmark, value.metric, record["language"])
+                gathered.setdefault(key, []).append((record["index"], value))
+    return {key: _scores(rows) for key, rows in gathered.items()}
+
+
+def _scores(rows: Sequence[tuple[int, Value]]) -> Scores:
+    index, values = [number for number, _ in rows], [value for _, value in rows]
+    return Scores(
+        index,
+        np.array([value.values for value in values], float),
+        np.array([value.size for value in values], float),
+        _rivals(index, values) if all(value.rivals for value in values) else None,
+    )
+
+
+def _rivals(index: Sequence[int], values: Sequence[Value]) -> Rivals:
+    position = {number: i for i, number in enumerate(index)}
+    lost: dict[tuple[int, int], list[float]] = {}
+    for i, value in enumerate(values):
+        for part in value.rivals:
+            for layer, number in enumerate(part):
+                if number is not None:
+                    own = lost.setdefault((i, position[number]), [0.0] * len(part))
+                    own[layer] += 1 / len(value.rivals)
+    layers = len(values[0].values)
+    pairs = np.array(list(lost), dtype=np.int64).reshape(-1, 2)
+    return Rivals(pairs[:, 0], pairs[:, 1], np.array(list(lost.values()), float).reshape(-1, layers))
 
 
 def at_best_layers(scores: AllScores) -> AllScores:
@@ -57,48 +82,48 @@ def at_best_layers(scores: AllScores) -> AllScores:
     for benchmark, metric in dict.fromkeys(key[:2] for key in scores):
         own = [s.values.mean(0) for key, s in scores.items() if key[:2] == (benchmark, metric)]
         best[benchmark, metric] = int(np.mean(own, axis=0).argmax())
-    return {key: replace(own, values=own.values[:, [best[key[:2]]]]) for key, own in scores.items()}
+    return {key: own.at(best[key[:2]]) for key, own in scores.items()}
 
 
 def errors_of_means(evaluation: Evaluation) -> dict[tuple[str, str], float]:
     """(benchmark, metric) -> standard error of the mean over languages, at the layer with the best mean.
 
-    Linearised, with all that languages have of an item number taken together (Cochran 1977, section 9A).
+    What languages have of an item number is taken together: items of one number are translations.
     """
     scores = at_best_layers(item_scores(evaluation))
     errors = {}
     for name in dict.fromkeys(key[:2] for key in scores):
         own = [s for key, s in scores.items() if key[:2] == name]
-        parts: dict[int, float] = {}
-        for s in own:
-            total = s.sizes.sum()
-            deviations = (s.values[:, 0] - s.values.sum() / total * s.sizes) / total / len(own)
-            for item, deviation in zip(s.index, deviations.tolist(), strict=True):
-                parts[item] = parts.get(item, 0.0) + deviation
-        if len(parts) > 1:
-            squares = sum(part**2 for part in parts.values())
-            errors[name] = (squares * len(parts) / (len(parts) - 1)) ** 0.5
+        items = all_items(own)
+        error = Contributions.mean([contributions(s, first_layer, items) for s in own]).error
+        if error is not None:
+            errors[name] = error
     return errors
 
 
 def _both_directions(r: Record) -> list[Value]:
     both = zip(r["forward"], r["backward"], strict=True)
-    return [(r["metric"], [(f + b) / 2 for f, b in both], 1)]
+    rivals = tuple(r[key] for key in ("forward_rival", "backward_rival") if key in r)
+    return [Value(r["metric"], [(f + b) / 2 for f, b in both], rivals=rivals)]
+
+
+def _hits(r: Record) -> list[Value]:
+    return [Value(r["metric"], r["hits"], rivals=(r["hits_rival"],) if "hits_rival" in r else ())]
 
 
 def _answers(r: Record) -> list[Value]:
     # `prediction_norm` makes `accuracy_norm`.
     keys = [key for key in r if key.startswith("prediction")]
-    return [(key.replace("prediction", "accuracy"), [float(r[key] == r["gold"])], 1) for key in keys]
+    return [Value(key.replace("prediction", "accuracy"), [float(r[key] == r["gold"])]) for key in keys]
 
 
 VALUES: dict[str, Callable[[Record], list[Value]]] = {
-    "bits": lambda r: [("bits_per_byte", [r["bits"]], r["bytes"])],
+    "bits": lambda r: [Value("bits_per_byte", [r["bits"]], r["bytes"])],
     "forward": _both_directions,
-    "hits": lambda r: [(r["metric"], r["hits"], 1)],
-    "chrf": lambda r: [(r["metric"], [r["chrf"]], 1)],
+    "hits": _hits,
+    "chrf": lambda r: [Value(r["metric"], [r["chrf"]])],
     "prediction": _answers,
-    "metrics": lambda r: [(metric, [value], 1) for metric, value in r["metrics"].items()],
+    "metrics": lambda r: [Value(metric, [value]) for metric, value in r["metrics"].items()],
 }
 """The key by which a kind of record is known -> the figures that the item counts towards.
 

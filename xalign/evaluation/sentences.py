@@ -9,16 +9,17 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from xalign.choices import Pooling
 from xalign.data.parallel import ParallelCorpus
 from xalign.errors import DataError, did_you_mean
+from xalign.evaluation.contributions import Reduce, Scores, contributions, first_layer
+from xalign.evaluation.item_scores import item_scores
 from xalign.evaluation.representations import Picture, choose_points, draw
-from xalign.evaluation.results import LAYER_SUMMARIES, Record, Result, standard_error, summary_name
-from xalign.evaluation.similarity import distinct_pairs, similarities
+from xalign.evaluation.results import LAYER_SUMMARIES, Evaluation, Record, Result, summary_name
+from xalign.evaluation.similarity import distinct_pairs, only_blocker, similarities
 from xalign.evaluation.task import Measured, Part, Session, Setting, Task
 from xalign.progress import Advance
 
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 POINTS = 600
 """Most points of the picture."""
+
+RECORDS = 2
+"""Version of what the records of retrieval and MEXA hold: older ones in the cache lack the rivals."""
 
 Pairs = list[tuple[str, str]]
 """(pivot text, text) of one language."""
@@ -77,10 +81,13 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
-def layered_task(name: str, metric: str, version: str, score: Callable[[Tensor], dict[str, Tensor]]) -> Task:
+def layered_task(
+    name: str, metric: str, version: str, blocked: Callable[[Tensor], dict[str, Tensor]]
+) -> Task:
     """A task on the similarities of sentences with their translations, at every layer, raw and centred.
 
-    `score` takes similarities (N, N) to one or more (N,) booleans by name; an item's value is their mean.
+    `blocked` takes similarities (N, N) to one or more (N, N) booleans by name: whether sentence j keeps
+    sentence i from its translation. Where none does it is a hit; an item's value is the mean of its hits.
     """
 
     def parts(setting: Setting) -> list[Part]:
@@ -89,7 +96,7 @@ def layered_task(name: str, metric: str, version: str, score: Callable[[Tensor],
             Part(
                 name,
                 language,
-                {"pairs": digest(own), **options},
+                {"pairs": digest(own), "records": RECORDS, **options},
                 len(own),
                 partial(measure, language, own),
                 [text for _, text in own],
@@ -99,6 +106,7 @@ def layered_task(name: str, metric: str, version: str, score: Callable[[Tensor],
 
     def measure(language: str, pairs: Pairs, session: Session, advance: Advance) -> Measured:
         kept = distinct_pairs(pairs)
+        index = [number for number, _ in kept]
         benchmark = session.benchmark
         results: list[Result] = []
         records: list[Record] = []
@@ -106,43 +114,52 @@ def layered_task(name: str, metric: str, version: str, score: Callable[[Tensor],
             vectors = session.represent([side for _, pair in kept for side in pair], pooling)
             for centred in (False, True):
                 full_name = metric + "_centred" * centred + f"_{pooling}" * (pooling is not Pooling.mean)
-                scores = [score(s) for s in similarities(vectors[0::2], vectors[1::2], centred=centred)]
-                fields = {key: torch.stack([s[key] for s in scores], -1).int().numpy() for key in scores[0]}
-                values_NL = np.mean(list(fields.values()), axis=0)
-                results += _layer_rows(benchmark.name, language, full_name, values_NL, version)
-                records += [
-                    {"language": language, "index": index, "metric": full_name}
-                    | {key: value[i].tolist() for key, value in fields.items()}
-                    for i, (index, _) in enumerate(kept)
-                ]
+                by_layer = [blocked(s) for s in similarities(vectors[0::2], vectors[1::2], centred=centred)]
+                own = hit_records(index, {"language": language, "metric": full_name}, by_layer)
+                results += _layer_rows(benchmark.name, language, full_name, own, version)
+                records += own
         advance(len(pairs))
         return Measured(results, {f"{benchmark.name}.{name}": records})
 
     return Task(version, parallel_text=True, parts=parts)
 
 
-def _layer_rows(
-    benchmark: str, language: str, metric: str, values_NL: np.ndarray, version: str
-) -> list[Result]:
-    """A row a layer from one value an item and layer, then what is said of all layers together."""
+def hit_records(index: list[int], common: Record, by_layer: list[dict[str, Tensor]]) -> list[Record]:
+    """A record an item: its hits of every layer by name, and the numbers of the items that alone keep it from
+    a hit (`<name>_rival`, None where it hits or several do)."""
+    names = by_layer[0].keys()
+    hits = {name: torch.stack([~b[name].any(1) for b in by_layer], -1).int() for name in names}
+    rivals = {name: torch.stack([only_blocker(b[name]) for b in by_layer], -1) for name in names}
+    return [
+        {**common, "index": number}
+        | {name: hits[name][i].tolist() for name in names}
+        | {f"{name}_rival": [None if k < 0 else index[k] for k in rivals[name][i].tolist()] for name in names}
+        for i, number in enumerate(index)
+    ]
 
-    def row(name: str, values_N: np.ndarray, value: float, layer: int | None) -> Result:
+
+def _layer_rows(
+    benchmark: str, language: str, metric: str, records: list[Record], version: str
+) -> list[Result]:
+    """A row a layer, then what is said of all layers together."""
+    (scores,) = item_scores(Evaluation("", [], {benchmark: records})).values()
+
+    def row(name: str, own: Scores, reduce: Reduce, layer: int | None) -> Result:
+        found = contributions(own, reduce, own.index)
         return Result(
             benchmark=benchmark,
             language=language,
             metric=name,
-            value=value,
-            stderr=standard_error(values_N),
-            n=len(values_NL),
+            value=float(reduce(own.values.mean(0))),
+            stderr=found.error,
+            n=len(own.index),
             layer=layer,
             version=version,
         )
 
-    rows = [row(metric, v, float(v.mean()), layer) for layer, v in enumerate(values_NL.T)]
+    rows = [row(metric, scores.at(k), first_layer, k) for k in range(scores.values.shape[1])]
     for summary, reduce in LAYER_SUMMARIES[metric.split("_")[0]].items():
-        # The error of a maximum is that of the layer where it is; that the layer was chosen is left out.
-        own_N = values_NL.mean(1) if summary == "mean" else values_NL[:, values_NL.mean(0).argmax()]
-        rows.append(row(summary_name(metric, summary), own_N, float(reduce(values_NL.mean(0))), None))
+        rows.append(row(summary_name(metric, summary), scores, reduce, None))
     return rows
 
 

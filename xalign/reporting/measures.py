@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from xalign.evaluation.paired_tests import SIGNIFICANCE
 from xalign.evaluation.results import MEAN, Evaluation, Result
 from xalign.evaluation.statistics import Comparison
 from xalign.languages import canonical, english_name, is_language
 from xalign.reporting.records import Run
-
-SIGNIFICANCE = 0.05
-"""Adjusted p-values below this count as significant."""
 
 Verdict = Literal["gain", "loss", "same", "unknown"]
 """`same`: no significant change; `unknown`: not tested."""
@@ -46,6 +44,18 @@ HIDDEN = {
     *(f"mexa_{summary}{centred}" for summary in ("max", "mean") for centred in ("", "_centred")),
 }
 """Metrics that say what a column or a main figure says already; they stay in the evaluation files."""
+
+BEST = {
+    "retrieval@1_best": "Retrieval@1, best layer",
+    "retrieval@1_best_centred": "Centred, best layer",
+}
+"""Hidden metrics whose mean over languages is a main figure all the same."""
+
+
+def is_shown(metric: str, language: str) -> bool:
+    """Whether the report states a metric's figure in a language, or its mean: both are corrected apart from
+    what it does not state."""
+    return metric not in HIDDEN or (language == MEAN and metric in BEST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +112,10 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One measurement before and after (None where it was not made), with its 95 % interval.
+    """One measurement before and after (None where it was not made), with the interval of the difference.
 
-    `n` counts items; `p_adjusted` and the interval are None where nothing was tested.
+    The interval is the one that agrees with the verdict (`Comparison.low_adjusted`); over seeds it is a
+    t interval, with no verdict. `n` counts items; `p_adjusted` is None where nothing was tested.
     """
 
     before: float | None
@@ -172,8 +183,8 @@ def change_of(run: Run, measure: Measure, language: str) -> Change:
     return Change(
         before=tested.before if tested else before,
         after=tested.after if tested else after,
-        low=tested.low if tested else None,
-        high=tested.high if tested else None,
+        low=tested.low_adjusted if tested else None,
+        high=tested.high_adjusted if tested else None,
         p_adjusted=tested.p_adjusted if tested else None,
         verdict=verdict_of(tested),
         before_stderr=old.stderr if old else None,

@@ -8,19 +8,20 @@ it takes the mean and the maximum. Special tokens are left out, while the refere
 instead of 0.354 over layers). `last` is the same.
 """
 
-from torch import Tensor, maximum
+from torch import Tensor
 
 from xalign.evaluation.sentences import layered_task
-from xalign.evaluation.similarity import without_diagonal
+from xalign.evaluation.similarity import blockers
 
 
-def mexa_hits(similarity_NN: Tensor) -> Tensor:
-    """Whether pair i is nearer than all others in both its row and its column: (N,) booleans.
+def mexa_blockers(similarity_NN: Tensor) -> Tensor:
+    """Whether sentence j is no farther than the translation in the row or the column of pair i: (N, N).
 
-    MEXA is their mean: s(i, i) > max over j != i of s(i, j) and s(j, i), strictly.
+    MEXA is the share of pairs that no other blocks: s(i, i) > max over j != i of s(i, j) and s(j, i),
+    strictly.
     """
-    others_NN = without_diagonal(similarity_NN)
-    return similarity_NN.diagonal() > maximum(others_NN.amax(0), others_NN.amax(1))
+    forward_NN, backward_NN = blockers(similarity_NN)
+    return forward_NN | backward_NN
 
 
-TASK = layered_task("mexa", "mexa", version="1", score=lambda s: {"hits": mexa_hits(s)})
+TASK = layered_task("mexa", "mexa", version="1", blocked=lambda s: {"hits": mexa_blockers(s)})

@@ -3,12 +3,12 @@
 from torch import Tensor
 
 from xalign.evaluation.sentences import layered_task
-from xalign.evaluation.similarity import retrieval_hits
+from xalign.evaluation.similarity import blockers
 
 
-def _hits(similarity_NN: Tensor) -> dict[str, Tensor]:
-    forward_N, backward_N = retrieval_hits(similarity_NN)
-    return {"forward": forward_N, "backward": backward_N}
+def _blocked(similarity_NN: Tensor) -> dict[str, Tensor]:
+    forward_NN, backward_NN = blockers(similarity_NN)
+    return {"forward": forward_NN, "backward": backward_NN}
 
 
-TASK = layered_task("retrieval", "retrieval@1", version="1", score=_hits)
+TASK = layered_task("retrieval", "retrieval@1", version="1", blocked=_blocked)
