@@ -49,9 +49,10 @@ class Comparison:
 
     `low_adjusted` and `high_adjusted`: the same interval at the level at which Holm's correction ends
     (`level_adjusted`, from 95 % up). 0 is outside just where `p_adjusted` is below 0.05. It covers the true
-    difference with at least 95 % whatever else is compared. All intervals are None where there are too few
-    items for one, or none changed (but right-or-wrong items always have some); of comparisons by earlier
-    versions, which did not test what their intervals said, the adjusted ones are.
+    difference with at least 95 % whatever else is compared: exactly for right-or-wrong items, nearly for
+    others, unless fewer than about ten items changed. All intervals are None where there are too few items
+    for one, or none changed (but right-or-wrong items always have some); of comparisons by earlier versions,
+    which did not test what their intervals said, the adjusted ones are.
     """
 
     benchmark: str

@@ -205,7 +205,7 @@ def notes_on_tests(run: Run) -> tuple[str, ...]:
         f"* significant at 5 %, corrected after Holm over {together} that are stated here.",
         f"In brackets: the interval of the difference, from the same test, at the level where the correction "
         f"ends ({ends}): it leaves out 0 just where the change is significant, and covers the true "
-        "difference with at least 95 %.",
+        "difference with 95 % or more.",
         ONE_RUN,
     )
 
