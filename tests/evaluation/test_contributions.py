@@ -100,13 +100,22 @@ def test_pairs_that_both_languages_share_count_together() -> None:
     both = Contributions.mean([one, other])
     assert both.figure == pytest.approx((one.figure + other.figure) / 2)
     assert both.minus(one).figure == pytest.approx((other.figure - one.figure) / 2)
+    assert both.minus(one).error == pytest.approx(other.minus(one).error / 2)
+
+
+def test_nothing_is_left_of_a_model_compared_with_itself() -> None:
+    own = mexa(drawn(np.random.default_rng(5), 30))
+    one = contributions(own, first_layer, own.index)
+    assert one.pairs.nnz > 0
+    nothing = one.minus(one)
+    assert (nothing.figure, abs(nothing.values).max(), abs(nothing.pairs).sum()) == (0, 0, 0)
 
 
 def test_layers_that_are_not_looked_at_do_not_count() -> None:
     own = mexa(drawn(np.random.default_rng(3), 25, layers=3))
-    first, second = (contributions(own.at(k), first_layer, own.index) for k in (0, 1))
-    assert first.values == pytest.approx(contributions(own, lambda v: v[..., 0], own.index).values)
-    assert first.deviations == pytest.approx(contributions(own, lambda v: v[..., 0], own.index).deviations)
+    first, second = (contributions(own.at(k), first_layer, own.index) for k in (0, 2))
+    assert second.values == pytest.approx(contributions(own, lambda v: v[..., 2], own.index).values)
+    assert second.deviations == pytest.approx(contributions(own, lambda v: v[..., 2], own.index).deviations)
     assert not np.allclose(first.values, second.values)
 
 

@@ -416,6 +416,23 @@ def test_mean_has_a_test_of_its_own() -> None:
     assert mean.comparisons == 1
 
 
+def test_mean_accuracy_exchanges_an_item_in_all_languages_at_once() -> None:
+    """The same answers in four languages are no more evidence than in one."""
+    rng = np.random.default_rng(9)
+    old, new = (rng.random(60) < share for share in (0.5, 0.62))
+
+    def mean(languages: str) -> Comparison:
+        both = [
+            evaluation({"x.x": [r for code in languages for r in answers(code, own.tolist())]})
+            for own in (old, new)
+        ]
+        return by_language(compare(both[0], both[1], 0, 0), "accuracy")["mean"]
+
+    one, four = mean("a"), mean("abcd")
+    assert four.p_value == pytest.approx(one.p_value, abs=0.01)
+    assert 0.02 < one.p_value < 0.5
+
+
 def topics(rng: np.random.Generator, n: int, hubs: float) -> list[Record]:
     """Retrieval of n sentences in topics of ten. A share is nearer to all others of its topic than these are
     to their translations: which sentences are so is one model's chance, and so are 10 % of further misses."""

@@ -134,9 +134,9 @@ def contributions(scores: Scores, reduce: Reduce, items: Sequence[int]) -> Contr
         effects = reduce((total + own.lost) / size) - figure
         at = np.flatnonzero(effects)
         pairs = csr_array((effects[at], (column[own.items[at]], column[own.rivals[at]])), shape=pairs.shape)
-    # Without a language's only item there is no figure: it contributes all of it.
+    # Without its only item a language has no figure, but then `left` is 0: the item contributes all.
     without = (total - scores.values + freed) / np.where(left > 0, left, 1)[:, None]
-    raw = figure - left / size * np.where(left > 0, reduce(without), 0)
+    raw = figure - left / size * reduce(without)
     weights = scores.sizes / size
     # Where a figure is not linear, `raw` sums to the figure less what the jackknife takes for its bias.
     values = raw + weights * (figure - raw.sum())
