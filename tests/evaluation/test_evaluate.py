@@ -12,7 +12,9 @@ from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import DataError
 from xalign.evaluation import task as module
+from xalign.evaluation.contributions import contributions, first_layer
 from xalign.evaluation.evaluate import Measurement, evaluate
+from xalign.evaluation.item_scores import item_scores
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import bits_per_byte
@@ -83,6 +85,13 @@ def test_rows_records_and_picture_of_every_task(caplog: pytest.LogCaptureFixture
         r for r in evaluation.items["held.retrieval"] if (r["metric"], r["language"]) == ("retrieval@1", "fr")
     ]
     assert row.value == pytest.approx(np.mean([(r["forward"][3] + r["backward"][3]) / 2 for r in own]))
+    # A sentence that misses because of one other alone names it by its number; a hit has no such sentence.
+    numbers = {r["index"] for r in own}
+    rivals = [(r["forward"][3], r["forward_rival"][3]) for r in own]
+    assert {rival for hit, rival in rivals if hit} <= {None}
+    assert {rival for _, rival in rivals} - {None} <= numbers
+    scores = item_scores(evaluation)["held", "retrieval@1", "fr"].at(3)
+    assert row.stderr == contributions(scores, first_layer, scores.index).error
 
     assert measurement.picture is not None
     assert (

@@ -199,7 +199,9 @@ def _results(rng: np.random.Generator, gain: float) -> tuple[list[Any], list[Any
         comparison.append(
             {"benchmark": benchmark, "language": language, "metric": metric, "layer": layer, "before": old,
              "after": new, "difference": new - old, "low": new - old - width, "high": new - old + width,
-             "p_value": p, "p_adjusted": min(1.0, 4 * p), "n": ITEMS}
+             "p_value": p, "p_adjusted": min(1.0, 4 * p), "n": ITEMS, "low_adjusted": new - old - 1.3 * width,
+             "high_adjusted": new - old + 1.3 * width, "comparisons": 7 if language == "mean" else 80,
+             "level_adjusted": 0.975 if language == "mean" else 0.9975}
         )  # fmt: skip
 
     for benchmark, ease in (("heldout", 0.05), ("tatoeba", 0.0)):

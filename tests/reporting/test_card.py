@@ -32,6 +32,15 @@ def test_card(run_dir: Path) -> None:
     table = [line for line in card.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table} == {6, 5, 4}  # four measures, three, and two
     assert "Spanish (not trained on)" in card
+    mean = run.difference("tatoeba", "retrieval@1", "mean", 9)
+    assert mean is not None
+    line = card.split("### tatoeba")[1].split("| Mean over languages |")[1].splitlines()[0]
+    assert line.startswith(
+        f" {mean.before:.3f} → {mean.after:.3f} \\* [+{mean.low_adjusted:.3f}, +{mean.high_adjusted:.3f}] |"
+    )
+    assert "covers the true difference with 95 % or more" in card
+    assert "not over seeds" in card
+    assert "\\* significant at 5 %, corrected after Holm over all 80 comparisons" in card
     assert "\nXNLI: accuracy, zero-shot, chance 0.333. Gap from English" in card
     better = next(line for line in card.splitlines() if "Mean over languages significantly better:" in line)
     assert "XNLI" in better

@@ -15,6 +15,7 @@ from xalign.evaluation.statistics import compare_models
 from xalign.reporting.console import print_comparison, print_models, print_results, print_runs, short_names
 from xalign.reporting.measures import HIDDEN
 from xalign.reporting.run_folder import load_run
+from xalign.reporting.seeds import over_seeds
 
 MakeRun = Callable[..., Path]
 
@@ -112,6 +113,19 @@ def test_comparison_says_what_is_significant_and_what_is_not(run_dir: Path) -> N
     assert any(line.split()[:1] == ["high-resource"] for line in lines)
 
 
+def test_main_figures_have_the_interval_that_the_notes_explain(run_dir: Path) -> None:
+    console = make_console(80)
+    print_comparison(run_dir, console)
+    text = printed(console)
+    row = load_run(run_dir).difference("heldout", "retrieval@1", "mean", 9)
+    assert row is not None
+    line = next(line for line in text.splitlines() if line.startswith("  Retrieval@1, layer 9 "))
+    assert f"[+{row.low_adjusted:.3f}, +{row.high_adjusted:.3f}]" in line
+    plain = " ".join(text.split())
+    assert "covers the true difference with 95 % or more" in plain
+    assert "over the items of this one run, not over seeds" in plain
+
+
 def test_groups_of_one_evaluation(run_dir: Path) -> None:
     rows = json.loads((run_dir / "evaluation/before.json").read_text())["results"]
     console = make_console(80)
@@ -168,7 +182,7 @@ def test_models_side_by_side() -> None:
     assert unchanged.split()[-1] == "+0.000"
     (row,) = (
         c
-        for c in compare_models(first, better, 0)
+        for c in compare_models([first, same, better], 0)[1]
         if (c.benchmark, c.metric, c.language) == ("xnli", "accuracy", "mean")
     )
     assert f"+{row.difference:.3f}*" in xnli
@@ -200,6 +214,19 @@ def test_models_without_room_by_language() -> None:
 def test_names_of_models() -> None:
     assert short_names(["gemma", "outputs/a/model", "/x/b"]) == ["gemma", "a", "b"]
     assert short_names(["x/a/model", "y/a/model"]) == ["x/a/model", "y/a/model"]
+
+
+def test_runs_of_several_seeds_have_means_and_intervals(tmp_path: Path, make_run: MakeRun) -> None:
+    runs = {f"s{i}": load_run(make_run(tmp_path / f"s{i}", seed=i)) for i in range(3)}
+    console = make_console(100)
+    print_runs(runs, console)
+    text = printed(console)
+    assert "over 3 seeds (0, 1, 2): s0, s1, s2" in text
+    (change,) = (h.change for h in over_seeds(runs)[0].headlines if h.label == "XNLI")
+    line = next(line for line in text.splitlines() if line.startswith("  XNLI "))
+    assert f"{change.before:.3f}→{change.after:.3f}" in line
+    assert "*" not in line
+    assert "95 % t interval" in " ".join(text.split())
 
 
 def test_runs_side_by_side(tmp_path: Path, make_run: MakeRun) -> None:

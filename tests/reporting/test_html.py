@@ -12,8 +12,9 @@ import yaml
 from begun_run import write_config
 from matplotlib.image import imread
 
-from xalign.reporting.html import config_differences, write_comparison, write_report
+from xalign.reporting.html import config_differences, titled, write_comparison, write_report
 from xalign.reporting.run_folder import load_run
+from xalign.reporting.seeds import over_seeds
 
 MakeRun = Callable[..., Path]
 
@@ -65,7 +66,8 @@ def test_numbers_in_the_page_are_the_inputs(run_dir: Path) -> None:
         for benchmark, cells in (("heldout", heldout), ("tatoeba", tatoeba)):
             for cell, metric in zip(cells[1:4], ("retrieval@1", "retrieval@1_centred", "mexa"), strict=True):
                 row = by_key[benchmark, metric, code, 9]
-                expected = [row[key] for key in ("before", "after", "difference", "low", "high")]
+                shown = ("before", "after", "difference", "low_adjusted", "high_adjusted")
+                expected = [row[key] for key in shown]
                 assert numbers(cell) == pytest.approx(expected, abs=5.1e-4)
                 assert ("*" in cell) == (row["p_adjusted"] < 0.05)
     (english,) = (row for row in page.rows if len(row) == 5 and row[0].startswith("Englishpivot"))
@@ -100,7 +102,7 @@ def test_in_context_benchmarks_have_tables_of_their_own(run_dir: Path) -> None:
     choice, xnli = (row for row in page.rows if len(row) == 6 and row[0] == "Swahili")
     for cells, benchmark in ((choice, "translation_choice"), (xnli, "xnli")):
         row = by_key[benchmark, "sw"]
-        expected = [row[key] for key in ("before", "after", "difference", "low", "high")]
+        expected = [row[key] for key in ("before", "after", "difference", "low_adjusted", "high_adjusted")]
         assert numbers(" ".join(cells[1:4])) == pytest.approx(expected, abs=5.1e-4)
         assert ("*" in cells[2]) == (row["p_adjusted"] < 0.05)
         shown = "< 0.001" if row["p_adjusted"] < 0.0005 else f"{row['p_adjusted']:.3f}"
@@ -220,6 +222,23 @@ def test_comparison_of_two_runs(tmp_path: Path, make_run: MakeRun) -> None:
     assert best is not None
     cells = next(row for row in page.rows if row and row[0].startswith(str(second)))
     assert numbers(cells[3])[1] == pytest.approx(best.after, abs=5.1e-4)
+
+
+def test_seeds_on_the_page(tmp_path: Path, make_run: MakeRun) -> None:
+    paths = [make_run(tmp_path / f"s{i}", seed=i) for i in range(3)]
+    for path in paths:
+        drop_pictures(path)
+    page = Page(write_comparison(paths, tmp_path / "c.html"))
+    assert "Over 3 seeds (0, 1, 2)" in page.text
+    assert "s0 · s1 · s2" in page.text
+    assert "95 % t interval" in page.text
+    (group,) = over_seeds(titled([load_run(path) for path in paths]))
+    french = next(row for row in group.tables[0].rows if row.language == "fr")
+    cells = next(row for row in page.rows if row[0].strip() == "French" and len(row) == 5)
+    change = french.changes[0]
+    expected = [change.before, change.after, change.difference, change.low, change.high]
+    assert numbers(cells[1]) == pytest.approx(expected, abs=5.1e-4)
+    assert not any("*" in cell for cell in cells)
 
 
 def test_config_differences_of_equal_runs(run_dir: Path) -> None:

@@ -8,9 +8,17 @@ import pytest
 
 from xalign.evaluation.metrics import MEAN
 from xalign.evaluation.statistics import Comparison
+from xalign.reporting.formatting import level
 from xalign.reporting.measures import Measure, change_of, ordered_languages, role_of, verdict_of
 from xalign.reporting.run_folder import load_run
-from xalign.reporting.summary import findings_of, gaps_of, headlines_of, means_by_verdict, tables_of
+from xalign.reporting.summary import (
+    findings_of,
+    gaps_of,
+    headlines_of,
+    means_by_verdict,
+    notes_on_tests,
+    tables_of,
+)
 
 
 def difference(metric: str, change: float, p_adjusted: float) -> Comparison:
@@ -138,10 +146,50 @@ def test_headlines(run_dir: Path) -> None:
     first, best = headlines_of(run)[:2]
     row = run.difference("heldout", "retrieval@1", MEAN, 9)
     assert row is not None
-    assert (first.change.before, first.change.after, first.change.low) == (row.before, row.after, row.low)
+    assert (first.change.before, first.change.after, first.change.low) == (
+        row.before,
+        row.after,
+        row.low_adjusted,
+    )
     row = run.difference("heldout", "retrieval@1_best", MEAN, None)
     assert row is not None
-    assert (best.change.before, best.change.after, best.change.low) == (row.before, row.after, row.low)
+    assert (best.change.before, best.change.after, best.change.low) == (
+        row.before,
+        row.after,
+        row.low_adjusted,
+    )
+
+
+def test_notes_say_what_was_corrected_together_and_what_an_interval_covers(run_dir: Path) -> None:
+    stars, brackets, seeds = notes_on_tests(load_run(run_dir))
+    assert "over all 80 comparisons of a language and, apart from them, over all 7 means" in stars
+    assert "(99.75 % for languages, 97.5 % for means)" in brackets
+    assert "covers the true difference with 95 % or more" in brackets
+    assert "not over seeds" in seeds
+
+
+def test_intervals_of_earlier_versions_which_had_other_tests_are_not_shown(run_dir: Path) -> None:
+    file = run_dir / "evaluation/comparison.json"
+    new = {"low_adjusted", "high_adjusted", "level_adjusted", "comparisons"}
+    rows = [{k: v for k, v in row.items() if k not in new} for row in json.loads(file.read_text())]
+    file.write_text(json.dumps(rows))
+    run = load_run(run_dir)
+    change = headlines_of(run)[0].change
+    assert (change.low, change.high, change.verdict) == (None, None, "gain")
+    assert "An earlier version made this comparison" in notes_on_tests(run)[0]
+
+
+def test_a_figure_without_an_interval_is_read_and_shown(run_dir: Path) -> None:
+    """Nothing changed, or too few items."""
+    nothing = dict.fromkeys(("low", "high", "low_adjusted", "high_adjusted"))
+    edit(run_dir, "xnli", "accuracy", "fr", layer=None, difference=0.0, p_adjusted=1.0, **nothing)
+    change = change_of(load_run(run_dir), Measure(benchmark="xnli", metric="accuracy"), "fr")
+    assert (change.low, change.verdict) == (None, "same")
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.95, "95 %"), (0.975, "97.5 %"), (1 - 0.05 / 160, "99.969 %")])
+def test_levels_are_told_from_100(value: float, text: str) -> None:
+    assert level(value) == text
 
 
 def test_unfinished_run_says_what_it_lacks(run_dir: Path) -> None:

@@ -1,72 +1,39 @@
-"""What each item's record says of each metric: what paired tests compare.
-
-Shapes: N items, L layers (1 where a metric has none), V directions of matching.
-"""
+"""What each item's record says of each metric: what paired tests compare."""
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xalign.evaluation.contributions import (
+    Contributions,
+    Rivals,
+    Scores,
+    all_items,
+    contributions,
+    first_layer,
+)
 from xalign.evaluation.results import Evaluation, Record
 
 log = logging.getLogger(__name__)
 
-Array = NDArray[np.float64]
+AllScores = dict[tuple[str, str, str], Scores]
+"""By (benchmark, metric, language)."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """What one item counts towards a metric."""
+    """What one item counts towards a metric: a value a layer, and its size.
+
+    `rivals`: for each equal part of the value, a layer at a time, the number of the item that alone keeps
+    this one from it, or None. Empty where items have nothing to do with each other, or in older files.
+    """
 
     metric: str
-    values: Sequence[float]
-    """One a layer."""
+    values: list[float]
     size: float = 1
-    rivals: Sequence[Sequence[int]] | None = None
-    """Of an item that is matched among others: by direction and layer, the number of the only item that is
-    nearer than the right one; below 0 where none is, or several."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """One metric in one language: values (N, L), sizes (N,); a figure is `values.sum(0) / sizes.sum()`."""
-
-    index: list[int]
-    values: Array
-    sizes: Array
-    rivals: NDArray[np.int64] | None = None
-    """(N, V, L), where items share their candidates; as in `Value`."""
-
-    def influences(self) -> Array:
-        """How far each item moves the figure, (N, L): their mean over items is 0, and the figure's error is
-        that of the mean of independent values that differ so.
-
-        Of a ratio of sums by the delta method (Cochran 1977, section 6.4). Where items share candidates, by
-        leaving each sentence out on both sides, as a query and as a candidate (jackknife, Efron and Stein
-        1981): its own hit is gone, and items whose only rival it was become hits.
-        """
-        if self.rivals is None:
-            figure_L = self.values.sum(0) / self.sizes.sum()
-            return (self.values - figure_L * self.sizes[:, None]) / self.sizes.mean()
-        pseudo_NL = self.values - self._spoilt()
-        return pseudo_NL - pseudo_NL.mean(0)
-
-    def _spoilt(self) -> Array:
-        """How many items each item alone keeps from being hits, (N, L), as a mean over directions."""
-        assert self.rivals is not None
-        items, directions, layers = self.rivals.shape
-        place = {item: k for k, item in enumerate(self.index)}
-        spoilt_NL = np.zeros((items, layers))
-        for item, direction, layer in np.argwhere(self.rivals >= 0).tolist():
-            spoilt_NL[place[int(self.rivals[item, direction, layer])], layer] += 1 / directions
-        return spoilt_NL
-
-
-AllScores = dict[tuple[str, str, str], Scores]
-"""By (benchmark, metric, language)."""
+    rivals: tuple[list[int | None], ...] = ()
 
 
 def item_scores(evaluation: Evaluation) -> AllScores:
@@ -82,17 +49,31 @@ def item_scores(evaluation: Evaluation) -> AllScores:
             for value in VALUES[kind](record) if kind else []:
                 key = (benchmark, value.metric, record["language"])
                 gathered.setdefault(key, []).append((record["index"], value))
-    return {key: _scores(own) for key, own in gathered.items()}
+    return {key: _scores(rows) for key, rows in gathered.items()}
 
 
-def _scores(own: Sequence[tuple[int, Value]]) -> Scores:
-    rivals = [value.rivals for _, value in own]
+def _scores(rows: Sequence[tuple[int, Value]]) -> Scores:
+    index, values = [number for number, _ in rows], [value for _, value in rows]
     return Scores(
-        [index for index, _ in own],
-        np.array([value.values for _, value in own], float),
-        np.array([value.size for _, value in own], float),
-        None if None in rivals else np.array(rivals, int),
+        index,
+        np.array([value.values for value in values], float),
+        np.array([value.size for value in values], float),
+        _rivals(index, values) if all(value.rivals for value in values) else None,
     )
+
+
+def _rivals(index: Sequence[int], values: Sequence[Value]) -> Rivals:
+    position = {number: i for i, number in enumerate(index)}
+    lost: dict[tuple[int, int], list[float]] = {}
+    for i, value in enumerate(values):
+        for part in value.rivals:
+            for layer, number in enumerate(part):
+                if number is not None:
+                    own = lost.setdefault((i, position[number]), [0.0] * len(part))
+                    own[layer] += 1 / len(value.rivals)
+    layers = len(values[0].values)
+    pairs = np.array(list(lost), dtype=np.int64).reshape(-1, 2)
+    return Rivals(pairs[:, 0], pairs[:, 1], np.array(list(lost.values()), float).reshape(-1, layers))
 
 
 def at_best_layers(scores: AllScores) -> AllScores:
@@ -101,44 +82,33 @@ def at_best_layers(scores: AllScores) -> AllScores:
     for benchmark, metric in dict.fromkeys(key[:2] for key in scores):
         own = [s.values.mean(0) for key, s in scores.items() if key[:2] == (benchmark, metric)]
         best[benchmark, metric] = int(np.mean(own, axis=0).argmax())
-    return {key: at_layer(own, best[key[:2]]) for key, own in scores.items()}
-
-
-def at_layer(scores: Scores, layer: int) -> Scores:
-    """The scores of one layer."""
-    rivals = None if scores.rivals is None else scores.rivals[:, :, [layer]]
-    return replace(scores, values=scores.values[:, [layer]], rivals=rivals)
+    return {key: own.at(best[key[:2]]) for key, own in scores.items()}
 
 
 def errors_of_means(evaluation: Evaluation) -> dict[tuple[str, str], float]:
     """(benchmark, metric) -> standard error of the mean over languages, at the layer with the best mean.
 
-    All that languages have of an item number is taken together (Cochran 1977, section 9A).
+    What languages have of an item number is taken together: items of one number are translations.
     """
     scores = at_best_layers(item_scores(evaluation))
     errors = {}
     for name in dict.fromkeys(key[:2] for key in scores):
         own = [s for key, s in scores.items() if key[:2] == name]
-        parts: dict[int, float] = {}
-        for s in own:
-            deviations = s.influences()[:, 0] / len(s.index) / len(own)
-            for item, deviation in zip(s.index, deviations.tolist(), strict=True):
-                parts[item] = parts.get(item, 0.0) + deviation
-        if len(parts) > 1:
-            squares = sum(part**2 for part in parts.values())
-            errors[name] = (squares * len(parts) / (len(parts) - 1)) ** 0.5
+        items = all_items(own)
+        error = Contributions.mean([contributions(s, first_layer, items) for s in own]).error
+        if error is not None:
+            errors[name] = error
     return errors
 
 
 def _both_directions(r: Record) -> list[Value]:
     both = zip(r["forward"], r["backward"], strict=True)
-    # Older records do not say which item is nearer.
-    rivals = [r["forward_rival"], r["backward_rival"]] if "forward_rival" in r else None
+    rivals = tuple(r[key] for key in ("forward_rival", "backward_rival") if key in r)
     return [Value(r["metric"], [(f + b) / 2 for f, b in both], rivals=rivals)]
 
 
 def _hits(r: Record) -> list[Value]:
-    return [Value(r["metric"], r["hits"], rivals=[r["hits_rival"]] if "hits_rival" in r else None)]
+    return [Value(r["metric"], r["hits"], rivals=(r["hits_rival"],) if "hits_rival" in r else ())]
 
 
 def _answers(r: Record) -> list[Value]:

@@ -67,6 +67,10 @@ class Metric:
     """Of a figure for all layers of the metric `of`: what it is of the layers' values."""
     of: str | None = None
 
+    def is_stated(self, language: str) -> bool:
+        """Whether a report states its figure in a language, or the mean over them."""
+        return self.shown is Shown.table or (self.shown is Shown.headline and language == MEAN)
+
     @property
     def hidden(self) -> bool:
         """Whether tables leave it out."""

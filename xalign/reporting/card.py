@@ -13,7 +13,7 @@ from xalign.reporting.html import environment
 from xalign.reporting.measures import language_name
 from xalign.reporting.records import Run
 from xalign.reporting.run_folder import load_run
-from xalign.reporting.summary import findings_of, means_by_verdict, tables_of
+from xalign.reporting.summary import findings_of, means_by_verdict, notes_on_tests, tables_of
 
 UPSTREAM = {
     "gemma3_270m": ("google/gemma-3-270m", "gemma"),
@@ -64,6 +64,7 @@ def write_card(run_dir: Path) -> Path:
             tables=tables_of(run),
             findings=findings,
             means=means_by_verdict(findings),
+            tests=notes_on_tests(run),
             benchmarks=benchmarks_of(run),
         )
     )

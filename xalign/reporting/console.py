@@ -27,6 +27,7 @@ from xalign.reporting.measures import (
 )
 from xalign.reporting.records import Run
 from xalign.reporting.run_folder import load_run, parse_results
+from xalign.reporting.seeds import SEED_NOTE, over_seeds
 from xalign.reporting.summary import (
     Headline,
     Row,
@@ -34,6 +35,7 @@ from xalign.reporting.summary import (
     gaps_of,
     headlines_of,
     means_by_verdict,
+    notes_on_tests,
     tables_of,
 )
 
@@ -72,7 +74,7 @@ def print_comparison(run_dir: Path, console: Console | None = None) -> None:
                     grid.add_row(_row_name(row), *cells)
             console.print(grid)
     for headline in headlines_of(run):
-        console.print(Text.assemble(f"  {headline.label:<26} ", _cell(headline.change, headline.relative)))
+        console.print(_headline(headline))
     for benchmark in benchmarks_of(run):
         if benchmark.gap:
             console.print(_note(f"{benchmark.measure.label}: {benchmark.gap}"))
@@ -86,12 +88,10 @@ def print_comparison(run_dir: Path, console: Console | None = None) -> None:
             console.print(_note(f"significantly worse: {finding.measure.heading}, {names}", "red"))
     for gap in gaps_of(run):
         console.print(_note(gap, "yellow"))
-    if run.comparison:
-        note = (
-            f"* significant at 5 %, corrected for all that is tested here; {UNSEEN} not trained on; "
-            "means of groups (italics) are not tested"
-        )
+    for note in notes_on_tests(run):
         console.print(_note(note, "dim"))
+    if run.comparison:
+        console.print(_note(f"{UNSEEN} not trained on; means of groups (italics) are not tested", "dim"))
 
 
 def print_results(
@@ -145,10 +145,9 @@ def print_models(evaluations: Sequence[Evaluation], seed: int, console: Console 
         DataError: the models did not measure the same items.
     """
     console = console or Console(highlight=False)
-    first, *others = evaluations
+    first = evaluations[0]
     compared = [
-        {(c.benchmark, c.metric, c.language): c for c in compare_models(first, other, seed)}
-        for other in others
+        {(c.benchmark, c.metric, c.language): c for c in own} for own in compare_models(evaluations, seed)
     ]
     errors = [errors_of_means(evaluation) for evaluation in evaluations]
     names = short_names([evaluation.model for evaluation in evaluations])
@@ -186,7 +185,10 @@ def print_models(evaluations: Sequence[Evaluation], seed: int, console: Console 
     if FIRST_COLUMN + OTHER_COLUMNS * len(names) <= console.width:
         for grid in by_language:
             console.print(grid)
-    note = f"differences are to {names[0]}; * significant at 5 %, corrected for all that is tested here"
+    note = (
+        f"differences are to {names[0]}; * significant at 5 % over these items, corrected over all "
+        "comparisons of a language and, apart from them, over all means"
+    )
     if any(measure.layer is not None for measure in measures):
         note += "; each model at its own best layer"
     console.print(_note(note, "dim"))
@@ -200,7 +202,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def print_runs(runs: Mapping[str, Run], console: Console | None = None) -> None:
-    """Print the main figures of several runs, a row a run."""
+    """Print the main figures of several runs, a row a run, and their means where only seeds differ."""
     console = console or Console(highlight=False)
     figures: dict[str, dict[str, Headline]] = {
         title: {headline.label: headline for headline in headlines_of(run)} for title, run in runs.items()
@@ -217,6 +219,13 @@ def print_runs(runs: Mapping[str, Run], console: Console | None = None) -> None:
         )
         grid.add_row(Text(title), str(run.steps), *cells)
     console.print(grid)
+    groups = over_seeds(runs)
+    for group in groups:
+        console.print(_note(f"over {group.name}: {', '.join(group.titles)}", "bold"))
+        for headline in group.headlines:
+            console.print(_headline(headline))
+    if groups:
+        console.print(_note(SEED_NOTE, "dim"))
 
 
 def _grid(title: str, first: str = "language") -> Table:
@@ -259,6 +268,14 @@ def _cell(change: Change, relative: bool = False) -> Text:
             text.append(
                 f" ({percent(100 * change.difference / change.before)})", style=STYLES[change.verdict]
             )
+    return text
+
+
+def _headline(headline: Headline) -> Text:
+    change = headline.change
+    text = Text.assemble(f"  {headline.label:<26} ", _cell(change, headline.relative))
+    if change.low is not None:
+        text.append(f" [{signed(change.low)}, {signed(change.high)}]", style="dim")
     return text
 
 

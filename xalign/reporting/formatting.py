@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
@@ -21,6 +22,13 @@ def signed(value: float | None) -> str:
 def percent(value: float) -> str:
     """One decimal with its sign and a percent sign."""
     return _proper_minus(f"{value:+.1f}\N{NO-BREAK SPACE}%")
+
+
+def level(value: float) -> str:
+    """A level of confidence in percent, with as many decimals as tell it from 100: '95 %', '99.969 %'."""
+    rest = 100 * (1 - value)
+    decimals = max(0, 1 - math.floor(math.log10(rest)))
+    return f"{100 - rest:.{decimals}f}".rstrip("0").rstrip(".") + " %"
 
 
 def p_value(value: float | None) -> str:
@@ -62,6 +70,17 @@ def plain(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(plain(inner) for inner in value) + "]"
     return str(value)
+
+
+def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Dotted config keys and their values, as `plain` writes them."""
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = plain(value)
+    return flat
 
 
 def markdown(text: str) -> str:

@@ -4,7 +4,6 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
@@ -15,6 +14,7 @@ from xalign.files import write_atomically
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.formatting import (
     duration,
+    flattened,
     listing,
     markdown,
     moment,
@@ -28,6 +28,7 @@ from xalign.reporting.measures import language_name, measures_of
 from xalign.reporting.plots import compare_by_layer, write_plots
 from xalign.reporting.records import Contamination, Run
 from xalign.reporting.run_folder import load_run
+from xalign.reporting.seeds import SEED_NOTE, over_seeds
 from xalign.reporting.sentences import group_texts
 from xalign.reporting.style import applied
 from xalign.reporting.summary import (
@@ -36,6 +37,7 @@ from xalign.reporting.summary import (
     gaps_of,
     headlines_of,
     means_by_verdict,
+    notes_on_tests,
     tables_of,
 )
 from xalign.reporting.validation import chosen_step
@@ -78,6 +80,7 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
             tables=[table for table in tables_of(run) if not table.measures[0].in_context],
             benchmarks=benchmarks_of(run),
             means=means_by_verdict(findings),
+            tests=notes_on_tests(run),
             translated=any(measure.generated for measure in measures_of(run)),
             contamination=_contamination(run),
             speeds=_speeds(run),
@@ -91,7 +94,7 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
 
 
 def write_comparison(run_dirs: Sequence[Path], output: Path) -> Path:
-    """Write one page that sets several runs side by side."""
+    """Write one page that sets several runs side by side, with means over seeds where there are some."""
     runs = titled([load_run(path) for path in run_dirs])
     figures = {title: {figure.label: figure for figure in headlines_of(run)} for title, run in runs.items()}
     with applied():
@@ -105,6 +108,8 @@ def write_comparison(run_dirs: Sequence[Path], output: Path) -> Path:
             figures=figures,
             columns=list(dict.fromkeys(label for row in figures.values() for label in row)),
             image=image,
+            seeds=over_seeds(runs),
+            seed_note=SEED_NOTE,
             differences=config_differences(list(runs.values())),
         )
     )
@@ -124,7 +129,7 @@ _OBJECTIVES = "loss.objectives."
 
 def config_differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Dotted config key -> its value in each run, for the keys whose values are not all equal."""
-    flat = [_flattened(run.config) for run in runs]
+    flat = [flattened(run.config) for run in runs]
     keys = dict.fromkeys(key for values in flat for key in values)
     rows = {key: [values.get(key, "") for values in flat] for key in keys if key != "run.dir"}
     short = {tuple(row) for key, row in rows.items() if not key.startswith(_OBJECTIVES)}
@@ -195,16 +200,6 @@ def _speeds(run: Run) -> list[tuple[str, str]]:
         for name, label in names.items()
         if name in run.metrics
     ]
-
-
-def _flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flattened(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = plain(value)
-    return flat
 
 
 def _png(figure: Figure) -> bytes:

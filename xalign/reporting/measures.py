@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xalign.evaluation.metrics import MEAN, Kind, Metric
+from xalign.evaluation.paired_tests import SIGNIFICANCE
 from xalign.evaluation.results import Evaluation, Result
-from xalign.evaluation.statistics import SIGNIFICANCE, Comparison
+from xalign.evaluation.statistics import Comparison
 from xalign.languages import canonical, english_name, is_language
 from xalign.reporting.records import Run
 
@@ -61,10 +62,10 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One measurement before and after (None where it was not made), with its interval, which holds 0 unless
-    the verdict says otherwise.
+    """One measurement before and after (None where it was not made), with the interval of the difference.
 
-    `n` counts items; `p_adjusted` and the interval are None where nothing was tested.
+    The interval is the one that agrees with the verdict (`Comparison.low_adjusted`); over seeds it is a
+    t interval, with no verdict. `n` counts items; `p_adjusted` is None where nothing was tested.
     """
 
     before: float | None
@@ -145,8 +146,8 @@ def change_of(run: Run, measure: Measure, language: str) -> Change:
     return Change(
         before=tested.before if tested else before,
         after=tested.after if tested else after,
-        low=tested.low if tested else None,
-        high=tested.high if tested else None,
+        low=tested.low_adjusted if tested else None,
+        high=tested.high_adjusted if tested else None,
         p_adjusted=tested.p_adjusted if tested else None,
         verdict=verdict_of(tested, measure.metric),
         before_stderr=old.stderr if old else None,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from xalign.evaluation.groups import mean_over, telling_groups
 from xalign.evaluation.metrics import MEAN, Kind, Shown
 from xalign.languages import canonical, is_language
+from xalign.reporting.formatting import level
 from xalign.reporting.measures import (
     Change,
     Measure,
@@ -26,6 +27,10 @@ from xalign.reporting.measures import (
 )
 from xalign.reporting.records import Run
 
+ONE_RUN = (
+    "Significance is over the items of this one run, not over seeds; python -m xalign.report RUN RUN RUN, on "
+    "runs that differ in their seed, gives intervals over seeds."
+)
 IN_CONTEXT = "In-context benchmarks"
 
 
@@ -162,6 +167,45 @@ def means_by_verdict(findings: Sequence[Finding]) -> dict[Verdict, list[str]]:
         if finding.mean.verdict in found:
             found[finding.mean.verdict].append(finding.measure.heading)
     return found
+
+
+def notes_on_tests(run: Run) -> tuple[str, ...]:
+    """What stars and brackets mean, as sentences; none where nothing was tested."""
+    shown = [
+        row
+        for row in run.comparison
+        if row.layer in (None, run.aligned_layer)
+        and run.metric(row.benchmark, row.metric).is_stated(row.language)
+    ]
+    if not shown:
+        return ()
+    families = {
+        name: own[0]
+        for name, own in (
+            ("languages", [row for row in shown if row.language != MEAN]),
+            ("means", [row for row in shown if row.language == MEAN]),
+        )
+        if own
+    }
+    levels = {name: row.level_adjusted for name, row in families.items()}
+    if None in levels.values():
+        return (
+            "* significant at 5 %, adjusted for the number of languages. An earlier version made this "
+            "comparison; its intervals came from other tests than its verdicts and are left out.",
+            ONE_RUN,
+        )
+    counts = {"languages": "comparisons of a language", "means": "means over languages"}
+    together = " and, apart from them, over ".join(
+        f"all {row.comparisons} {counts[name]}" for name, row in families.items()
+    )
+    ends = ", ".join(f"{level(value)} for {name}" for name, value in levels.items() if value is not None)
+    return (
+        f"* significant at 5 %, corrected after Holm over {together} that are stated here.",
+        f"In brackets: the interval of the difference, from the same test, at the level where the correction "
+        f"ends ({ends}): it leaves out 0 just where the change is significant, and covers the true "
+        "difference with 95 % or more.",
+        ONE_RUN,
+    )
 
 
 def gaps_of(run: Run) -> list[str]:

@@ -2,8 +2,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from xalign.evaluation.engine.similarity import distinct_pairs, retrieval_hits, similarities
-from xalign.evaluation.tasks.mexa import mexa_hits
+from xalign.evaluation.engine.similarity import (
+    blockers,
+    distinct_pairs,
+    only_blocker,
+    retrieval_hits,
+    similarities,
+)
+from xalign.evaluation.tasks.mexa import mexa_blockers
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -36,7 +42,8 @@ def test_hits_equal_a_plain_double_loop(seed: int, ties: bool, centred: bool) ->
         got_forward, got_backward = retrieval_hits(similarity)
         assert got_forward.tolist() == forward
         assert got_backward.tolist() == backward
-        assert mexa_hits(similarity).tolist() == [f and b for f, b in zip(forward, backward, strict=True)]
+        mexa = ~mexa_blockers(similarity).any(1)
+        assert mexa.tolist() == [f and b for f, b in zip(forward, backward, strict=True)]
         some += [*forward, *backward]
     assert any(some)
     assert not all(some)
@@ -47,7 +54,22 @@ def test_representations_that_are_all_alike_score_nothing(centred: bool) -> None
     same = torch.randn(1, 2, 640).expand(101, 2, 640)
     for similarity in similarities(same, same, centred=centred):
         assert not torch.stack(retrieval_hits(similarity)).any()
-        assert not mexa_hits(similarity).any()
+        assert mexa_blockers(similarity).any(1).all()
+
+
+def test_the_only_blocker_is_the_one_without_which_there_is_a_hit() -> None:
+    similarity = torch.tensor([[0.5, 0.6, 0.1], [0.5, 0.5, 0.5], [0.1, 0.2, 0.5]])
+    forward, backward = blockers(similarity)
+    assert forward.int().tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+    assert backward.int().tolist() == [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    assert only_blocker(forward).tolist() == [1, -1, -1]  # the second has two, the third none
+    assert only_blocker(backward).tolist() == [1, 0, 1]
+    assert only_blocker(mexa_blockers(similarity)).tolist() == [1, -1, 1]
+
+
+def test_what_is_no_number_is_no_hit() -> None:
+    similarity = torch.full((3, 3), torch.nan)
+    assert not torch.stack(retrieval_hits(similarity)).any()
 
 
 def test_centring_undoes_a_language_offset() -> None:

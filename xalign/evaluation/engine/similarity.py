@@ -25,38 +25,31 @@ def similarities(x_NLD: Tensor, y_NLD: Tensor, *, centred: bool) -> Iterator[Ten
         yield (normalize(x_ND, dim=-1) @ normalize(y_ND, dim=-1).T).float()
 
 
+def blockers(similarity_NN: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether y_j is no farther from x_i than y_i (forward) and x_j no farther from y_i than x_i (backward).
+
+    Two (N, N) booleans: row i says which sentences j keep sentence i from its translation.
+    """
+    right_N1 = similarity_NN.diagonal()[:, None]
+    # Not `>=`: what is not a number keeps every sentence from its translation.
+    others = (~(right_N1 > s_NN) for s_NN in (similarity_NN, similarity_NN.T))
+    forward_NN, backward_NN = (other_NN.fill_diagonal_(False) for other_NN in others)
+    return forward_NN, backward_NN
+
+
 def retrieval_hits(similarity_NN: Tensor) -> tuple[Tensor, Tensor]:
     """Whether each x finds its y (forward) and each y its x (backward): two (N,) booleans.
 
     A hit must be strictly nearer than every other candidate: representations that are all alike score 0,
     not 1.
     """
-    right_N = similarity_NN.diagonal()
-    others_NN = without_diagonal(similarity_NN)
-    return right_N > others_NN.amax(1), right_N > others_NN.amax(0)
+    forward_NN, backward_NN = blockers(similarity_NN)
+    return ~forward_NN.any(1), ~backward_NN.any(1)
 
 
-NO_RIVAL, RIVALS = -1, -2
-"""No other candidate is as near as the right one; several are."""
-
-
-def only_rival(nearer_NN: Tensor) -> Tensor:
-    """Of candidates that are as near to x i as its own y, or nearer (row i; the diagonal is left out): the
-    number of the only one, `NO_RIVAL` or `RIVALS`; (N,)."""
-    count_N = nearer_NN.sum(1)
-    found_N = nearer_NN.int().argmax(1)
-    return torch.where(count_N == 1, found_N, torch.where(count_N == 0, NO_RIVAL, RIVALS))
-
-
-def nearer(similarity_NN: Tensor) -> Tensor:
-    """Whether y j is as near to x i as its own y, or nearer, for j other than i: (N, N) booleans."""
-    return without_diagonal(similarity_NN) >= similarity_NN.diagonal()[:, None]
-
-
-def without_diagonal(similarity_NN: Tensor) -> Tensor:
-    """The same with -inf on the diagonal."""
-    eye = torch.eye(len(similarity_NN), dtype=torch.bool, device=similarity_NN.device)
-    return similarity_NN.masked_fill(eye, -torch.inf)
+def only_blocker(blocked_NN: Tensor) -> Tensor:
+    """The one sentence that keeps each from its translation (N,), or -1 where none or several do."""
+    return torch.where(blocked_NN.sum(1) == 1, blocked_NN.int().argmax(1), -1)
 
 
 def distinct_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[int, tuple[str, str]]]:

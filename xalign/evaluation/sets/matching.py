@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import product
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
+from xalign.evaluation.contributions import Reduce, Scores, contributions, first_layer
 from xalign.evaluation.engine.session import Session
-from xalign.evaluation.engine.similarity import distinct_pairs, similarities
-from xalign.evaluation.metrics import Metric, Summary
-from xalign.evaluation.results import Record, Result, standard_error
+from xalign.evaluation.engine.similarity import distinct_pairs, only_blocker, similarities
+from xalign.evaluation.item_scores import item_scores
+from xalign.evaluation.metrics import Metric
+from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.sentence_task import SentenceTask
 from xalign.evaluation.sets.sentences import Pairs, sentence_pairs
+from xalign.evaluation.statistics import over_layers
 from xalign.evaluation.task import Measured, Part, Setting
 from xalign.files import digest
 from xalign.progress import Advance
+
+RECORDS = 2
+"""Version of what the records hold: older ones in the cache lack the rivals."""
 
 
 def match_parts(task: SentenceTask, setting: Setting) -> list[Part]:
@@ -29,7 +34,7 @@ def match_parts(task: SentenceTask, setting: Setting) -> list[Part]:
         Part(
             task.name,
             language,
-            {"pairs": digest(pairs), "records": "rivals", **options},
+            {"pairs": digest(pairs), "records": RECORDS, **options},
             len(pairs),
             partial(_measure, task, language, pairs),
             [text for _, text in pairs],
@@ -40,30 +45,34 @@ def match_parts(task: SentenceTask, setting: Setting) -> list[Part]:
 
 def _measure(task: SentenceTask, language: str, pairs: Pairs, session: Session, advance: Advance) -> Measured:
     kept, vectors = distinct_pairs(pairs), task.sentence_vectors
-    numbers_N = np.array([number for number, _ in kept])
+    index = [number for number, _ in kept]
     results: list[Result] = []
     records: list[Record] = []
-    metrics = {metric.name: metric for metric in task.metrics()}
-    variants = [metric for metric in metrics.values() if metric.has_layers]
+    metrics = task.metrics()
+    variants = [metric for metric in metrics if metric.has_layers]
     for metric, (pooling, centred) in zip(variants, product(vectors.poolings, (False, True)), strict=True):
         found = session.represent([side for _, pair in kept for side in pair], pooling, vectors.max_length)
-        scores = [task.matches(s) for s in similarities(found[0::2], found[1::2], centred=centred)]
-        fields: dict[str, NDArray[np.int64]] = {}
-        for way in scores[0]:
-            fields[way] = torch.stack([s[way][0] for s in scores], -1).int().numpy()
-            rivals_NL = torch.stack([s[way][1] for s in scores], -1).numpy()
-            # As numbers of items, which pairs that were left out have, too.
-            fields[f"{way}_rival"] = np.where(rivals_NL >= 0, numbers_N[rivals_NL], rivals_NL)
-        values_NL = np.mean([fields[way] for way in scores[0]], axis=0)
-        summaries = [own for own in metrics.values() if own.of == metric.name]
-        results += _layer_rows(session.name, language, metric, summaries, values_NL, task.version)
-        records += [
-            {"language": language, "index": int(number), "metric": metric.name}
-            | {key: value[i].tolist() for key, value in fields.items()}
-            for i, number in enumerate(numbers_N)
-        ]
+        by_layer = [task.blocked(s) for s in similarities(found[0::2], found[1::2], centred=centred)]
+        own = hit_records(index, {"language": language, "metric": metric.name}, by_layer)
+        summaries = [summary for summary in metrics if summary.of == metric.name]
+        results += _layer_rows(session.name, language, metric, summaries, own, task.version)
+        records += own
     advance(len(pairs))
     return Measured(results, {f"{session.name}.{task.name}": records})
+
+
+def hit_records(index: list[int], common: Record, by_layer: list[dict[str, Tensor]]) -> list[Record]:
+    """A record an item: its hits of every layer by name, and the numbers of the items that alone keep it from
+    a hit (`<name>_rival`, None where it hits or several do)."""
+    names = by_layer[0].keys()
+    hits = {name: torch.stack([~b[name].any(1) for b in by_layer], -1).int() for name in names}
+    rivals = {name: torch.stack([only_blocker(b[name]) for b in by_layer], -1) for name in names}
+    return [
+        {**common, "index": number}
+        | {name: hits[name][i].tolist() for name in names}
+        | {f"{name}_rival": [None if k < 0 else index[k] for k in rivals[name][i].tolist()] for name in names}
+        for i, number in enumerate(index)
+    ]
 
 
 def _layer_rows(
@@ -71,29 +80,27 @@ def _layer_rows(
     language: str,
     metric: Metric,
     summaries: Sequence[Metric],
-    values_NL: NDArray[np.float64],
+    records: list[Record],
     version: str,
 ) -> list[Result]:
-    """A row a layer from one value an item and layer, then what is said of all layers together."""
+    """A row a layer, then what is said of all layers together."""
+    (scores,) = item_scores(Evaluation("", [], {benchmark: records})).values()
 
-    def row(name: str, values_N: NDArray[np.float64], value: float, layer: int | None) -> Result:
+    def row(name: str, own: Scores, reduce: Reduce, layer: int | None) -> Result:
+        found = contributions(own, reduce, own.index)
         return Result(
             benchmark=benchmark,
             language=language,
             metric=name,
-            value=value,
-            stderr=standard_error(values_N),
-            n=len(values_NL),
+            value=float(reduce(own.values.mean(0))),
+            stderr=found.error,
+            n=len(own.index),
             layer=layer,
             version=version,
         )
 
-    rows = [row(metric.name, v, float(v.mean()), layer) for layer, v in enumerate(values_NL.T)]
-    means_L = values_NL.mean(0)
+    rows = [row(metric.name, scores.at(k), first_layer, k) for k in range(scores.values.shape[1])]
     for own in summaries:
-        if own.summary is Summary.mean:
-            rows.append(row(own.name, values_NL.mean(1), float(means_L.mean()), None))
-        else:
-            # The error of a maximum is that of the layer where it is; that it was chosen is left out.
-            rows.append(row(own.name, values_NL[:, means_L.argmax()], float(means_L.max()), None))
+        assert own.summary is not None
+        rows.append(row(own.name, scores, over_layers(own.summary), None))
     return rows

@@ -31,9 +31,9 @@ class SentenceTask(Task):
     parallel_text = True
     metric: ClassVar[Metric]
 
-    def matches(self, similarity_NN: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
-        """Ways of matching by name: which sentences are matched (N,), and the only rival of each (N,), as of
-        `engine.similarity.only_rival`. An item's value is the mean over the ways."""
+    def blocked(self, similarity_NN: "Tensor") -> "dict[str, Tensor]":
+        """One or more ways of matching by name, (N, N) booleans: whether sentence j keeps sentence i from its
+        translation. Where none does it is a hit; an item's value is the mean of its hits."""
         raise NotImplementedError
 
     @property

@@ -22,24 +22,20 @@ class Mexa(SentenceTask):
 
     metric = MEXA
 
-    def matches(self, similarity_NN: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
-        from xalign.evaluation.engine.similarity import nearer, only_rival
-
-        either_NN = nearer(similarity_NN) | nearer(similarity_NN.T)
-        return {"hits": (mexa_hits(similarity_NN), only_rival(either_NN))}
+    def blocked(self, similarity_NN: "Tensor") -> "dict[str, Tensor]":
+        return {"hits": mexa_blockers(similarity_NN)}
 
 
-def mexa_hits(similarity_NN: "Tensor") -> "Tensor":
-    """Whether pair i is nearer than all others in both its row and its column: (N,) booleans.
+def mexa_blockers(similarity_NN: "Tensor") -> "Tensor":
+    """Whether sentence j is no farther than the translation in the row or the column of pair i: (N, N).
 
-    MEXA is their mean: s(i, i) > max over j != i of s(i, j) and s(j, i), strictly.
+    MEXA is the share of pairs that no other blocks: s(i, i) > max over j != i of s(i, j) and s(j, i),
+    strictly.
     """
-    from torch import maximum
+    from xalign.evaluation.engine.similarity import blockers
 
-    from xalign.evaluation.engine.similarity import without_diagonal
-
-    others_NN = without_diagonal(similarity_NN)
-    return similarity_NN.diagonal() > maximum(others_NN.amax(0), others_NN.amax(1))
+    forward_NN, backward_NN = blockers(similarity_NN)
+    return forward_NN | backward_NN
 
 
 TASK = Mexa

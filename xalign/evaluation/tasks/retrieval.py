@@ -14,14 +14,11 @@ class Retrieval(SentenceTask):
 
     metric = RETRIEVAL
 
-    def matches(self, similarity_NN: "Tensor") -> "dict[str, tuple[Tensor, Tensor]]":
-        from xalign.evaluation.engine.similarity import nearer, only_rival, retrieval_hits
+    def blocked(self, similarity_NN: "Tensor") -> "dict[str, Tensor]":
+        from xalign.evaluation.engine.similarity import blockers
 
-        forward_N, backward_N = retrieval_hits(similarity_NN)
-        return {
-            "forward": (forward_N, only_rival(nearer(similarity_NN))),
-            "backward": (backward_N, only_rival(nearer(similarity_NN.T))),
-        }
+        forward_NN, backward_NN = blockers(similarity_NN)
+        return {"forward": forward_NN, "backward": backward_NN}
 
 
 TASK = Retrieval
