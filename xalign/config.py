@@ -19,6 +19,7 @@ from xalign.choices import (
     StrategyName,
     TaskProvider,
 )
+from xalign.data.transforms.base import TransformConfig
 from xalign.evaluation.task import TaskConfig
 from xalign.models.adapters.base import AdapterConfig
 from xalign.objectives.base import ObjectiveConfig
@@ -117,6 +118,9 @@ class DataConfig:
     """Share of pivot sentences held out for the measurement before and after."""
     max_rows: Positive | None = None
     """Keep only so many pivot sentences (after cleaning); null keeps all."""
+    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    """Name -> options of a random change of what is trained on, applied in this order; `kind` says which it
+    is, without it the name does."""
 
 
 @dataclass(frozen=True, kw_only=True)

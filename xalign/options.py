@@ -1,4 +1,5 @@
-"""Options that stand beside the part that has them: objectives, adapters and tasks, whichever there are.
+"""Options that stand beside the part that has them: objectives, transforms, adapters and tasks, whichever
+there are.
 
 The schema knows none of them by name. Here their values, as composed, become the frozen configs that the
 parts declare; every mistake names the key that was given.
@@ -14,8 +15,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from xalign import short_keys
 from xalign.choices import Combine, GradientClipping, TaskProvider
-from xalign.config import PRESET, BenchmarkConfig, Config, EvaluateConfig, LossConfig, TrainerConfig
+from xalign.config import (
+    PRESET,
+    BenchmarkConfig,
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    LossConfig,
+    TrainerConfig,
+)
 from xalign.config_problems import one_of, problem
+from xalign.data.transforms import TRANSFORMS
+from xalign.data.transforms.base import Samples, TransformConfig
 from xalign.errors import did_you_mean
 from xalign.evaluation.task import TaskConfig
 from xalign.evaluation.tasks import TASKS
@@ -41,6 +52,7 @@ def _groups() -> dict[str, Any]:
     """The types of those groups that are open, or have short keys."""
     benchmark = _with_short_keys(BenchmarkConfig, "benchmark", {"options": dict})
     return {
+        "data": _with_short_keys(DataConfig, "data", {"transforms": dict}),
         "loss": _with_short_keys(LossConfig, "loss", {"objectives": dict}),
         "trainer": _with_short_keys(TrainerConfig, "trainer", {}),
         "adapter": dict,
@@ -98,8 +110,8 @@ def _is_group(group: str, name: str) -> bool:
 
 
 def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """Composed values with the options of objectives, adapter and tasks as configs; short keys are gone from
-    them."""
+    """Composed values with the options of objectives, transforms, adapter and tasks as configs; short keys are
+    gone from them."""
     values = copy.deepcopy(values)
     loss, trainer, adapter = (values.get(group) for group in ("loss", "trainer", "adapter"))
     if isinstance(loss, dict) and isinstance(trainer, dict):
@@ -110,6 +122,8 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         elif clip is not None:
             problems.append(one_of(CLIP, str(clip), list(GradientClipping)))
         loss["objectives"] = _objectives(loss.get("objectives") or {}, given, problems)
+    if isinstance(values.get("data"), dict):
+        values["data"]["transforms"] = _transforms(values["data"].get("transforms") or {}, problems)
     if isinstance(adapter, dict):
         values["adapter"] = _adapter(adapter, problems)
     for group in BENCHMARKS:
@@ -119,10 +133,12 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
 
 
 def rules(config: Config) -> Iterator[str]:
-    """What the objectives find wrong in the whole configuration."""
-    for name, own in config.loss.objectives.items():
-        for option, what in own.problems(config):
-            yield f"loss.objectives.{name}.{option}={getattr(own, option)}: {what}"
+    """What objectives and transforms find wrong in the whole configuration."""
+    parts = (("loss.objectives", config.loss.objectives), ("data.transforms", config.data.transforms))
+    for group, options in parts:
+        for name, own in options.items():
+            for option, what in own.problems(config):
+                yield f"{group}.{name}.{option}={getattr(own, option)}: {what}"
 
 
 def _objectives(
@@ -139,19 +155,45 @@ def _objectives(
                 entries[kind] = {"kind": kind}
     found: dict[str, ObjectiveConfig] = {}
     for name, options in entries.items():
-        kind = str(options["kind"])
+        kind, place = str(options["kind"]), f"loss.objectives.{name}"
         if kind not in OBJECTIVES:
-            place = f"loss.objectives.{name}" + (".kind" if kind != name else "")
-            names = OBJECTIVES.names()
-            listed = f"{did_you_mean(kind, names)} (there are: {', '.join(names)})"
-            problems.append(f"{place}={kind}: no such objective{listed}")
+            problems.append(_no_such("objective", kind, name, place, OBJECTIVES.names()))
             continue
-        place = f"loss.objectives.{name}"
         values, origins = _with_shorts(options, short_keys.shorts_of_objective(kind), shorts, "")
         config = _validated(OBJECTIVES.load(kind).Config, values, place, problems, origins)
         if config is not None and config.weight > 0:
             found[name] = config
     return found
+
+
+def _transforms(given: Mapping[str, Any], problems: list[str]) -> dict[str, TransformConfig]:
+    found: dict[str, TransformConfig] = {}
+    for name, options in given.items():
+        place = f"data.transforms.{name}"
+        if not isinstance(options, Mapping | None):
+            problems.append(f"{place}={options}: takes options, as in {place}.kind={TRANSFORMS.names()[0]}")
+            continue
+        values = {"kind": name, **(options or {})}
+        kind = str(values["kind"])
+        if kind not in TRANSFORMS:
+            problems.append(_no_such("transform", kind, name, place, TRANSFORMS.names()))
+            continue
+        transform = TRANSFORMS.load(kind)
+        config = _validated(transform.Config, values, place, problems, {})
+        if config is None:
+            continue
+        changes = transform.changes()
+        if config.samples is not Samples.all and config.samples not in changes:
+            listed = ", ".join(sorted(changes))
+            problems.append(f"{place}.samples={config.samples}: {kind} changes nothing but {listed}")
+        found[name] = config
+    return found
+
+
+def _no_such(what: str, kind: str, name: str, place: str, names: list[str]) -> str:
+    """The message for a kind of part that there is not; `name` is what the entry is called."""
+    key = place if kind == name else f"{place}.kind"
+    return f"{key}={kind}: no such {what}{did_you_mean(kind, names)} (there are: {', '.join(names)})"
 
 
 def _adapter(given: dict[str, Any], problems: list[str]) -> AdapterConfig | dict[str, Any]:

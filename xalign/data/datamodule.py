@@ -15,6 +15,7 @@ from xalign.data.prefetch import Prefetched
 from xalign.data.sampling import PairSampler
 from xalign.data.step import Material, Part, StepBatch, StepData
 from xalign.data.token_cache import token_table
+from xalign.data.transforms.chain import chain_of
 from xalign.distributed import collectives
 
 
@@ -91,6 +92,7 @@ class AlignmentData(pl.LightningDataModule):
             tokens=tokens,
             instructions=instructions,
             own_texts=own_texts,
+            transforms=chain_of(config, pairs.corpus),
         )
         self.loader: Prefetched[StepBatch] | None = None
 

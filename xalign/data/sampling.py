@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from xalign.config import Config
 from xalign.data.cleaning import normal_form
 from xalign.data.parallel import ParallelCorpus
 from xalign.errors import ConfigError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,12 @@ def sampler_of(config: Config, corpus: ParallelCorpus) -> PairSampler:
     )
 
 
-def part_of_rank(shares: Sequence[list[Pair]], rank: int, ranks: int) -> list[Pair]:
-    """A rank's pairs of a global batch, one language after another."""
+def part_of_rank(shares: Sequence[list[T]], rank: int, ranks: int) -> list[T]:
+    """A rank's pairs of a global batch, or whatever there is one of for each, one language after another."""
     return [
-        pair
+        own
         for share in shares
-        for pair in share[rank * len(share) // ranks : (rank + 1) * len(share) // ranks]
+        for own in share[rank * len(share) // ranks : (rank + 1) * len(share) // ranks]
     ]
 
 

@@ -4,6 +4,7 @@ alone."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from typing import Self
 
 import numpy as np
@@ -13,8 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from xalign.data.collate import Arrangement, Buckets, arrange, encode
 from xalign.data.instructions import InstructionSample, InstructionSampler
-from xalign.data.sampling import Pair, PairSampler, part_of_rank
+from xalign.data.sampling import Pair, PairSampler, part_of_rank, text_of
 from xalign.data.token_cache import TokenTable
+from xalign.data.transforms.chain import Chain
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Material:
     instructions: InstructionSampler | None = None
     own_texts: Sequence[str] = ()
     """Texts that the model wrote before training."""
+    transforms: Chain | None = None
+    """What changes pairs and instructions as they are sampled."""
 
 
 class StepData:
@@ -85,18 +89,24 @@ class StepData:
 
     @cached_property
     def shares(self) -> list[list[Pair]]:
-        """The translation pairs of all ranks, equally many of each language that was sampled."""
+        """The translation pairs of all ranks as the corpus has them, equally many of each language that was
+        sampled."""
         return self.material.pairs.shares(self.step, self.ranks)
 
     @property
     def global_pairs(self) -> list[Pair]:
-        """The pairs of all ranks."""
+        """The pairs of all ranks as the corpus has them."""
         return [pair for share in self.shares for pair in share]
 
-    @property
+    @cached_property
     def pairs(self) -> list[Pair]:
-        """This rank's pairs, one language after the other."""
-        return part_of_rank(self.shares, self.rank, self.ranks)
+        """This rank's pairs, one language after the other, transformed as configured."""
+        own = part_of_rank(self.shares, self.rank, self.ranks)
+        if self.material.transforms is None:
+            return own
+        numbers = count()
+        places = [[next(numbers) for _ in share] for share in self.shares]
+        return self.material.transforms.pairs(own, part_of_rank(places, self.rank, self.ranks), self.step)
 
     @property
     def own_texts(self) -> Sequence[str]:
@@ -104,11 +114,15 @@ class StepData:
         return self.material.own_texts
 
     def instructions(self, count: int) -> list[InstructionSample]:
-        """This rank's `count` instruction samples."""
+        """This rank's `count` instruction samples, transformed as configured."""
         assert self.material.instructions is not None, (
             "the objective's `needs` do not say that it samples them"
         )
-        return self.material.instructions.batch(self.step, count, self.rank, self.ranks)
+        own = self.material.instructions.batch(self.step, count, self.rank, self.ranks)
+        if self.material.transforms is None:
+            return own
+        places = range(self.rank * count, (self.rank + 1) * count)
+        return self.material.transforms.instructions(own, places, self.step)
 
     def rng(self, stream: int) -> np.random.Generator:
         """Random numbers of this step, the same on every rank; `stream` keeps uses apart."""
@@ -119,13 +133,22 @@ class StepData:
         return encode(self.material.tokenizer, texts, max_length)
 
     def sentence_ids(self, pairs: Sequence[Pair]) -> list[list[int]]:
-        """Token ids of the sources, then of the targets: from the cache, where there is one."""
-        material = self.material
-        if material.tokens is None:
-            texts = [p.source for p in pairs] + [p.target for p in pairs]
-            return self.encode(texts, material.sentence_length)
-        sources = material.tokens.ids(material.pairs.pivot, (p.row for p in pairs))
-        return sources + [material.tokens.ids(p.target_language, [p.row])[0] for p in pairs]
+        """Token ids of the sources, then of the targets: from the cache, where there is one and it has the
+        text."""
+        material, pivot = self.material, self.material.pairs.pivot
+        sentences = [(pivot, p.row, p.source) for p in pairs]
+        sentences += [(p.target_language, p.row, p.target) for p in pairs]
+        found: list[list[int] | None] = [self._cached(*sentence) for sentence in sentences]
+        others = [text for (_, _, text), ids in zip(sentences, found, strict=True) if ids is None]
+        made = iter(self.encode(others, material.sentence_length) if others else [])
+        return [next(made) if ids is None else ids for ids in found]
+
+    def _cached(self, language: str, row: int, text: str) -> list[int] | None:
+        """Token ids of a text that is as the corpus has it in that row; None of any other."""
+        tokens, corpus = self.material.tokens, self.material.pairs.corpus
+        if tokens is None or text != text_of(corpus, language, row):
+            return None
+        return tokens.ids(language, [row])[0]
 
     def language_numbers(self, pairs: Sequence[Pair]) -> list[int]:
         """A number for the target language of each pair."""

@@ -1,0 +1,111 @@
+"""Code switching: words are replaced by their translations, which the parallel text itself gives."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from xalign.data.transforms.base import Setup, Side, Transform, TransformConfig
+from xalign.data.words import with_words
+from xalign.languages import has_spaces
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from xalign.data.instructions.base import InstructionSample
+    from xalign.data.sampling import Pair
+
+log = logging.getLogger(__name__)
+
+
+class CodeSwitch(Transform):
+    """Replaces words of a sentence by their translations into the pair's other language.
+
+    Random aligned substitution (Lin et al., EMNLP 2020, mRASP: 30 % of the words) and code-switching
+    restoration (CSR4mBART, arXiv 2204.07834) take their translations from dictionaries; here they are mined
+    from the training pairs: words that occur in the same pairs so often that each is the other's only best
+    match by the Dice coefficient (Smadja et al. 1996; the first round of Melamed's competitive linking, 2000).
+    That finds translations of frequent words with few senses, one each, and nothing for others; with little
+    text, or with words that always come together, some are wrong. Inflection is not looked at: what is mined
+    is what is put in, in the case of the word that it replaces.
+
+    Of a pair, words of the source become words of the target's language, which then stand on both sides: the
+    pair is easier to match. Of an instruction sample, words of the prompt's input change: into the answer's
+    language, or where that is the prompt's own, into the pivot's or a target's. What asks for the answer, the
+    answer itself, and texts to be continued stay. Languages that are written without spaces stay as they are,
+    and no words of theirs are put in.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(TransformConfig):
+        probability: Annotated[float, Field(ge=0, le=1)] = 0.3
+        """Probability to be replaced, of each word that a translation was mined for."""
+        side: Side = Side.source
+        """Which side of a pair changes: the `source` (in the pivot language), the `target`, or `both`."""
+        occurrences: Annotated[int, Field(ge=2)] = 4
+        """Fewest pairs that a word and its translation must occur in together."""
+        score: Annotated[float, Field(gt=0, le=1)] = 0.6
+        """Least Dice coefficient of a word and its translation: 1 where they occur in the same pairs only."""
+
+    config: Config
+
+    def __init__(self, config: Config, setup: Setup) -> None:
+        from xalign.data.word_pairs import mined_word_pairs
+
+        super().__init__(config, setup)
+        self.into: dict[str, Mapping[str, str]] = {}
+        """Target -> word of the pivot -> its translation."""
+        self.out_of: dict[str, Mapping[str, str]] = {}
+        """Target -> word of it -> its translation into the pivot."""
+        for target in setup.targets:
+            found: Mapping[str, str] = {}
+            if has_spaces(setup.pivot) and has_spaces(target):
+                pairs = setup.corpus.pairs(setup.pivot, target)
+                found = mined_word_pairs(pairs, config.occurrences, config.score)
+            self.into[target], self.out_of[target] = found, {y: x for x, y in found.items()}
+        counts = ", ".join(f"{target} {len(found)}" for target, found in self.into.items())
+        log.info("code switching: words with a mined translation: %s", counts)
+
+    def pair(self, pair: "Pair", rng: "np.random.Generator") -> "Pair":
+        source, target, language = pair.source, pair.target, pair.target_language
+        if self.config.side is not Side.target:
+            source = self._switched(source, self.into[language], rng)
+        if self.config.side is not Side.source:
+            target = self._switched(target, self.out_of[language], rng)
+        return replace(pair, source=source, target=target)
+
+    def instruction(self, sample: "InstructionSample", rng: "np.random.Generator") -> "InstructionSample":
+        if sample.input is None:
+            return sample
+        first, last = sample.input
+        translations = self._of_prompt(sample, rng)
+        given = self._switched(sample.prompt[first:last], translations, rng)
+        prompt = sample.prompt[:first] + given + sample.prompt[last:]
+        return replace(sample, prompt=prompt, input=(first, first + len(given)))
+
+    def _of_prompt(self, sample: "InstructionSample", rng: "np.random.Generator") -> Mapping[str, str]:
+        asked, answered = sample.prompt_language, sample.answer_language
+        if asked != self.setup.pivot:
+            return self.out_of.get(asked, {})
+        other = answered if answered != asked else str(rng.choice(self.setup.targets))
+        return self.into.get(other, {})
+
+    def _switched(self, text: str, translations: Mapping[str, str], rng: "np.random.Generator") -> str:
+        def switched(word: str) -> str:
+            found = translations.get(word.lower())
+            if found is None or rng.random() >= self.config.probability:
+                return word
+            return _in_case_of(word, found)
+
+        return with_words(text, switched)
+
+
+def _in_case_of(word: str, found: str) -> str:
+    if word.isupper() and len(word) > 1:
+        return found.upper()
+    return found[0].upper() + found[1:] if word[0].isupper() else found
+
+
+TRANSFORM = CodeSwitch

@@ -1,0 +1,57 @@
+"""Words and their translations, mined from translation pairs: no dictionary is needed."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from xalign.data.words import words
+
+MOST_PAIRS = 50_000
+"""Pairs that are looked at, evenly spaced over all: a frequent word has shown its translation by then."""
+LONGEST = 50
+"""Words of a sentence above which its pair is left out: any two words of it would count as together."""
+
+
+def mined_word_pairs(pairs: Sequence[tuple[str, str]], occurrences: int, score: float) -> dict[str, str]:
+    """Word -> its translation, both lower case and one to one, of words that are different in writing.
+
+    Two words belong together if they occur in at least `occurrences` pairs together, their Dice coefficient
+    2 n(x, y) / (n(x) + n(y)) is at least `score`, and for each of the two it is higher than with any other
+    word. Words that are tied have no translation: the order of words in the text is no reason.
+    """
+    chosen = [pairs[i] for i in np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_PAIRS)).astype(int)]
+    sides = [(sorted(set(words(x))), sorted(set(words(y)))) for x, y in chosen]
+    sides = [(x, y) for x, y in sides if max(len(x), len(y)) <= LONGEST]
+    source, source_words = _occurrences([x for x, _ in sides], occurrences)
+    target, target_words = _occurrences([y for _, y in sides], occurrences)
+    if not source_words or not target_words:
+        return {}
+    together = (source.T @ target).tocoo()
+    enough = together.data >= occurrences
+    x, y, count = together.row[enough], together.col[enough], together.data[enough]
+    dice = 2 * count / (source.sum(0)[x] + target.sum(0)[y])
+    only_best = _is_only_best(dice, x, len(source_words)) & _is_only_best(dice, y, len(target_words))
+    found = [(source_words[i], target_words[j]) for i, j in zip(*(k[only_best & (dice >= score)] for k in (x, y)))]
+    return {word: translation for word, translation in found if word != translation}
+
+
+def _occurrences(texts: Sequence[Sequence[str]], least: int) -> tuple[csr_array, list[str]]:
+    """(texts, words): 1 where a text has the word; the words that at least so many have, sorted."""
+    counts = Counter(word for text in texts for word in text)
+    vocabulary = sorted(word for word, count in counts.items() if count >= least)
+    number = {word: i for i, word in enumerate(vocabulary)}
+    rows = [[number[word] for word in text if word in number] for text in texts]
+    starts = np.cumsum([0, *map(len, rows)])
+    columns = np.array([i for row in rows for i in row], dtype=np.int64)
+    ones = np.ones(len(columns), dtype=np.int64)
+    return csr_array((ones, columns, starts), shape=(len(texts), len(vocabulary))), vocabulary
+
+
+def _is_only_best(scores: np.ndarray, owners: np.ndarray, count: int) -> np.ndarray:
+    """Whether each score is above all others of its owner."""
+    best = np.zeros(count)
+    np.maximum.at(best, owners, scores)
+    is_best = scores == best[owners]
+    return is_best & (np.bincount(owners[is_best], minlength=count)[owners] == 1)
