@@ -48,7 +48,7 @@ def load(
         return _load_converted(converted, config, split)
     wanted = _wanted(name, config, split)
     try:
-        return datasets.load_dataset(name, config, split=split, **_at(revision))
+        return datasets.load_dataset(name, config, split=split, revision=revision)
     except ValueError as error:
         raise ConfigError([f"{key}.hub: {wanted}: {_one_line(error)}"]) from None
     except LOADING_ERRORS as error:
@@ -159,13 +159,9 @@ def configuration_names(name: str, key: str, revision: str | None = None) -> Seq
     if (converted := _converted(name, key)) is not None:
         return list(dict.fromkeys(file.split("/")[0] for file in converted.files if "/" in file))
     try:
-        return datasets.get_dataset_config_names(name, **_at(revision))
+        return datasets.get_dataset_config_names(name, revision=revision)
     except CLIENT_ERRORS as error:
         raise unreachable(f"dataset '{name}'", name, error, key) from None
-
-
-def _at(revision: str | None) -> dict[str, str]:
-    return {} if revision is None else {"revision": revision}
 
 
 def _wanted(name: str, config: str | None, split: str) -> str:
