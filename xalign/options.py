@@ -27,7 +27,7 @@ from xalign.config import (
 from xalign.config_problems import one_of, problem
 from xalign.data.transforms import TRANSFORMS
 from xalign.data.transforms.base import Samples, TransformConfig
-from xalign.errors import did_you_mean
+from xalign.errors import ConfigError, did_you_mean
 from xalign.evaluation.task import TaskConfig
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
@@ -130,6 +130,19 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         if isinstance(values.get(group), dict):
             values[group]["options"] = _tasks(values[group], group, problems)
     return values
+
+
+def benchmark_of(**values: Any) -> BenchmarkConfig:
+    """A benchmark by its keys, the short ones of its tasks among them, for tests and tools.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
+    problems: list[str] = []
+    values["options"] = _tasks(values, "benchmark", problems)
+    if problems:
+        raise ConfigError(problems)
+    return TypeAdapter(BenchmarkConfig).validate_python(values)
 
 
 def rules(config: Config) -> Iterator[str]:
