@@ -138,7 +138,7 @@ def sampler_of(config: Config, corpus: ParallelCorpus) -> PairSampler:
     )
 
 
-def part_of_rank(shares: Sequence[list[T]], rank: int, ranks: int) -> list[T]:
+def part_of_rank(shares: Sequence[Sequence[T]], rank: int, ranks: int) -> list[T]:
     """A rank's pairs of a global batch, or whatever there is one of for each, one language after another."""
     return [
         own

@@ -4,7 +4,7 @@ alone."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import count
+from itertools import accumulate
 from typing import Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from xalign.data.collate import Arrangement, Buckets, arrange, encode
 from xalign.data.instructions import InstructionSample, InstructionSampler
 from xalign.data.sampling import Pair, PairSampler, part_of_rank, text_of
 from xalign.data.token_cache import TokenTable
-from xalign.data.transforms.chain import Chain
+from xalign.data.transforms.chain import NO_TRANSFORMS, Chain
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Material:
     instructions: InstructionSampler | None = None
     own_texts: Sequence[str] = ()
     """Texts that the model wrote before training."""
-    transforms: Chain | None = None
+    transforms: Chain = NO_TRANSFORMS
     """What changes pairs and instructions as they are sampled."""
 
 
@@ -101,12 +101,10 @@ class StepData:
     @cached_property
     def pairs(self) -> list[Pair]:
         """This rank's pairs, one language after the other, transformed as configured."""
-        own = part_of_rank(self.shares, self.rank, self.ranks)
-        if self.material.transforms is None:
-            return own
-        numbers = count()
-        places = [[next(numbers) for _ in share] for share in self.shares]
-        return self.material.transforms.pairs(own, part_of_rank(places, self.rank, self.ranks), self.step)
+        starts = accumulate(map(len, self.shares), initial=0)
+        places = [range(start, start + len(share)) for start, share in zip(starts, self.shares, strict=False)]
+        own, own_places = (part_of_rank(of_all, self.rank, self.ranks) for of_all in (self.shares, places))
+        return self.material.transforms.pairs(own, own_places, self.step)
 
     @property
     def own_texts(self) -> Sequence[str]:
@@ -119,8 +117,6 @@ class StepData:
             "the objective's `needs` do not say that it samples them"
         )
         own = self.material.instructions.batch(self.step, count, self.rank, self.ranks)
-        if self.material.transforms is None:
-            return own
         places = range(self.rank * count, (self.rank + 1) * count)
         return self.material.transforms.instructions(own, places, self.step)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -41,6 +42,9 @@ MAY_CHANGE = (
     "debug.detect_anomaly",
 )
 """Keys that change no result but by rounding: a run may go on with other values."""
+
+ORDERED = ("data.transforms",)
+"""Keys whose entries do something else in another order."""
 
 GROUPS = ("model", "languages", "data", "loss", "trainer", "benchmark")
 """What every version has written into a run's `config.yaml`."""
@@ -89,7 +93,8 @@ def _digest(config: Config) -> str:
 def _given(value: Any, key: str) -> Any:
     """A config's values that are not their defaults: what a later version adds changes nothing."""
     if isinstance(value, Mapping):
-        return {name: _given(own, f"{key}{name}.") for name, own in value.items()}
+        given = {name: _given(own, f"{key}{name}.") for name, own in value.items()}
+        return list(given.items()) if key.removesuffix(".") in ORDERED else given
     if not is_dataclass(value):
         return value
     found = {}
@@ -140,9 +145,10 @@ def _known(values: Mapping[str, Any], schema: type, group: str) -> dict[str, Any
             if key in short_names(group):
                 found[key] = value
             continue
-        options = (hints[key], *get_args(hints[key]))
+        hint = hints[key]
+        options = (hint, *(get_args(hint) if isinstance(hint, UnionType) else ()))
         kinds = [kind for kind in options if isinstance(kind, type) and is_dataclass(kind)]
-        # What stands beside its part, an adapter, is as that part says.
+        # What stands beside its part (adapter, objectives, transforms, tasks) is as that part says.
         nested = bool(kinds) and isinstance(value, Mapping) and key != "adapter"
         found[key] = _known(value, kinds[0], key) if nested else value
     return found
@@ -158,6 +164,8 @@ def _differing(
             continue
         a, b = former.get(key), now.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
+            if full in ORDERED and a.keys() == b.keys() and list(a) != list(b):
+                found[f"{full}: in the order {', '.join(a)} -> {', '.join(b)}"] = None
             found |= dict.fromkeys(_differing(a, b, short, f"{full}."))
         elif a != b:
             found[f"{short.get(full, full)}: {a} -> {b}"] = None

@@ -1,6 +1,6 @@
 """The transforms of a run, one after the other; every sample has random numbers of its own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 from zlib import crc32
 
@@ -12,12 +12,16 @@ from xalign.data.parallel import ParallelCorpus
 from xalign.data.sampling import Pair
 from xalign.data.transforms import TRANSFORMS
 from xalign.data.transforms.base import Samples, Setup, Transform
+from xalign.errors import DataError
 
 T = TypeVar("T", Pair, InstructionSample)
 
 STREAMS = {Samples.pairs: 2, Samples.instructions: 3}
 """Keep the random numbers of transforms apart from those that samples are drawn with (`instructions.base`),
 which share seed and step."""
+
+KEPT = ("row", "target_language", "source_key", "target_key")
+"""What a pair keeps: by it tokens are found, and texts that count as the same sentence."""
 
 
 class Chain:
@@ -28,34 +32,53 @@ class Chain:
     """
 
     def __init__(self, transforms: Mapping[str, Transform], seed: int) -> None:
-        self.seed = seed
-        self._pairs = _those_of(transforms, Samples.pairs)
-        self._instructions = _those_of(transforms, Samples.instructions)
+        self.transforms, self.seed = transforms, seed
 
     def pairs(self, pairs: Sequence[Pair], places: Sequence[int], step: int) -> list[Pair]:
-        """The pairs, changed; `places`: where each is in the step's global batch."""
-        numbers = _numbers(self.seed, step, Samples.pairs)
+        """The pairs, changed; `places`: where each is in the step's global batch.
+
+        Raises:
+            DataError: a transform breaks its contract; names it.
+        """
         found = list(pairs)
-        for number, transform in self._pairs:
-            found = [
-                _applied(transform, transform.pair, own, numbers(place, number))
-                for own, place in zip(found, places, strict=True)
-            ]
-        _require_same_sentences(pairs, found)
+        for name, transform in self._those_of(Samples.pairs):
+            rngs = self._rngs(name, Samples.pairs, places, step)
+            found = _changed(found, transform.pair, rngs, transform.config.share)
+            _require(map(_of_pair, pairs, found), name)
         return found
 
     def instructions(
         self, samples: Sequence[InstructionSample], places: Sequence[int], step: int
     ) -> list[InstructionSample]:
-        """The instruction samples, changed; `places`: where each is in the step's global batch."""
-        numbers = _numbers(self.seed, step, Samples.instructions)
+        """The instruction samples, changed; `places`: where each is in the step's global batch.
+
+        Raises:
+            DataError: a transform breaks its contract; names it.
+        """
         found = list(samples)
-        for number, transform in self._instructions:
-            found = [
-                _applied(transform, transform.instruction, own, numbers(place, number))
-                for own, place in zip(found, places, strict=True)
-            ]
+        for name, transform in self._those_of(Samples.instructions):
+            rngs = self._rngs(name, Samples.instructions, places, step)
+            found = _changed(found, transform.instruction, rngs, transform.config.share)
+            _require(map(_of_instruction, found), name)
         return found
+
+    def _those_of(self, samples: Samples) -> list[tuple[str, Transform]]:
+        """The transforms that change such samples, by name."""
+        return [
+            (name, transform)
+            for name, transform in self.transforms.items()
+            if samples in transform.changes() and transform.config.samples in (Samples.all, samples)
+        ]
+
+    def _rngs(
+        self, name: str, samples: Samples, places: Sequence[int], step: int
+    ) -> list[np.random.Generator]:
+        number = crc32(name.encode())
+        return [np.random.default_rng([self.seed, step, STREAMS[samples], p, number]) for p in places]
+
+
+NO_TRANSFORMS = Chain({}, seed=0)
+"""Leaves everything as it is."""
 
 
 def chain_of(config: Config, corpus: ParallelCorpus) -> Chain:
@@ -65,29 +88,34 @@ def chain_of(config: Config, corpus: ParallelCorpus) -> Chain:
     return Chain(made, config.seed)
 
 
-def _those_of(transforms: Mapping[str, Transform], samples: Samples) -> list[tuple[int, Transform]]:
-    """The transforms that change such samples, each with the number of its name."""
+def _changed(
+    samples: Sequence[T],
+    change: Callable[[T, np.random.Generator], T],
+    rngs: Sequence[np.random.Generator],
+    share: float,
+) -> list[T]:
+    """A `share` of the samples, drawn for each, changed; the others as they are."""
     return [
-        (crc32(name.encode()), transform)
-        for name, transform in transforms.items()
-        if samples in transform.changes() and transform.config.samples in (Samples.all, samples)
+        change(own, rng) if rng.random() < share else own for own, rng in zip(samples, rngs, strict=True)
     ]
 
 
-def _numbers(seed: int, step: int, samples: Samples) -> Callable[[int, int], np.random.Generator]:
-    return lambda place, number: np.random.default_rng([seed, step, STREAMS[samples], place, number])
+def _of_pair(before: Pair, after: Pair) -> str | None:
+    """What is wrong with a transformed pair."""
+    changed = [name for name in KEPT if getattr(before, name) != getattr(after, name)]
+    if changed:
+        return f"changed {', '.join(changed)} of a pair; it may change source and target alone"
+    return None if after.source.strip() and after.target.strip() else "left no text on a side of a pair"
 
 
-def _applied(
-    transform: Transform, change: Callable[[T, np.random.Generator], T], sample: T, rng: np.random.Generator
-) -> T:
-    share = transform.config.share
-    return change(sample, rng) if share == 1 or rng.random() < share else sample
+def _of_instruction(sample: InstructionSample) -> str | None:
+    """What is wrong with a transformed instruction sample."""
+    first, last = sample.input or (0, 0)
+    if not 0 <= first <= last <= len(sample.prompt):
+        return f"left input={sample.input}, which is not within the prompt of {len(sample.prompt)} characters"
+    return None if sample.answer else "left an instruction sample without an answer"
 
 
-def _require_same_sentences(before: Sequence[Pair], after: Sequence[Pair]) -> None:
-    """Other packages' transforms, too: a pair of another row would be given that row's tokens and negatives."""
-    for old, new in zip(before, after, strict=True):
-        kept = ("row", "target_language", "source_key", "target_key")
-        changed = [name for name in kept if getattr(old, name) != getattr(new, name)]
-        assert not changed, f"a transform changed {', '.join(changed)} of a pair; it may change texts alone"
+def _require(problems: Iterable[str | None], name: str) -> None:
+    for problem in filter(None, problems):
+        raise DataError(f"data.transforms.{name}: the transform {problem}")
