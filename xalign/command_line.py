@@ -274,6 +274,8 @@ def _explain(text: str, schema: type, error: Exception) -> str:
             wrong = ".".join(path[: depth + 1])
             return unknown_key(wrong, part, allowed)
     kind = field_type(schema, path)
+    if is_dataclass(kind) and len(path) > 1:  # objectives, transforms, options of tasks
+        return f"{key}={value}: holds parts by name, each with options; write {key}.{value}.<option>=..."
     if is_dataclass(kind):
         return f"{key}={value}: {key} is a group of keys; write benchmark@{key}={value}"
     if isinstance(kind, type) and issubclass(kind, StrEnum):

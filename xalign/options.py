@@ -26,7 +26,7 @@ from xalign.config import (
 )
 from xalign.config_problems import one_of, problem
 from xalign.data.transforms import TRANSFORMS
-from xalign.data.transforms.base import Samples, TransformConfig
+from xalign.data.transforms.base import TransformConfig
 from xalign.errors import ConfigError, did_you_mean
 from xalign.evaluation.task import TaskConfig
 from xalign.evaluation.tasks import TASKS
@@ -110,8 +110,8 @@ def _is_group(group: str, name: str) -> bool:
 
 
 def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """Composed values with the options of objectives, transforms, adapter and tasks as configs; short keys are
-    gone from them."""
+    """Composed values with the options of objectives, transforms, adapter and tasks as configs; short keys
+    are gone from them."""
     values = copy.deepcopy(values)
     loss, trainer, adapter = (values.get(group) for group in ("loss", "trainer", "adapter"))
     if isinstance(loss, dict) and isinstance(trainer, dict):
@@ -184,7 +184,7 @@ def _transforms(given: Mapping[str, Any], problems: list[str]) -> dict[str, Tran
     for name, options in given.items():
         place = f"data.transforms.{name}"
         if not isinstance(options, Mapping | None):
-            problems.append(f"{place}={options}: takes options, as in {place}.kind={TRANSFORMS.names()[0]}")
+            problems.append(f"{place}={options}: takes options, as in {place}.share=0.5")
             continue
         values = {"kind": name, **(options or {})}
         kind = str(values["kind"])
@@ -195,10 +195,9 @@ def _transforms(given: Mapping[str, Any], problems: list[str]) -> dict[str, Tran
         config = _validated(transform.Config, values, place, problems, {})
         if config is None:
             continue
-        changes = transform.changes()
-        if config.samples is not Samples.all and config.samples not in changes:
-            listed = ", ".join(sorted(changes))
-            problems.append(f"{place}.samples={config.samples}: {kind} changes nothing but {listed}")
+        if not transform.changes(config.samples):
+            listed = " and ".join(sorted(transform.changes())) or "nothing"
+            problems.append(f"{place}.samples={config.samples}: {kind} changes {listed} only")
         found[name] = config
     return found
 

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from xalign import config
+from xalign.data.transforms import TRANSFORMS
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
@@ -34,6 +35,13 @@ and is not given its own.
 """
 
 
+TRANSFORM_OPTIONS = """## data.transforms
+
+`data.transforms.<name>.<option>`, where `<name>` is the kind of transform, or any name with `kind=...` beside
+it. They are applied in the order in which they are given ([data.md](data.md)).
+"""
+
+
 TASK_OPTIONS = """## benchmark.options
 
 `benchmark.options.<task>.<option>`. The short key sets the option of every task that has it and is not given
@@ -48,6 +56,8 @@ def reference() -> str:
     for name, kind in get_type_hints(config.Config).items():
         if is_dataclass(kind) and isinstance(kind, type):
             parts.append(_group(name, kind))
+            if name == "data":
+                parts += [TRANSFORM_OPTIONS, *_transforms()]
             if name == "loss":
                 parts += [OPTIONS, *_objectives()]
             if name == "adapter":
@@ -92,6 +102,13 @@ def _objectives() -> Iterator[str]:
 
     rows = [_row(f"schedule.{f.name}", f, ScheduleConfig) for f in fields(ScheduleConfig)]
     yield f"### schedule\n\n{inspect.getdoc(ScheduleConfig)}\n\n{_table(rows)}"
+
+
+def _transforms() -> Iterator[str]:
+    for kind in TRANSFORMS.own_names():
+        transform = TRANSFORMS.load(kind)
+        rows = [_row(f.name, f, transform.Config) for f in fields(transform.Config) if f.name != "kind"]
+        yield f"### {kind}\n\n{inspect.getdoc(transform)}\n\n{_table(rows)}"
 
 
 def _adapters() -> Iterator[str]:

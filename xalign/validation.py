@@ -66,6 +66,9 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     problems += model_rules.rules(config.model)
     problems += _data_rules(config)
     problems += _benchmark_rules(config.benchmark, "benchmark")
+    if isinstance(config, EvaluateConfig):
+        for name in config.data.transforms:
+            problems.append(f"data.transforms.{name}: of training; what is measured is never transformed")
     if isinstance(config, Config):
         problems += _sweep_rules(config)
         problems += _training_rules(config)

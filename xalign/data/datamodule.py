@@ -55,7 +55,7 @@ class StepBatches:
 class AlignmentData(pl.LightningDataModule):
     """Batches of what objectives sample from translation pairs and instructions.
 
-    `cached_sentences` says whether any of them runs the corpus's sentences as they are: these are then
+    `cached_sentences` says whether any of them runs translation pairs: the corpus's sentences are then
     tokenised once, into the cache.
 
     Raises:

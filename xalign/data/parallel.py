@@ -126,9 +126,7 @@ def load_corpus(
     key = {
         "version": [VERSION, name, reader.version],
         # Transforms change what is trained on, not what is read; split fractions neither.
-        "data": {
-            k: v for k, v in asdict(data).items() if not k.endswith("_fraction") and k != "transforms"
-        },
+        "data": {k: v for k, v in asdict(data).items() if not k.endswith("_fraction") and k != "transforms"},
         "pivot": pivot,
         "languages": list(languages),
         "state": reader.state(),

@@ -103,7 +103,8 @@ class StepData:
         """This rank's pairs, one language after the other, transformed as configured."""
         starts = accumulate(map(len, self.shares), initial=0)
         places = [range(start, start + len(share)) for start, share in zip(starts, self.shares, strict=False)]
-        own, own_places = (part_of_rank(of_all, self.rank, self.ranks) for of_all in (self.shares, places))
+        own = part_of_rank(self.shares, self.rank, self.ranks)
+        own_places = part_of_rank(places, self.rank, self.ranks)
         return self.material.transforms.pairs(own, own_places, self.step)
 
     @property

@@ -33,7 +33,8 @@ def mined_word_pairs(pairs: Sequence[tuple[str, str]], occurrences: int, score: 
     x, y, count = together.row[enough], together.col[enough], together.data[enough]
     dice = 2 * count / (source.sum(0)[x] + target.sum(0)[y])
     only_best = _is_only_best(dice, x, len(source_words)) & _is_only_best(dice, y, len(target_words))
-    found = [(source_words[i], target_words[j]) for i, j in zip(*(k[only_best & (dice >= score)] for k in (x, y)))]
+    kept = only_best & (dice >= score)
+    found = [(source_words[i], target_words[j]) for i, j in zip(x[kept], y[kept], strict=True)]
     return {word: translation for word, translation in found if word != translation}
 
 

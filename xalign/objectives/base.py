@@ -137,7 +137,8 @@ class Needs:
     reference: bool = False
     """Whether it runs the model before training as well."""
     pairs: bool = False
-    """Whether it runs the step's translation pairs as they are, whose tokens then come from the cache."""
+    """Whether it runs the step's translation pairs; tokens of those that no transform changes come from the
+    cache."""
     instructions: bool = False
     """Whether it samples instructions."""
     own_text: int | None = None

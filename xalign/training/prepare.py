@@ -1,5 +1,6 @@
 """What training reads and asks for, made before anything long is run: mistakes show within seconds."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -11,6 +12,8 @@ from xalign.config import Config
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
 from xalign.data.sampling import PairSampler, sampler_of
+from xalign.data.transforms import TRANSFORMS
+from xalign.data.transforms.base import Samples
 from xalign.errors import ConfigError
 from xalign.evaluation import figures
 from xalign.evaluation.task import Setting
@@ -19,6 +22,8 @@ from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import Needs, Objective, Setup
 from xalign.training.callbacks.evaluate import require_other_items, validation_setting
 from xalign.training.passes import mixed_seed
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,26 @@ def prepare(
     instructions = None
     if any(n.instructions for n in needs):
         instructions = load_instructions(config.instructions, config.languages, splits.train, config.seed)
+    _warn_of_idle_transforms(config, needs)
     validation = validation_setting(config, splits, layer)
     if validation is not None:
         _require_figures(config)
         if measured is not None and config.chosen_by:
             require_other_items([key for key, _ in config.chosen_by], validation, measured)
     return Prepared(objectives, splits, pairs, instructions, validation, layer)
+
+
+def _warn_of_idle_transforms(config: Config, needs: Sequence[Needs]) -> None:
+    """No mistake: a sweep over weights has points at which nothing runs what a transform changes."""
+    run = {
+        Samples.pairs: any(own.pairs for own in needs),
+        Samples.instructions: any(own.instructions for own in needs),
+    }
+    for name, own in config.data.transforms.items():
+        changes = TRANSFORMS.load(own.kind).changes(own.samples)
+        if not any(run[samples] for samples in changes):
+            what = " and ".join(sorted(changes))
+            log.warning("data.transforms.%s: no objective with a weight runs %s: it does nothing", name, what)
 
 
 def _require_figures(config: Config) -> None:

@@ -3,7 +3,7 @@
 A transform changes texts as they are sampled: of translation pairs, of instruction samples, or of both. The
 framework alone knows steps, ranks and caches. It gives every sample random numbers of its own, so that a
 transform that keeps to this contract gives the same batches on any number of ranks and after resuming, and it
-tokenises what was changed. What is measured is never transformed.
+tokenises what was changed. What is measured, and the texts of retention, are never transformed.
 
 Importing this module, and the modules of transforms, is cheap: the configuration is checked before torch is
 imported. What a transform computes with is imported where it is used.
@@ -97,10 +97,10 @@ class Transform:
         return sample
 
     @classmethod
-    def changes(cls) -> set[Samples]:
-        """What it can change."""
+    def changes(cls, asked: Samples = Samples.all) -> set[Samples]:
+        """What it changes of the samples that it is asked to change."""
         own = {
             Samples.pairs: cls.pair is not Transform.pair,
             Samples.instructions: cls.instruction is not Transform.instruction,
         }
-        return {samples for samples, changed in own.items() if changed}
+        return {samples for samples, changed in own.items() if changed and asked in (Samples.all, samples)}

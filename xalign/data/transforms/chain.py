@@ -67,7 +67,7 @@ class Chain:
         return [
             (name, transform)
             for name, transform in self.transforms.items()
-            if samples in transform.changes() and transform.config.samples in (Samples.all, samples)
+            if samples in transform.changes(transform.config.samples)
         ]
 
     def _rngs(
@@ -95,9 +95,7 @@ def _changed(
     share: float,
 ) -> list[T]:
     """A `share` of the samples, drawn for each, changed; the others as they are."""
-    return [
-        change(own, rng) if rng.random() < share else own for own, rng in zip(samples, rngs, strict=True)
-    ]
+    return [change(own, rng) if rng.random() < share else own for own, rng in zip(samples, rngs, strict=True)]
 
 
 def _of_pair(before: Pair, after: Pair) -> str | None:

@@ -1,7 +1,7 @@
 """Code switching: words are replaced by their translations, which the parallel text itself gives."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from xalign.languages import has_spaces
 if TYPE_CHECKING:
     import numpy as np
 
+    from xalign.config import Config as RunConfig
     from xalign.data.instructions.base import InstructionSample
     from xalign.data.sampling import Pair
 
@@ -23,13 +24,13 @@ log = logging.getLogger(__name__)
 class CodeSwitch(Transform):
     """Replaces words of a sentence by their translations into the pair's other language.
 
-    Random aligned substitution (Lin et al., EMNLP 2020, mRASP: 30 % of the words) and code-switching
-    restoration (CSR4mBART, arXiv 2204.07834) take their translations from dictionaries; here they are mined
-    from the training pairs: words that occur in the same pairs so often that each is the other's only best
-    match by the Dice coefficient (Smadja et al. 1996; the first round of Melamed's competitive linking, 2000).
-    That finds translations of frequent words with few senses, one each, and nothing for others; with little
-    text, or with words that always come together, some are wrong. Inflection is not looked at: what is mined
-    is what is put in, in the case of the word that it replaces.
+    Random aligned substitution (Lin et al., EMNLP 2020, mRASP) and code-switching restoration (Zan et al.,
+    arXiv 2204.07834) take their translations from dictionaries; here they are mined from the training pairs:
+    words that occur in the same pairs so often that each is the other's only best match by the Dice
+    coefficient (Smadja et al. 1996; mutual best matches as in Melamed's competitive linking, 2000). That
+    finds translations of frequent words with few senses, one each, and nothing for others; with little text,
+    or of words that always come together, some are wrong. Inflection is not looked at: what is mined is what
+    is put in, in the case of the word that it replaces.
 
     Of a pair, words of the source become words of the target's language, which then stand on both sides: the
     pair is easier to match. Of an instruction sample, words of the prompt's input change: into the answer's
@@ -48,6 +49,12 @@ class CodeSwitch(Transform):
         """Fewest pairs that a word and its translation must occur in together."""
         score: Annotated[float, Field(gt=0, le=1)] = 0.6
         """Least Dice coefficient of a word and its translation: 1 where they occur in the same pairs only."""
+
+        def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
+            pivot, targets = config.languages.pivot, config.languages.targets
+            if not (has_spaces(pivot) and any(map(has_spaces, targets))):
+                what = "needs a pivot and at least one target that are written with spaces"
+                yield "kind", f"{what} (languages.pivot={pivot}, languages.targets={', '.join(targets)})"
 
     config: Config
 

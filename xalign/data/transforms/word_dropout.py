@@ -1,6 +1,7 @@
 """Word dropout: words of translation pairs are left out at random."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from xalign.languages import has_spaces
 if TYPE_CHECKING:
     import numpy as np
 
+    from xalign.config import Config as RunConfig
     from xalign.data.sampling import Pair
 
 _WITH_SPACES = re.compile(r"\s*\S+")
@@ -22,9 +24,8 @@ class WordDropout(Transform):
 
     The first half of the noise of Lample et al. (ICLR 2018, section 2.3: `p_wd` = 0.1; they shuffle words as
     well), after Iyyer et al. (ACL 2015, section 3.1, who leave out 30 %). The two sides of a pair lose words
-    that do not correspond: the pair says a little less of the same on each side. For contrastive learning it
-    is noise that the order and presence of single words do not survive; Gao et al. (EMNLP 2021, table 1) found
-    it worse than dropout alone for English sentence embeddings, so that its use is to be measured.
+    that do not correspond, so that no single word can be relied on to match the pair. Gao et al. (EMNLP 2021,
+    table 1) found it worse than the model's own dropout for English sentence embeddings: measure its use.
 
     A word is what stands between spaces, with its punctuation. Languages that are written without spaces stay
     as they are; so do instructions, whose answer would be asked for words that the prompt no longer has.
@@ -36,6 +37,12 @@ class WordDropout(Transform):
         """Probability of each word to be left out."""
         side: Side = Side.both
         """Which side of a pair loses words: `both`, the `source` (in the pivot language), or the `target`."""
+
+        def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
+            thinned = [] if self.side is Side.target else [config.languages.pivot]
+            thinned += [] if self.side is Side.source else config.languages.targets
+            if not any(map(has_spaces, thinned)):
+                yield "side", f"nothing to leave out, {', '.join(thinned)}: written without spaces"
 
     config: Config
 
