@@ -57,6 +57,20 @@ def test_own_model_and_data_win_over_the_presets() -> None:
     assert made.data.format == "auto"
 
 
+def test_transforms_are_applied_in_the_order_in_which_they_are_given() -> None:
+    made = config("transforms=[word_dropout,code_switch]", "+data.transforms.more.kind=word_dropout")
+    assert list(made.data.transforms) == ["word_dropout", "code_switch", "more"]
+    swapped = config("transforms=[code_switch,word_dropout]", "data.transforms.code_switch.share=0.5")
+    assert list(swapped.data.transforms) == ["code_switch", "word_dropout"]
+    assert swapped.data.transforms["code_switch"].share == 0.5
+
+
+def test_evaluating_refuses_transforms() -> None:
+    keys = ["model=tiny", "data.transforms.word_dropout.share=1"]
+    with pytest.raises(ConfigError, match=r"data\.transforms\.word_dropout: of training; what is measured"):
+        resolve(compose_config("evaluate", keys), EvaluateConfig)
+
+
 def test_languages_are_canonical() -> None:
     made = config("languages.targets=[zho_Hans,swh,deu]", "languages.unseen=[spa]")
     assert made.languages.targets == ["zh", "sw", "de"]
@@ -113,6 +127,23 @@ MISTAKES = {
     ],
     ("loss.objectives.retention.schedule.evry=1",): [
         "retention.schedule.evry: unknown key; did you mean 'every'?"
+    ],
+    ("transforms=word_drop",): ["transforms=word_drop: no such option; did you mean 'word_dropout'?"],
+    ("data.transforms.code_swich.share=1",): ["code_swich: no such transform; did you mean 'code_switch'?"],
+    ("data.transforms.more.kind=word_drop",): ["data.transforms.more.kind=word_drop: no such transform; did"],
+    ("transforms=word_dropout", "data.transforms.word_dropout.probabilty=1"): [
+        "data.transforms.word_dropout.probabilty: unknown key; did you mean 'probability'?"
+    ],
+    ("data.transforms.word_dropout.share=1.5",): ["word_dropout.share=1.5: input should be less than or equal"],
+    ("data.transforms.word_dropout=0.2",): ["word_dropout=0.2: takes options, as in data.transforms.word_d"],
+    ("data.transforms=word_dropout",): ["write data.transforms.word_dropout.<option>=..."],
+    ("transforms=word_dropout", "data.transforms.word_dropout.samples=instructions"): [
+        "data.transforms.word_dropout.samples=instructions: word_dropout changes pairs only"
+    ],
+    ("transforms=[word_dropout,code_switch]", "languages.targets=[th,zh]",
+     "data.transforms.word_dropout.side=target"): [
+        "word_dropout.side=target: nothing to leave out, th, zh: written without spaces",
+        "code_switch.kind=code_switch: needs a pivot and at least one target that are written with spaces",
     ],
     ("loss.contrastive_weight=0", "loss.instruction_weight=0", "loss.retention_weight=0"): [
         "nothing would be trained"

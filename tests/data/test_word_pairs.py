@@ -1,8 +1,6 @@
 import gzip
 from pathlib import Path
 
-import pytest
-
 from xalign.data.word_pairs import MOST_PAIRS, mined_word_pairs
 
 DOGS = [("a dog", "ein Hund")] * 4 + [("a cat", "ein Kater")] * 3 + [("the dog", "der Hund"), ("a", "ein")]
@@ -47,7 +45,14 @@ def test_translations_from_captions_hold_in_captions_not_seen(shared_data: Path)
 
     found = mined_word_pairs(pairs("train")[:10_000], 4, 0.6)
     assert len(found) > 400
-    known = {"dog": "hund", "two": "zwei", "red": "roten", "water": "wasser", "snow": "schnee", "cat": "katze"}
+    known = {
+        "dog": "hund",
+        "two": "zwei",
+        "red": "roten",
+        "water": "wasser",
+        "snow": "schnee",
+        "cat": "katze",
+    }
     assert {word: found.get(word) for word in known} == known
     together = [
         found[word] in target.lower()

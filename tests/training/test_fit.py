@@ -85,7 +85,7 @@ def test_metrics_have_a_line_a_step(tmp_path: Path) -> None:
 def test_a_resumed_run_ends_with_the_same_numbers(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small_config("adapter.dropout=0.1")
+    config = small_config("adapter.dropout=0.1", "transforms=[code_switch,word_dropout]")
     whole = fitted(config, tmp_path / "whole")
 
     def crash() -> None:

@@ -17,6 +17,7 @@ from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.data.sampling import sampler_of
 from xalign.data.step import Material
+from xalign.data.transforms.chain import chain_of
 from xalign.evaluation.task import Setting
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
@@ -83,6 +84,7 @@ def batches_of(
         config.seed,
         config.trainer.max_length,
         instructions=load_instructions(config.instructions, config.languages, corpus, config.seed),
+        transforms=chain_of(config, corpus),
     )
     return StepBatches(material, module.objectives, rank, ranks, arrangement=arrangement)
 

@@ -152,6 +152,36 @@ def test_a_run_is_the_same_with_other_threads_and_checkpoints() -> None:
     assert default_folder(small_config("seed=1")) != default_folder(small_config())
 
 
+def test_transforms_and_their_order_make_another_run(tmp_path: Path) -> None:
+    runs = [
+        small_config(*own)
+        for own in (
+            (),
+            ("transforms=[word_dropout,code_switch]",),
+            ("transforms=[code_switch,word_dropout]",),
+            ("transforms=[code_switch,word_dropout]", "data.transforms.code_switch.probability=0.2"),
+        )
+    ]
+    assert len({default_folder(own) for own in runs}) == 4
+    assert differences(plain(runs[1]), runs[2]) == [
+        "data.transforms: in the order word_dropout, code_switch -> code_switch, word_dropout"
+    ]
+    assert differences(plain(runs[2]), runs[3]) == [
+        "data.transforms.code_switch.probability: 0.3 -> 0.2"
+    ]
+    for number, own in enumerate(runs):  # as read from the file
+        folder = begun(tmp_path / str(number), own)
+        assert differences(yaml.safe_load(folder.config.read_text()), own) == []
+
+
+def test_a_run_with_objectives_of_other_names_goes_on() -> None:
+    named = small_config("+loss.objectives.more.kind=retention", "+loss.objectives.more.tokens=8")
+    assert differences(plain(named), named) == []
+    assert differences(plain(named), small_config("+loss.objectives.more.kind=retention")) == [
+        "loss.objectives.more.tokens: 8 -> 16"
+    ]
+
+
 def test_names_and_what_a_preset_knows_are_no_content() -> None:
     """They were those of the preset, in runs of `model=qwen3_0_6b model.path=DIR` by older versions."""
     former = plain(small_config("model=qwen3_0_6b"))
