@@ -134,14 +134,19 @@ MISTAKES = {
     ("transforms=word_dropout", "data.transforms.word_dropout.probabilty=1"): [
         "data.transforms.word_dropout.probabilty: unknown key; did you mean 'probability'?"
     ],
-    ("data.transforms.word_dropout.share=1.5",): ["word_dropout.share=1.5: input should be less than or equal"],
+    ("data.transforms.word_dropout.share=1.5",): [
+        "word_dropout.share=1.5: input should be less than or equal"
+    ],
     ("data.transforms.word_dropout=0.2",): ["word_dropout=0.2: takes options, as in data.transforms.word_d"],
     ("data.transforms=word_dropout",): ["write data.transforms.word_dropout.<option>=..."],
     ("transforms=word_dropout", "data.transforms.word_dropout.samples=instructions"): [
         "data.transforms.word_dropout.samples=instructions: word_dropout changes pairs only"
     ],
-    ("transforms=[word_dropout,code_switch]", "languages.targets=[th,zh]",
-     "data.transforms.word_dropout.side=target"): [
+    (
+        "transforms=[word_dropout,code_switch]",
+        "languages.targets=[th,zh]",
+        "data.transforms.word_dropout.side=target",
+    ): [
         "word_dropout.side=target: nothing to leave out, th, zh: written without spaces",
         "code_switch.kind=code_switch: needs a pivot and at least one target that are written with spaces",
     ],

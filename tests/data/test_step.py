@@ -57,7 +57,7 @@ def test_the_ranks_batches_together_are_the_one_of_one_rank() -> None:
 
 
 def test_every_step_is_transformed_anew_and_again_alike() -> None:
-    config = small_config("data.transforms.word_dropout.probability=0.3", "debug=overfit")
+    config = small_config("data.transforms.word_dropout.probability=0.3")
     first, again = (data_of(config, 2).pairs for _ in range(2))
     assert first == again
     pairs = data_of(config, 0).global_pairs

@@ -94,6 +94,20 @@ def test_figures_are_those_of_the_tasks_on_the_validation_text(tmp_path: Path) -
     assert {row.n for row in rows} == {6}
 
 
+def test_what_is_measured_is_never_transformed(tmp_path: Path) -> None:
+    """With steps too small to change a weight, figures are those of the texts alone."""
+    still = (*MEASURED, "optimizer.lr=1e-30", "trainer.steps=2")
+    thinned = ("data.transforms.word_dropout.probability=0.5",)
+    lines = []
+    for name, changes in {"plain": (), "thinned": thinned}.items():
+        fitted(small_config(*still, *changes), tmp_path / name)
+        lines.append(timeless(tmp_path / name)[-1])
+    measured = [{k: v for k, v in line.items() if k.startswith("eval/")} for line in lines]
+    assert BITS in measured[0]
+    assert measured[0] == measured[1]
+    assert lines[0]["loss/contrastive"] != lines[1]["loss/contrastive"]
+
+
 def test_it_is_the_validation_text_with_demonstrations_from_the_training_text() -> None:
     setting = validation_setting(small_config(*MEASURED), splits(), layer=2)
     assert setting is not None

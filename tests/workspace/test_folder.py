@@ -166,9 +166,7 @@ def test_transforms_and_their_order_make_another_run(tmp_path: Path) -> None:
     assert differences(plain(runs[1]), runs[2]) == [
         "data.transforms: in the order word_dropout, code_switch -> code_switch, word_dropout"
     ]
-    assert differences(plain(runs[2]), runs[3]) == [
-        "data.transforms.code_switch.probability: 0.3 -> 0.2"
-    ]
+    assert differences(plain(runs[2]), runs[3]) == ["data.transforms.code_switch.probability: 0.3 -> 0.2"]
     for number, own in enumerate(runs):  # as read from the file
         folder = begun(tmp_path / str(number), own)
         assert differences(yaml.safe_load(folder.config.read_text()), own) == []

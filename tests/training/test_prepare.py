@@ -1,0 +1,32 @@
+"""What is looked up before training: transforms that nothing runs are reported."""
+
+import logging
+
+import pytest
+from tiny import tiny_backbone
+from training_helpers import small_config, small_corpus
+
+from xalign.data.parallel import Splits
+from xalign.training.prepare import prepare
+
+SWITCHED = "data.transforms.code_switch.samples"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "idle"),
+    [
+        (["transforms=[word_dropout,code_switch]"], []),
+        (["transforms=[word_dropout,code_switch]", "loss=instruction"], ["word_dropout"]),
+        ([f"{SWITCHED}=instructions", "loss=contrastive"], ["code_switch"]),
+        ([f"{SWITCHED}=all", "loss=contrastive"], []),
+    ],
+)
+def test_a_transform_that_does_nothing_is_reported(
+    overrides: list[str], idle: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = small_corpus()
+    with caplog.at_level(logging.WARNING, "xalign"):
+        prepare(small_config(*overrides), tiny_backbone("llama"), Splits(corpus, corpus, corpus), 2)
+    reported = [m for m in caplog.messages if m.startswith("data.transforms.")]
+    assert [m.split(":")[0] for m in reported] == [f"data.transforms.{name}" for name in idle]
+    assert all("it does nothing" in m for m in reported)
