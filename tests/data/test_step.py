@@ -1,6 +1,7 @@
-"""What a step offers to objectives: transformed where it is trained on, the same on any number of ranks, tokens
-from the cache where nothing changed."""
+"""What a step offers to objectives: transformed where it is trained on, the same on any number of ranks,
+tokens from the cache where nothing changed."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_every_step_is_transformed_anew_and_again_alike() -> None:
     pairs = data_of(config, 0).global_pairs
     chain = chain_of(config, small_corpus())
     changed = [chain.pairs(pairs, range(len(pairs)), number) for number in range(4)]
-    assert all(a != b for a, b in zip(changed, changed[1:], strict=False))
+    assert all(a != b for a, b in pairwise(changed))
 
 
 def test_only_what_transforms_change_is_tokenised(monkeypatch: pytest.MonkeyPatch) -> None:
