@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from training_helpers import PADDED, small_config, small_corpus
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data import step, token_cache
 from xalign.data.collate import encode
 from xalign.data.instructions import load_instructions

@@ -12,7 +12,7 @@ from xalign.data.parallel import ParallelCorpus
 from xalign.data.sampling import Pair
 from xalign.data.transforms.base import Samples, Setup, Transform, TransformConfig
 from xalign.data.transforms.chain import NO_TRANSFORMS, Chain
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 
 SETUP = Setup(ParallelCorpus.from_rows([], "none"), "en", ["fr"])
 PAIRS = [Pair(i, f"source {i}", f"cible {i}", "fr", i, -i) for i in range(200)]

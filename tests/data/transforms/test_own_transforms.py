@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from training_helpers import batches_of, small_config, small_module
 
-from xalign import registry
-from xalign.errors import ConfigError
+from xalign.base import registry
+from xalign.base.errors import ConfigError
 
 DOCS = Path(__file__).parents[3] / "docs" / "data.md"
 

@@ -5,7 +5,7 @@ Other packages add theirs by the entry point group `xalign.transforms`.
 """
 
 from xalign.data.transforms.base import Transform
-from xalign.registry import Registry
+from xalign.base.registry import Registry
 
 TRANSFORMS: Registry[type[Transform]] = Registry(
     "xalign.data.transforms", "TRANSFORM", "xalign.transforms", skip=("base", "chain")

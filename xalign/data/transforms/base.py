@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config import Config
+    from xalign.config.schema import Config
     from xalign.data.instructions.base import InstructionSample
     from xalign.data.parallel import ParallelCorpus
     from xalign.data.sampling import Pair

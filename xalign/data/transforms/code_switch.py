@@ -9,12 +9,12 @@ from pydantic import Field
 
 from xalign.data.transforms.base import Setup, Side, Transform, TransformConfig
 from xalign.data.words import with_words
-from xalign.languages import has_spaces
+from xalign.base.languages import has_spaces
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config import Config as RunConfig
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.instructions.base import InstructionSample
     from xalign.data.sampling import Pair
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.data.transforms.base import Side, Transform, TransformConfig
-from xalign.languages import has_spaces
+from xalign.base.languages import has_spaces
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config import Config as RunConfig
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.sampling import Pair
 
 _WITH_SPACES = re.compile(r"\s*\S+")
