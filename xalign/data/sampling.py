@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from xalign.base.errors import ConfigError
 from xalign.config.schema import Config
 from xalign.data.cleaning import normal_form
 from xalign.data.parallel import ParallelCorpus
-from xalign.base.errors import ConfigError
 
 T = TypeVar("T")
 

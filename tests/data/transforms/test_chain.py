@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from xalign.base.errors import DataError
 from xalign.data.instructions.base import InstructionSample
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.sampling import Pair
 from xalign.data.transforms.base import Samples, Setup, Transform, TransformConfig
 from xalign.data.transforms.chain import NO_TRANSFORMS, Chain
-from xalign.base.errors import DataError
 
 SETUP = Setup(ParallelCorpus.from_rows([], "none"), "en", ["fr"])
 PAIRS = [Pair(i, f"source {i}", f"cible {i}", "fr", i, -i) for i in range(200)]

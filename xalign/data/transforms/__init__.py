@@ -4,8 +4,8 @@ with the framework.
 Other packages add theirs by the entry point group `xalign.transforms`.
 """
 
-from xalign.data.transforms.base import Transform
 from xalign.base.registry import Registry
+from xalign.data.transforms.base import Transform
 
 TRANSFORMS: Registry[type[Transform]] = Registry(
     "xalign.data.transforms", "TRANSFORM", "xalign.transforms", skip=("base", "chain")

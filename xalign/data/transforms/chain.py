@@ -6,13 +6,13 @@ from zlib import crc32
 
 import numpy as np
 
+from xalign.base.errors import DataError
 from xalign.config.schema import Config
 from xalign.data.instructions.base import InstructionSample
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.sampling import Pair
 from xalign.data.transforms import TRANSFORMS
 from xalign.data.transforms.base import Samples, Setup, Transform
-from xalign.base.errors import DataError
 
 T = TypeVar("T", Pair, InstructionSample)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from xalign.base.languages import has_spaces
 from xalign.data.transforms.base import Setup, Side, Transform, TransformConfig
 from xalign.data.words import with_words
-from xalign.base.languages import has_spaces
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.data.transforms.base import Side, Transform, TransformConfig
 from xalign.base.languages import has_spaces
+from xalign.data.transforms.base import Side, Transform, TransformConfig
 
 if TYPE_CHECKING:
     import numpy as np
