@@ -20,10 +20,10 @@ from xalign.data.collate import Tokens, tokenize
 from xalign.data.parallel import ParallelCorpus, split_corpus
 from xalign.data.rows import Row
 from xalign.errors import ConfigError, DataError, RunError
-from xalign.evaluation import tasks
 from xalign.evaluation.engine.multiple_choice import Item, Questions, question_part
 from xalign.evaluation.sets.demonstrations import SEPARATOR
 from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
 from xalign.models import adapters
 from xalign.models.backbone import evaluating
 from xalign.models.export import export
@@ -86,7 +86,7 @@ def test_5_demonstrations_and_query_have_one_form(tmp_path: Path) -> None:
             (tmp_path / f"{split}.et.jsonl").write_text(json.dumps(row), encoding="utf-8")
         config = BenchmarkConfig(name="b", tasks=["xcopa"], path=str(tmp_path), shots=1, split="test")
         setting = Setting(config, None, None, "en", [], aligned_layer=0, seed=0)
-        [part] = tasks.load("xcopa").parts(setting)
+        [part] = tasks_of(config)["xcopa"].parts(setting)
         [questions] = part.measure.args  # type: ignore[attr-defined]
         asked.append(questions.items[0].solved)
         shown.append(questions.demonstrations[0].removesuffix(SEPARATOR))

@@ -151,7 +151,7 @@ def test_two_ranks_train_as_one(place: Path) -> None:
 
 USER_MISTAKES = {
     "no corpus": (("data.path=nowhere",), "does not exist"),
-    "no language": (("languages.targets=[fr,sw]",), "languages=sw: no pairs with en"),
+    "no language": (("languages.targets=[fr,sw]",), "languages.targets=sw: no pairs with en"),
     "no model": (("model.pretrained=true", "model.path=nowhere/model"), "nowhere/model"),
     "layer": (("model.depth=null", "loss.layer=19"), "layers 0 to 10"),
     "folder": (("run.dir=/proc/xalign",), "/proc/xalign"),

@@ -16,7 +16,7 @@ from xalign import short_keys
 from xalign.choices import Combine, GradientClipping, TaskProvider
 from xalign.config import PRESET, BenchmarkConfig, Config, EvaluateConfig, LossConfig, TrainerConfig
 from xalign.config_problems import one_of, problem
-from xalign.errors import did_you_mean
+from xalign.errors import ConfigError, did_you_mean
 from xalign.evaluation.task import TaskConfig
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
@@ -116,6 +116,19 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         if isinstance(values.get(group), dict):
             values[group]["options"] = _tasks(values[group], group, problems)
     return values
+
+
+def benchmark_of(**values: Any) -> BenchmarkConfig:
+    """A benchmark by its keys, the short ones of its tasks among them, for tests and tools.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
+    problems: list[str] = []
+    values["options"] = _tasks(values, "benchmark", problems)
+    if problems:
+        raise ConfigError(problems)
+    return TypeAdapter(BenchmarkConfig).validate_python(values)
 
 
 def rules(config: Config) -> Iterator[str]:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from xalign.evaluation.sentences import hit_records
-from xalign.evaluation.similarity import blockers, retrieval_hits
 
 from xalign.evaluation.contributions import Contributions, Reduce, Scores, contributions, first_layer
+from xalign.evaluation.engine.similarity import blockers, retrieval_hits
 from xalign.evaluation.item_scores import item_scores
 from xalign.evaluation.results import Evaluation, standard_error
+from xalign.evaluation.sets.matching import hit_records
 from xalign.evaluation.tasks.mexa import mexa_blockers
 
 

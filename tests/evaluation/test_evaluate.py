@@ -7,17 +7,17 @@ import torch
 from tiny import tiny_backbone
 
 from xalign.choices import Pooling
-from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import DataError
-from xalign.evaluation import task as module
 from xalign.evaluation.contributions import contributions, first_layer
+from xalign.evaluation.engine import bits
+from xalign.evaluation.engine import session as module
 from xalign.evaluation.evaluate import Measurement, evaluate
 from xalign.evaluation.item_scores import item_scores
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.task import Setting
-from xalign.evaluation.tasks import bits_per_byte
+from xalign.options import benchmark_of
 
 SENTENCES = [f"sentence {i} of the test" for i in range(12)]
 ROWS = [
@@ -47,7 +47,7 @@ def run(
 ) -> Measurement:
     options = {"name": "held", "tasks": TEXT_TASKS, "batch_tokens": 256} | changes
     setting = Setting(
-        benchmark=BenchmarkConfig(**options),
+        benchmark=benchmark_of(**options),
         corpus=corpus,
         demonstrations=SHOWN,
         pivot="en",
@@ -155,7 +155,7 @@ def test_what_is_missing_is_said_before_anything_is_run(monkeypatch: pytest.Monk
 def test_what_was_measured_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupted measurement goes on with the language that it stopped at."""
     languages: list[str] = []
-    original = bits_per_byte.text_bits
+    original = bits.text_bits
 
     def interrupted(backbone: Any, texts: Any, **options: Any) -> Any:
         languages.append(texts[0][:3])
@@ -163,7 +163,7 @@ def test_what_was_measured_is_not_measured_again(monkeypatch: pytest.MonkeyPatch
             raise KeyboardInterrupt
         return original(backbone, texts, **options)
 
-    monkeypatch.setattr(bits_per_byte, "text_bits", interrupted)
+    monkeypatch.setattr(bits, "text_bits", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tasks=["bits_per_byte"])
     whole = run(tasks=["bits_per_byte"]).evaluation

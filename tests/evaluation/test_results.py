@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from xalign.errors import DataError
-from xalign.evaluation.results import Evaluation, Result, candidates, standard_error, summary_name
+from xalign.evaluation.metrics import BITS_PER_BYTE, Kind, Metric, answers
+from xalign.evaluation.results import Evaluation, Result, standard_error
 
 ROW = Result(
     benchmark="held out",
@@ -99,22 +100,26 @@ def test_means_by_layer_and_the_best_layer() -> None:
     assert found.find("t", "mexa", "fr") is None
 
 
-def test_candidates_are_counted_on_the_first_record(tmp_path: Path) -> None:
+def test_metrics_are_told_by_the_file(tmp_path: Path) -> None:
+    """Of other packages' metrics nobody else knows what they are."""
+    own = Metric(name="loss", label="Their loss", higher_is_better=False, kind=Kind.other)
     path = tmp_path / "before.json"
-    answers = [{"language": "de", "log_likelihoods": [-1, -2, -3]}]
-    Evaluation("m", [], {"my.set.xnli": answers, "t.mexa": [{"hits": [1]}], "e.e": []}).write(path)
-    assert candidates(path) == {"my.set": 3}
-    for file in tmp_path.glob("*.jsonl"):
-        file.unlink()
-    assert candidates(path) == {}
+    Evaluation("m", [], {}, {"set": [own, *answers("XNLI", 1 / 3)]}).write(path)
+    found = Evaluation.read(path)
+    assert found.metric("set", "loss") == own
+    assert found.metric("set", "accuracy").chance == pytest.approx(1 / 3)
+
+
+def test_of_older_files_what_is_known_by_name() -> None:
+    found = Evaluation("m", [], {})
+    assert found.metric("set", "bits_per_byte") == BITS_PER_BYTE
+    assert found.metric("set", "accuracy").label == "set"
+    assert found.metric("set", "loss") == Metric(name="loss", label="loss")
+    names = ["mexa_max_centred_weighted_mean", "mexa_mean_centred_weighted_mean"]
+    assert [metric.name for metric in found.summaries("set", "mexa_centred_weighted_mean")] == names
 
 
 def test_standard_error_by_hand() -> None:
     # Values 0, 0, 1, 1: variance 1/3 with n - 1, over n = 4.
     assert standard_error([0, 0, 1, 1]) == pytest.approx(np.sqrt(1 / 12))
     assert standard_error([1]) is None
-
-
-def test_summary_name_stands_before_the_variant() -> None:
-    assert summary_name("retrieval@1", "best") == "retrieval@1_best"
-    assert summary_name("mexa_centred_weighted_mean", "max") == "mexa_max_centred_weighted_mean"

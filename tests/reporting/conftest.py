@@ -4,12 +4,41 @@ benchmarks."""
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+
+from xalign.choices import Pooling
+from xalign.evaluation.metrics import (
+    BITS_PER_BYTE,
+    CHRF,
+    MEXA,
+    RETRIEVAL,
+    answers,
+    layered,
+    translated,
+)
+
+SENTENCE_METRICS = [
+    *layered(RETRIEVAL, [Pooling.mean]),
+    *layered(MEXA, [Pooling.mean]),
+    *translated(CHRF),
+    BITS_PER_BYTE,
+]
+METRICS = {
+    name: [asdict(metric) for metric in own]
+    for name, own in {
+        "heldout": SENTENCE_METRICS,
+        "tatoeba": SENTENCE_METRICS,
+        "translation_choice": answers("Translation choice", 1 / 4),
+        "xnli": answers("XNLI", 1 / 3),
+    }.items()
+}
+"""What the evaluations say of their metrics."""
 
 TARGETS = ["fr", "de", "zh", "ar", "tr", "id", "th", "et", "hi", "sw"]
 UNSEEN = ["es"]
@@ -56,10 +85,10 @@ def write_run(
     before, after, comparison = _results(rng, gain)
     for moment, model, rows in (("before", "gemma3_270m", before), ("after", str(path / "model"), after)):
         items = ["translation_choice.translation_choice", "xnli.xnli"]
-        _dump(path / f"evaluation/{moment}.json", {"model": model, "items": items, "results": rows})
-        for name, candidates in zip(items, (4, 3), strict=True):
-            record = {"language": "fr", "index": 0, "log_likelihoods": [-1.0] * candidates}
-            (path / f"evaluation/{moment}.{name}.items.jsonl").write_text(json.dumps(record) + "\n")
+        head = {"model": model, "items": items, "metrics": METRICS, "results": rows}
+        _dump(path / f"evaluation/{moment}.json", head)
+        for name in items:
+            (path / f"evaluation/{moment}.{name}.items.jsonl").write_text("")
     _dump(path / "evaluation/comparison.json", comparison)
     meaning, accent = rng.normal(size=(SENTENCES, 64)), rng.normal(size=(12, 64))
     for moment, spread, islands in (("before", 0.5, 3.0), ("after", 1.0, 0.6 / max(gain, 0.1))):

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from xalign.errors import DataError
+from xalign.evaluation.metrics import KNOWN
 from xalign.evaluation.results import Evaluation, Record, Result, standard_error
 from xalign.evaluation.statistics import compare_models
 from xalign.reporting.console import print_comparison, print_models, print_results, print_runs, short_names
-from xalign.reporting.measures import HIDDEN
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.seeds import over_seeds
 
@@ -43,7 +43,7 @@ def test_comparison_fits_and_is_whole(run_dir: Path, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     for row in json.loads((run_dir / "evaluation/comparison.json").read_text()):
-        if row["layer"] in (9, None) and row["metric"] not in HIDDEN:
+        if row["layer"] in (9, None) and not KNOWN[row["metric"]].hidden:
             assert f"{row['before']:.3f}→{row['after']:.3f}" in text
     assert "Spanish†" in text
 
@@ -167,7 +167,7 @@ def test_models_side_by_side() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "run_a" in text
     overview, *by_language = text.split("language  ")[0], *text.split("language  ")[1:]
-    xnli = next(line for line in overview.splitlines() if line.split()[:1] == ["XNLI"])
+    xnli = next(line for line in overview.splitlines() if line.split()[:1] == ["xnli"])
     figures = [part for part in xnli.split() if part[0] in "0+"]
     assert figures == ["0.375", "0.388", "+0.013", "0.575", "+0.200*"]
     # Right in none, one, or both languages: 20, 10 and 10 of 40 items; deviation of their means .42.

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from xalign.evaluation.metrics import MEAN
+from xalign.evaluation.metrics import KNOWN, MEAN
 from xalign.evaluation.statistics import Comparison
 from xalign.reporting.formatting import level
-from xalign.reporting.measures import Measure, change_of, ordered_languages, role_of, verdict_of
+from xalign.reporting.measures import change_of, measure_of, ordered_languages, role_of, verdict_of
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.summary import (
     findings_of,
@@ -41,18 +41,19 @@ def difference(metric: str, change: float, p_adjusted: float) -> Comparison:
     ],
 )
 def test_verdict(metric: str, change: float, p_adjusted: float, verdict: str) -> None:
-    assert verdict_of(difference(metric, change, p_adjusted)) == verdict
+    assert verdict_of(difference(metric, change, p_adjusted), KNOWN[metric]) == verdict
 
 
 def test_verdict_uses_the_adjusted_p_value(run_dir: Path) -> None:
     edit(run_dir, "tatoeba", "retrieval@1", "fr", p_value=0.02, p_adjusted=0.2)
-    change = change_of(load_run(run_dir), Measure(benchmark="tatoeba", metric="retrieval@1", layer=9), "fr")
+    run = load_run(run_dir)
+    change = change_of(run, measure_of(run, "tatoeba", "retrieval@1", 9), "fr")
     assert change.verdict == "same"
 
 
 def test_findings_name_losses(run_dir: Path) -> None:
     edit(run_dir, "tatoeba", "retrieval@1", "de", difference=-0.2, p_adjusted=0.001)
-    found = {(f.measure.benchmark, f.measure.metric): f for f in findings_of(load_run(run_dir))}
+    found = {(f.measure.benchmark, f.measure.name): f for f in findings_of(load_run(run_dir))}
     finding = found["tatoeba", "retrieval@1"]
     assert finding.losses == ("German",)
     assert "German" not in finding.gains
@@ -119,7 +120,8 @@ def test_means_are_told_by_what_the_test_says(run_dir: Path) -> None:
 def test_a_compared_figure_is_shown_as_it_was_compared(run_dir: Path) -> None:
     # chrF++: the results hold that of the whole set, the comparison the mean over sentences.
     edit(run_dir, "xnli", "accuracy", "fr", layer=None, before=0.11, after=0.12, difference=0.01)
-    change = change_of(load_run(run_dir), Measure(benchmark="xnli", metric="accuracy"), "fr")
+    run = load_run(run_dir)
+    change = change_of(run, measure_of(run, "xnli", "accuracy"), "fr")
     assert (change.before, change.after, change.n) == (0.11, 0.12, 100)
 
 
@@ -137,7 +139,7 @@ def test_headlines(run_dir: Path) -> None:
     assert labels == [
         "Retrieval@1, layer 9",
         "Retrieval@1, best layer",
-        "Centred, best layer",
+        "Retrieval@1, centred, best layer",
         "Translation choice",
         "XNLI",
         "English bits per byte",
@@ -183,7 +185,8 @@ def test_a_figure_without_an_interval_is_read_and_shown(run_dir: Path) -> None:
     """Nothing changed, or too few items."""
     nothing = dict.fromkeys(("low", "high", "low_adjusted", "high_adjusted"))
     edit(run_dir, "xnli", "accuracy", "fr", layer=None, difference=0.0, p_adjusted=1.0, **nothing)
-    change = change_of(load_run(run_dir), Measure(benchmark="xnli", metric="accuracy"), "fr")
+    run = load_run(run_dir)
+    change = change_of(run, measure_of(run, "xnli", "accuracy"), "fr")
     assert (change.low, change.verdict) == (None, "same")
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from tiny import tiny_backbone
 
-from xalign.config import BenchmarkConfig
 from xalign.errors import DataError
-from xalign.evaluation.engine.multiple_choice import Item, Questions, answer, calibration_error, question_part
+from xalign.evaluation.engine.multiple_choice import Questions, answer, calibration_error, question_part
 from xalign.evaluation.engine.scoring import Request, score
+from xalign.evaluation.engine.session import Session
+from xalign.evaluation.items import Item
 from xalign.evaluation.results import Record, Result
-from xalign.evaluation.task import Measured, Session
+from xalign.evaluation.task import Measured
 
 ITEMS = [
     Item(0, ("q0 =", "q0 ="), (" a", " a very much longer one"), 0),
@@ -22,7 +23,7 @@ ITEMS = [
 
 
 def ask(items: list[Item], family: str = "llama", **options: object) -> Measured:
-    session = Session(tiny_backbone(family), BenchmarkConfig(name="set", tasks=["t"], batch_tokens=64))
+    session = Session(tiny_backbone(family), "set", 64)
     values = {"name": "set", "task": "t", "version": "7", "language": "de", **options}
     return answer(Questions(items=items, **values), session, lambda count: None)  # type: ignore[arg-type]
 

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from xalign.cache import cache_dir
 from xalign.choices import Pooling
 from xalign.command_line import compose_config
-from xalign.config import BenchmarkConfig, Config
+from xalign.config import Config
 from xalign.evaluation.engine.similarity import distinct_pairs
+from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.sets.own_text import load_own_text
-from xalign.evaluation.task import Session, Setting
-from xalign.evaluation.tasks import mexa, retrieval
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
 from xalign.models.backbone import Backbone
 from xalign.models.loading import load_model_and_tokenizer
+from xalign.options import benchmark_of
 from xalign.validation import resolve
 
 POOLINGS = [Pooling.weighted_mean, Pooling.last]
@@ -62,15 +64,15 @@ def test_every_item_is_as_in_a_plain_double_loop(shared_data: Path) -> None:
         pytest.skip("the embedded model is not in the cache")
     config = resolve(compose_config("config", []), Config)
     backbone = Backbone(*load_model_and_tokenizer(config.model, 0)).eval()
-    benchmark = BenchmarkConfig(
+    benchmark = benchmark_of(
         name="tatoeba", tasks=["retrieval", "mexa"], path=str(shared_data / "tatoeba"), own_text=True,
         limit=SENTENCES, poolings=POOLINGS, max_length=512,
     )  # fmt: skip
     corpus, _ = load_own_text(benchmark, "en", ["de", "th"])
-    session = Session(backbone, benchmark)
+    session = session_of(backbone, benchmark)
     setting = Setting(benchmark, corpus, None, "en", ["de", "th"], 9, 0)
     records = {}
-    for name, task in (("retrieval", retrieval.TASK), ("mexa", mexa.TASK)):
+    for name, task in tasks_of(benchmark).items():
         for part in task.parts(setting):
             for record in part.measure(session, lambda count: None).items[f"tatoeba.{name}"]:
                 records[record["language"], record["metric"], record["index"]] = record

@@ -10,9 +10,10 @@ from tiny import tiny_backbone
 from xalign.choices import TaskProvider
 from xalign.config import BenchmarkConfig
 from xalign.errors import ConfigError, DataError
+from xalign.evaluation.engine.session import Session
 from xalign.evaluation.harness import tasks as harness
 from xalign.evaluation.results import Record, Result
-from xalign.evaluation.task import Session, Setting
+from xalign.evaluation.task import Setting
 
 CHOICES = ["yes", "no, never", "perhaps\nnot"]
 QUESTIONS = ["Is it so", "Öffnen", "เปิด", "a b c", "x", "y z", "Datei speichern", "no"]
@@ -194,9 +195,9 @@ def test_the_task_s_own_shots_hold_unless_others_are_asked_for(
     task = write_task(tmp_path, ANSWERS + (f"num_fewshot: {own}\n" if own is not None else ""))
     options = {"shots": asked} if asked is not None else {}
     benchmark = BenchmarkConfig(name="guests", tasks=[task], provider=TaskProvider.lm_eval, **options)
-    (part,) = harness.guest_task(task).parts(Setting(benchmark, None, None, "en", [], 1, 0))
+    (part,) = harness.GuestTask(task).parts(Setting(benchmark, None, None, "en", [], 1, 0))
     with caplog.at_level("WARNING", logger="xalign"):
-        rows = part.measure(Session(tiny_backbone("llama"), benchmark), lambda count: None).results
+        rows = part.measure(Session(tiny_backbone("llama"), "guests", 2048), lambda count: None).results
     assert {row.shots for row in rows} == {shown}
     # A task whose own number is 0 keeps to it, as in the harness.
     assert ("benchmark.shots=2: toy_sw keeps to 0" in caplog.text) == (asked not in (None, shown))
@@ -233,7 +234,7 @@ def test_the_key_in_the_cache_is_the_task_s_content(
 
     def key() -> object:
         benchmark = BenchmarkConfig(name="g", tasks=[task], provider=TaskProvider.lm_eval, shots=shots)
-        (part,) = harness.guest_task(task).parts(Setting(benchmark, None, None, "en", [], 1, 0))
+        (part,) = harness.GuestTask(task).parts(Setting(benchmark, None, None, "en", [], 1, 0))
         return json.dumps(part.key)
 
     before = key()

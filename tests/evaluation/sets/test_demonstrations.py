@@ -4,8 +4,8 @@ import pytest
 
 from xalign.choices import Demonstrations
 from xalign.errors import DataError
-from xalign.evaluation.engine.multiple_choice import Item
-from xalign.evaluation.sets.demonstrations import Pool, Wanted, draw
+from xalign.evaluation.items import Item
+from xalign.evaluation.sets.demonstrations import Pool, Wanted, choose
 
 LANGUAGES = ("de", "en", "sw")
 
@@ -36,7 +36,7 @@ def drawn(
     pool: Pool = POOL,
 ) -> list[str]:
     wanted = Wanted(shots, Demonstrations(mode), balanced, seed)
-    return draw(pool, wanted, language, "en", asked)
+    return [found.text for found in choose(pool, wanted, language, "en", asked)]
 
 
 def language_of(text: str) -> str:

@@ -9,8 +9,10 @@ from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import ModelError
-from xalign.evaluation.task import Session, Setting
-from xalign.evaluation.tasks.bits_per_byte import TASK, ratio_of_sums, text_bits
+from xalign.evaluation.engine.bits import ratio_of_sums, text_bits
+from xalign.evaluation.evaluate import session_of
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
 
 TEXTS = ["Save", "Öffnen Sie die Datei", "เปิด", "x"]
 
@@ -65,8 +67,9 @@ def test_rows_and_records() -> None:
     corpus = ParallelCorpus.from_rows([Row("made", t) for t in texts], "made")
     config = BenchmarkConfig(name="held", tasks=["bits_per_byte"], batch_tokens=64)
     setting = Setting(config, corpus, None, "en", ["th"], aligned_layer=0, seed=0)
-    session = Session(tiny_backbone("llama"), config)
-    measured = [part.measure(session, lambda count: None) for part in TASK.parts(setting)]
+    session = session_of(tiny_backbone("llama"), config)
+    parts = tasks_of(config)["bits_per_byte"].parts(setting)
+    measured = [part.measure(session, lambda count: None) for part in parts]
     rows = [row for m in measured for row in m.results]
     records = [record for m in measured for record in m.items["held.bits_per_byte"]]
     assert [(r.language, r.metric, r.n) for r in rows] == [

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from xalign.choices import Demonstrations
-from xalign.config import BenchmarkConfig
 from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Setting
-from xalign.evaluation.tasks import load
+from xalign.evaluation.tasks import TASKS, tasks_of
+from xalign.options import benchmark_of
 
 pytest.importorskip("lm_eval", reason="lm_eval (the extra lm-eval) is not installed")
 
@@ -108,7 +108,7 @@ def by_xalign(name: str, code: str, made_up: list[dict[str, Any]], folder: Path)
     for split, part in (("train", made_up[: SHOTS + 1]), ("validation", made_up[SHOTS + 1 :])):
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
         (own / f"{split}.jsonl").write_text(lines, encoding="utf-8")
-    config = BenchmarkConfig(
+    config = benchmark_of(
         name=name,
         tasks=[name],
         path=str(folder / name),
@@ -116,7 +116,7 @@ def by_xalign(name: str, code: str, made_up: list[dict[str, Any]], folder: Path)
         shots=SHOTS,
         demonstrations=Demonstrations.first,
     )
-    (part,) = load(name).parts(Setting(config, None, None, "en", [], 0, seed=0))
+    (part,) = tasks_of(config)[name].parts(Setting(config, None, None, "en", [], 0, seed=0))
     assert isinstance(part.measure, partial)
     (questions,) = part.measure.args
     assert isinstance(questions, Questions)
@@ -150,5 +150,4 @@ def test_the_same_letters(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def hub_codes(name: str) -> list[str]:
     """The configurations of the set that xalign knows."""
-    (benchmark,) = (cell.cell_contents for cell in load(name).parts.__closure__ or ())
-    return list(benchmark.source.languages.values())
+    return list(TASKS.load(name).questions.source.languages.values())  # type: ignore[attr-defined]

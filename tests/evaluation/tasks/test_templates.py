@@ -9,16 +9,16 @@ import pytest
 from questions import parts, questions, write_jsonl
 
 from xalign.choices import Demonstrations
-from xalign.config import BenchmarkConfig, TemplateConfig
+from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row as CorpusRow
 from xalign.errors import DataError
-from xalign.evaluation import tasks
 from xalign.evaluation.sets.files import Row, Rows
-from xalign.evaluation.sets.question_set import Benchmark, render
-from xalign.evaluation.sets.templates import Template
+from xalign.evaluation.sets.question_parts import render
+from xalign.evaluation.sets.question_set import QuestionSet
+from xalign.evaluation.sets.templates import Template, TemplateConfig
 from xalign.evaluation.task import Setting
-from xalign.evaluation.tasks import belebele, pawsx, xcopa, xnli, xstorycloze, xwinograd
+from xalign.evaluation.tasks import belebele, pawsx, tasks_of, xcopa, xnli, xstorycloze, xwinograd
 from xalign.languages import script
 
 SETS = {
@@ -28,7 +28,7 @@ SETS = {
 WORDED = {"pawsx": pawsx.WORDS, "xcopa": xcopa.WORDS, "xnli": xnli.WORDS}
 
 
-def made_up(spec: Benchmark, gold: int) -> Row:
+def made_up(spec: QuestionSet, gold: int) -> Row:
     """A row whose texts are numbers in brackets, which no wording has."""
     columns = [column for group in spec.texts for column in group]
     row: dict[str, object] = {column: f"⟦{k}⟧ text {k}." for k, column in enumerate(columns)}
@@ -40,7 +40,7 @@ def made_up(spec: Benchmark, gold: int) -> Row:
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_wording_in_every_language(name: str) -> None:
-    spec = SETS[name].BENCHMARK
+    spec = SETS[name].QUESTIONS
     for style, template in spec.styles.items():
         for language in spec.source.languages:
             for gold in range(len(spec.labels)):
@@ -209,7 +209,7 @@ def test_a_benchmark_of_several_sets_passes_over_those_that_are_not_there(
 def test_without_a_folder_the_hub_is_asked_by_its_own_names(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = SETS[name].BENCHMARK
+    spec = SETS[name].QUESTIONS
     asked = []
 
     def load(hub: str, config: str, *, split: str) -> list[Row]:
@@ -230,7 +230,7 @@ def test_without_a_folder_the_hub_is_asked_by_its_own_names(
 
 
 def test_templates_of_one_text_serve_all_candidates() -> None:
-    spec = xnli.BENCHMARK
+    spec = xnli.QUESTIONS
     template = Template(("{premise}", "{hypothesis}", "x"), (" y",))
     item = render(spec, template, Rows("here", [ROW]), 0, "de")
     assert item is not None
@@ -244,4 +244,4 @@ def test_beside_parallel_text_a_set_is_asked_in_the_languages_of_that_text(tmp_p
     corpus = ParallelCorpus.from_rows([CorpusRow("made", {"en": "x", "th": "y", "fr": "z"})], "made")
     config = BenchmarkConfig(name="b", tasks=["xcopa", "retrieval"], path=str(tmp_path))
     setting = Setting(config, corpus, None, "en", ["fr", "th"], aligned_layer=1, seed=0)
-    assert [part.language for part in tasks.load("xcopa").parts(setting)] == ["th"]
+    assert [part.language for part in tasks_of(setting.benchmark)["xcopa"].parts(setting)] == ["th"]

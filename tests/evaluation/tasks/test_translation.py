@@ -13,10 +13,12 @@ from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.errors import DataError
 from xalign.evaluation.engine.scoring import Request, score
+from xalign.evaluation.engine.translation_scores import bleu_tokenizer
+from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.results import Result
-from xalign.evaluation.task import Measured, Session, Setting
+from xalign.evaluation.task import Measured, Setting
+from xalign.evaluation.tasks import tasks_of
 from xalign.evaluation.tasks import translation as module
-from xalign.evaluation.tasks.translation import TASK, bleu_tokenizer
 
 WORDS = ["house", "tree", "river", "moon", "book", "rain", "table", "garden"]
 GERMAN = ["Haus", "Baum", "Fluss", "Mond", "Buch", "Regen", "Tisch", "Garten"]
@@ -41,8 +43,9 @@ def measured(**changes: Any) -> list[Measured]:
     benchmark = BenchmarkConfig(**options)
     # Sentence 0 is measured: it must not be shown.
     setting = Setting(benchmark, corpus(0, 1, 2, 3), corpus(0, 4, 5), "en", ["de"], 2, 0)
-    session = Session(tiny_backbone("llama", max_position_embeddings=512), benchmark)
-    return [part.measure(session, lambda count: None) for part in TASK.parts(setting)]
+    session = session_of(tiny_backbone("llama", max_position_embeddings=512), benchmark)
+    parts = tasks_of(benchmark)["translation"].parts(setting)
+    return [part.measure(session, lambda count: None) for part in parts]
 
 
 def by_metric(part: Measured) -> dict[str, Result]:
@@ -61,7 +64,7 @@ def test_figures_are_sacrebleus(monkeypatch: pytest.MonkeyPatch) -> None:
         assert limits[0] == 16 + 3 * len("the old house is here")
         return answers["into" if len(asked) == 4 else "from"]
 
-    monkeypatch.setattr(module, "continue_greedily", answered)
+    monkeypatch.setattr("xalign.evaluation.engine.generation.continue_greedily", answered)
     monkeypatch.setattr(module, "_limit", LIMIT)
     for part, (direction, hypotheses) in zip(measured(), answers.items(), strict=True):
         references = corpus(0, 1, 2, 3).texts("de" if direction == "into" else "en")
@@ -112,9 +115,10 @@ def test_batches_do_not_change_what_is_measured() -> None:
 
 def test_parts_are_two_directions_with_keys_of_their_own() -> None:
     benchmark = BenchmarkConfig(name="made", tasks=["translation"], shots=1)
-    parts = TASK.parts(Setting(benchmark, corpus(0, 1), corpus(4, 5), "en", ["de"], 2, 0))
+    task = tasks_of(benchmark)["translation"]
+    parts = task.parts(Setting(benchmark, corpus(0, 1), corpus(4, 5), "en", ["de"], 2, 0))
     assert [(p.language, p.key["direction"], p.size) for p in parts] == [("de", "into", 4), ("de", "from", 4)]
-    other = TASK.parts(Setting(benchmark, corpus(0, 1), corpus(4, 5, 6, 7), "en", ["de"], 2, 1))
+    other = task.parts(Setting(benchmark, corpus(0, 1), corpus(4, 5, 6, 7), "en", ["de"], 2, 1))
     assert parts[0].key != other[0].key
 
 
@@ -127,9 +131,10 @@ def test_too_few_demonstrations_are_said(caplog: pytest.LogCaptureFixture) -> No
 def test_shots_without_a_text_for_them_are_refused() -> None:
     benchmark = BenchmarkConfig(name="made", tasks=["translation"], shots=1)
     setting = Setting(benchmark, corpus(0, 1), None, "en", ["de"], 2, 0)
+    task = tasks_of(benchmark)["translation"]
     with pytest.raises(DataError, match=r"benchmark.shots=1: 'made' has no text for demonstrations"):
-        TASK.parts(setting)
-    assert len(TASK.parts(replace(setting, benchmark=replace(benchmark, shots=0)))) == 2
+        task.parts(setting)
+    assert len(task.parts(replace(setting, benchmark=replace(benchmark, shots=0)))) == 2
 
 
 @pytest.mark.parametrize(

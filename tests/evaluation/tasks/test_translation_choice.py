@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xalign.config import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Setting
-from xalign.evaluation.tasks.translation_choice import TASK
+from xalign.evaluation.tasks import tasks_of
+from xalign.options import benchmark_of
 
 PAIRS = [(f"source {i}", "wort " * (1 + i % 7) + str(i)) for i in range(60)]
 SHOWN = [(f"shown {i}", f"gezeigt {i}") for i in range(9)]
@@ -23,8 +23,9 @@ def corpus_of(pairs: list[tuple[str, str]]) -> ParallelCorpus:
 
 def ask(pairs: Any = PAIRS, shown: Any = SHOWN, seed: int = 0, **changes: Any) -> list[Questions]:
     options = {"name": "held", "tasks": ["translation_choice"], "choice_limit": None} | changes
+    benchmark = benchmark_of(**options)
     setting = Setting(
-        benchmark=BenchmarkConfig(**options),
+        benchmark=benchmark,
         corpus=corpus_of(pairs),
         demonstrations=corpus_of(shown),
         pivot="en",
@@ -32,7 +33,7 @@ def ask(pairs: Any = PAIRS, shown: Any = SHOWN, seed: int = 0, **changes: Any) -
         aligned_layer=0,
         seed=seed,
     )
-    measures = [part.measure for part in TASK.parts(setting)]
+    measures = [part.measure for part in tasks_of(benchmark)["translation_choice"].parts(setting)]
     assert all(isinstance(measure, partial) for measure in measures)
     return [measure.args[0] for measure in measures]  # type: ignore[attr-defined]
 
