@@ -7,14 +7,15 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
+from xalign.base.errors import ModelError
 from xalign.config.choices import Pooling
+from xalign.config.parts import TaskConfig
 from xalign.config.schema import BenchmarkConfig, ModelConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.base.errors import ModelError
 from xalign.evaluation.engine.representations import represent
 from xalign.evaluation.evaluate import evaluate
-from xalign.evaluation.task import Setting, TaskConfig
+from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks.translation_choice import TranslationChoice
 from xalign.models.backbone import Backbone
 from xalign.models.form import require_known_form

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from xalign.sources import packages
-from xalign.sources import artifacts
-from xalign.sources.artifacts import package_file, package_files
 from xalign.base.errors import ArtifactError
+from xalign.sources import artifacts, packages
+from xalign.sources.artifacts import package_file, package_files
 from xalign.sources.packages import PACKAGES, Package
 
 ROOT = Path(__file__).parents[1]
