@@ -3,11 +3,11 @@
 import hydra
 from omegaconf import DictConfig
 
-from xalign.command_line import check
-from xalign.config import EvaluateConfig, register
-from xalign.errors import user_facing
-from xalign.presets import config_folder
-from xalign.validation import resolve
+from xalign.cli.command_line import check
+from xalign.config.schema import EvaluateConfig, register
+from xalign.base.errors import user_facing
+from xalign.config.presets import config_folder
+from xalign.cli.validation import resolve
 
 
 @hydra.main(config_path=str(config_folder()), config_name="evaluate", version_base="1.3")

@@ -7,7 +7,7 @@ import pytest
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler, language_probabilities, text_key
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
 
 
 def corpus(french: int = 200, german: int = 50) -> ParallelCorpus:

@@ -10,7 +10,7 @@ from xalign.evaluation.groups import (
     resource_level,
     telling_groups,
 )
-from xalign.languages import canonical
+from xalign.base.languages import canonical
 
 XNLI = ["en", "fr", "de", "es", "el", "bg", "ru", "tr", "ar", "vi", "th", "zh", "hi", "sw", "ur"]
 

@@ -14,7 +14,7 @@ from tiny import tiny_backbone
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from xalign.data.collate import tokenize
-from xalign.errors import ConfigError, ModelError, RunError
+from xalign.base.errors import ConfigError, ModelError, RunError
 from xalign.models import adapters, export
 from xalign.models.adapters.base import Adapter, AdapterConfig
 from xalign.models.adapters.lora import Lora

@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from sweep_helpers import ROOT, summary
 
-from xalign.config import SweepConfig
+from xalign.config.schema import SweepConfig
 from xalign.sweeps.study import open_study
 
 SMALL = (

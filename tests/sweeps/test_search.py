@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 from sweep_helpers import JUDGED, command, environment, ran, summary, sweep
 
-from xalign.config import SweepConfig
+from xalign.config.schema import SweepConfig
 from xalign.sweeps.study import distribution, open_study, sampler
 
 SEARCH = (

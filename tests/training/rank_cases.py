@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, moved, small_config
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.data.collate import Arrangement, tokenize
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
@@ -22,7 +22,7 @@ from xalign.models.backbone import evaluating
 from xalign.models.dropout import enter_training
 from xalign.models.reference import FrozenCopy
 from xalign.objectives import OBJECTIVES
-from xalign.short_keys import of_objectives
+from xalign.options.short_keys import of_objectives
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup

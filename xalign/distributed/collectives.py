@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
-from xalign.errors import XalignError
+from xalign.base.errors import XalignError
 
 T = TypeVar("T")
 

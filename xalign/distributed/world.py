@@ -6,9 +6,9 @@ No torch here: this is asked before the command line is looked at.
 import os
 from dataclasses import dataclass, replace
 
-from xalign.choices import StrategyName
-from xalign.config import Config
-from xalign.errors import ConfigError
+from xalign.config.choices import StrategyName
+from xalign.config.schema import Config
+from xalign.base.errors import ConfigError
 
 JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
 """Environment variable: how many jobs share this machine's cores (`workspace.decisions.choose_threads`)."""

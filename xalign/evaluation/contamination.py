@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xalign.data.cleaning import normal_form
-from xalign.languages import has_spaces
+from xalign.base.languages import has_spaces
 
 WORDS = 13
 LETTERS = 50

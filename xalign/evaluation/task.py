@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
-    from xalign.config import BenchmarkConfig
+    from xalign.config.schema import BenchmarkConfig
     from xalign.data.parallel import ParallelCorpus
     from xalign.evaluation.engine.session import Session
     from xalign.evaluation.results import Record, Result
     from xalign.models.backbone import Backbone
-    from xalign.progress import Advance
+    from xalign.base.progress import Advance
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ the log."""
 from dataclasses import replace
 from typing import Any
 
-from xalign.config import BenchmarkConfig, Config
-from xalign.errors import ModelError
+from xalign.config.schema import BenchmarkConfig, Config
+from xalign.base.errors import ModelError
 from xalign.models.backbone import Backbone
 from xalign.workspace.decisions import Decisions
 

@@ -5,7 +5,7 @@ Other packages add theirs by the entry point group `xalign.objectives`.
 """
 
 from xalign.objectives.base import Objective
-from xalign.registry import Registry
+from xalign.base.registry import Registry
 
 OBJECTIVES: Registry[type[Objective]] = Registry(
     "xalign.objectives", "OBJECTIVE", "xalign.objectives", skip=("base", "kernels")

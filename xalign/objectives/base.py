@@ -25,10 +25,10 @@ from pydantic import ConfigDict, Field
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from xalign.config import Config
+    from xalign.config.schema import Config
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
-    from xalign.training.passes import Pass
+    from xalign.objectives.passes import Pass
 
 STRICT = ConfigDict(extra="forbid")
 

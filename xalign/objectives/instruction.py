@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.objectives.base import Needs, ObjectiveConfig, SumObjective, Work
-from xalign.registry import Short
+from xalign.base.registry import Short
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
-    from xalign.training.passes import Pass
+    from xalign.objectives.passes import Pass
 
 
 class Instruction(SumObjective):

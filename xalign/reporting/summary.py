@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xalign.evaluation.groups import mean_over, telling_groups
 from xalign.evaluation.metrics import MEAN, Kind, Shown
-from xalign.languages import canonical, is_language
+from xalign.base.languages import canonical, is_language
 from xalign.reporting.formatting import level
 from xalign.reporting.measures import (
     Change,

@@ -16,20 +16,20 @@ from typing import Any
 
 import torch
 
-from xalign.choices import LoggerName, StrategyName
-from xalign.config import Config, ModelConfig
+from xalign.config.choices import LoggerName, StrategyName
+from xalign.config.schema import Config, ModelConfig
 from xalign.data.parallel import Splits
-from xalign.data.splits import load_splits
-from xalign.errors import ConfigError, Pruned
+from xalign.training.splits import load_splits
+from xalign.base.errors import ConfigError, Pruned
 from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import tasks_of
-from xalign.extras import require_extras
-from xalign.files import write_atomically
-from xalign.hardware import peak_flops
+from xalign.cli.extras import require_extras
+from xalign.base.files import write_atomically
+from xalign.base.hardware import peak_flops
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
@@ -43,7 +43,7 @@ from xalign.reporting.html import write_report
 from xalign.runs.launch import launch
 from xalign.runs.measurement import load_backbone, setting_of, texts_to_measure
 from xalign.runs.workers import Workers
-from xalign.stopping import requeued, stoppable
+from xalign.base.stopping import requeued, stoppable
 from xalign.training.checkpoints import chosen_own, restore_chosen
 from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs, training_inputs

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import torch
 
-from xalign.config import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
+from xalign.config.schema import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
 from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus, wanted_languages
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
 from xalign.evaluation.evaluate import evaluate as run_tasks
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.sets.own_text import load_own_text
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import tasks_of
-from xalign.languages import canonical
+from xalign.base.languages import canonical
 from xalign.models.backbone import Backbone
 from xalign.models.context import benchmark_within_context
 from xalign.models.form import require_known_form

@@ -13,18 +13,18 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData
-from xalign.data.splits import load_splits
+from xalign.training.splits import load_splits
 from xalign.data.step import StepBatch
-from xalign.errors import ConfigError
-from xalign.extras import require_extras
-from xalign.flops import Operations, costs_of, operations
-from xalign.hardware import peak_flops
-from xalign.memory import Memory, memory_of, room_of
+from xalign.base.errors import ConfigError
+from xalign.cli.extras import require_extras
+from xalign.performance.flops import Operations, costs_of, operations
+from xalign.base.hardware import peak_flops
+from xalign.performance.memory import Memory, memory_of, room_of
 from xalign.models.context import within_context
-from xalign.phases import phases
+from xalign.base.phases import phases
 from xalign.runs.measurement import load_backbone
 from xalign.training import gradients
 from xalign.training.accumulate import accumulate

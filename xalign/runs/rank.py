@@ -53,16 +53,16 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     import torch
     import yaml
 
-    from xalign.config import Config
-    from xalign.data.splits import load_splits
+    from xalign.config.schema import Config
+    from xalign.training.splits import load_splits
     from xalign.distributed.group import process_group
     from xalign.models.context import within_context
     from xalign.runs.measurement import load_backbone
-    from xalign.stopping import stoppable
+    from xalign.base.stopping import stoppable
     from xalign.training.fit import fit
     from xalign.training.inputs import training_inputs
     from xalign.training.prepare import prepare
-    from xalign.validation import resolve
+    from xalign.cli.validation import resolve
     from xalign.workspace.commits import at_commits
     from xalign.workspace.decisions import Decisions, choose_layer, choose_precision, choose_threads
     from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging

@@ -14,10 +14,10 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.sweeps.folder import Status, SweepFolder
 from xalign.sweeps.study import as_text, distribution, open_study, sampler
-from xalign.validation import resolve
+from xalign.cli.validation import resolve
 
 
 def search(composed: DictConfig, launcher: Launcher, arguments: Sequence[str]) -> list[FrozenTrial]:

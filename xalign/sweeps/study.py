@@ -17,8 +17,8 @@ from optuna.distributions import (
 )
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from xalign.command_line import variants
-from xalign.config import SweepConfig
+from xalign.cli.command_line import variants
+from xalign.config.schema import SweepConfig
 
 NAME = "sweep"
 

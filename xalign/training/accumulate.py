@@ -16,9 +16,9 @@ from xalign.data.step import Part
 from xalign.distributed import collectives
 from xalign.models.backbone import Backbone
 from xalign.objectives.base import BatchObjective, Objective, Rows, SumObjective
-from xalign.phases import phases
+from xalign.base.phases import phases
 from xalign.training.gradcache import cached_backward
-from xalign.training.passes import Pass
+from xalign.objectives.passes import Pass
 from xalign.training.sharding import in_step, is_sharded
 
 Figures = dict[str, float]

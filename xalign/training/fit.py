@@ -8,11 +8,11 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from xalign.choices import OptimizerKind, Precision, StrategyName
-from xalign.config import Config
+from xalign.config.choices import OptimizerKind, Precision, StrategyName
+from xalign.config.schema import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.distributed import collectives
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
 from xalign.models.dropout import enter_training

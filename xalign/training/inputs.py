@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from xalign.choices import OptimizerKind, StrategyName
-from xalign.config import Config
+from xalign.config.choices import OptimizerKind, StrategyName
+from xalign.config.schema import Config
 from xalign.data.collate import PACKED, Arrangement
-from xalign.memory import micro_batch_of
+from xalign.performance.memory import micro_batch_of
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone

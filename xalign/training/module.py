@@ -12,19 +12,19 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.reference import FrozenCopy, Reference
 from xalign.objectives.base import Objective
-from xalign.phases import phases
+from xalign.base.phases import phases
 from xalign.training import gradients
 from xalign.training.accumulate import accumulate
 from xalign.training.combine import combine
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
-from xalign.training.passes import Pass, mixed_seed
+from xalign.objectives.passes import Pass, mixed_seed
 from xalign.training.sharding import is_sharded, shard
 
 FORMER_QUEUE = "queue"

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xalign.config import Config
-from xalign.hub import Kind, commit_of
+from xalign.config.schema import Config
+from xalign.sources.hub import Kind, commit_of
 from xalign.models.gguf import MODELS
 
 Commits = Mapping[str, Mapping[str, str | None]]

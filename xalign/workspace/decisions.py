@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from xalign.choices import Precision
+from xalign.config.choices import Precision
 from xalign.distributed.world import JOBS_AT_ONCE, cores, threads_asked
 
 log = logging.getLogger(__name__)

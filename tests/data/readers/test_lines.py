@@ -4,7 +4,7 @@ import pytest
 from sources import rows_of
 
 from xalign.data.rows import Row
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 
 
 def write(folder: Path, **files: str) -> Path:

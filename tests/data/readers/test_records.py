@@ -6,7 +6,7 @@ from sources import rows_of, texts_of
 
 from xalign.data.readers.jsonl import read_records
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError
+from xalign.base.errors import ConfigError, DataError
 
 
 def written(folder: Path, text: str, name: str = "p.jsonl") -> Path:

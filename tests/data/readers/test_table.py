@@ -4,7 +4,7 @@ import pytest
 from sources import rows_of, texts_of
 
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError
+from xalign.base.errors import ConfigError, DataError
 
 
 def written(folder: Path, text: str, name: str) -> Path:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from xalign.data.instructions.base import RowSource
 from xalign.data.rows import InstructionRow, Turn
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 
 if TYPE_CHECKING:
-    from xalign.config import InstructionsConfig
+    from xalign.config.schema import InstructionsConfig
 
 ENDINGS = ("json", "jsonl")
 

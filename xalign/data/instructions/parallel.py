@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from xalign.data.instructions.base import STREAM, InstructionSample, InstructionSampler, part_of_rank
-from xalign.languages import english_name, has_spaces
+from xalign.base.languages import english_name, has_spaces
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config import InstructionsConfig, LanguagesConfig
+    from xalign.config.schema import InstructionsConfig, LanguagesConfig
     from xalign.data.parallel import ParallelCorpus
 
 

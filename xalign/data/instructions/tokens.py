@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from xalign.data.collate import IGNORED
 from xalign.data.instructions.base import InstructionSample
-from xalign.errors import ModelError
+from xalign.base.errors import ModelError
 
 
 def instruction_rows(

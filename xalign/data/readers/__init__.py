@@ -5,7 +5,7 @@ Instructions have readers of their own here: `bactrian`, `xquad`.
 """
 
 from xalign.data.readers.base import Reader
-from xalign.registry import Registry
+from xalign.base.registry import Registry
 
 READERS: Registry[type[Reader]] = Registry(
     "xalign.data.readers",

@@ -7,8 +7,8 @@ from itertools import chain, islice
 
 from xalign.data.readers.base import Source
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError, did_you_mean
-from xalign.languages import canonical, english_name, is_language
+from xalign.base.errors import ConfigError, DataError, did_you_mean
+from xalign.base.languages import canonical, english_name, is_language
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from xalign.data.readers.files import read_lines
 from xalign.data.readers.jsonl import read_records
-from xalign.errors import ConfigError, DataError
-from xalign.languages import canonical, is_language
+from xalign.base.errors import ConfigError, DataError
+from xalign.base.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from xalign.evaluation.sets.sentence_task import SentenceTask
 from xalign.evaluation.sets.sentences import Pairs, sentence_pairs
 from xalign.evaluation.statistics import over_layers
 from xalign.evaluation.task import Measured, Part, Setting
-from xalign.files import digest
-from xalign.progress import Advance
+from xalign.base.files import digest
+from xalign.base.progress import Advance
 
 RECORDS = 2
 """Version of what the records hold: older ones in the cache lack the rivals."""

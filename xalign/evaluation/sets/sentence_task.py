@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.evaluation.metrics import Metric, layered
 from xalign.evaluation.task import Part, SentenceVectors, Setting, Task, TaskConfig
-from xalign.registry import Short
+from xalign.base.registry import Short
 
 if TYPE_CHECKING:
     from torch import Tensor

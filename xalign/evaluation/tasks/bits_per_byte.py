@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from xalign.evaluation.metrics import BITS_PER_BYTE, Metric
 from xalign.evaluation.task import Measured, Part, Setting, Task
-from xalign.files import digest
+from xalign.base.files import digest
 
 if TYPE_CHECKING:
     from xalign.evaluation.engine.session import Session
-    from xalign.progress import Advance
+    from xalign.base.progress import Advance
 
 log = logging.getLogger(__name__)
 

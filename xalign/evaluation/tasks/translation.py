@@ -12,12 +12,12 @@ from zlib import crc32
 
 from xalign.evaluation.metrics import BLEU, CHRF, REFERENCE_BITS, Metric, translated
 from xalign.evaluation.task import Measured, Part, Setting, Task
-from xalign.files import digest
+from xalign.base.files import digest
 
 if TYPE_CHECKING:
     from xalign.evaluation.engine.session import Session
     from xalign.evaluation.sets.sentences import Pairs
-    from xalign.progress import Advance
+    from xalign.base.progress import Advance
 
 
 class Translation(Task):

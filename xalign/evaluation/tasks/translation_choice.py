@@ -8,12 +8,12 @@ from zlib import crc32
 
 from pydantic import Field
 
-from xalign.config import BenchmarkConfig
-from xalign.errors import DataError
+from xalign.config.schema import BenchmarkConfig
+from xalign.base.errors import DataError
 from xalign.evaluation.items import Item
 from xalign.evaluation.metrics import Metric, answers
 from xalign.evaluation.task import Part, Setting, Task, TaskConfig
-from xalign.registry import Short
+from xalign.base.registry import Short
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@
 from typing import TYPE_CHECKING
 
 from xalign.models.adapters.base import Adapter, AdapterConfig
-from xalign.registry import Registry
+from xalign.base.registry import Registry
 
 if TYPE_CHECKING:
     from xalign.models.backbone import Backbone

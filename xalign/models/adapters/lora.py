@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
 from xalign.models.adapters.base import Adapter, AdapterConfig
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
-from xalign.errors import ConfigError, Pruned, did_you_mean
-from xalign.sweeps.figures import falls, wanted
+from xalign.base.errors import ConfigError, Pruned, did_you_mean
+from xalign.trials.figures import falls, wanted
 from xalign.training.module import AlignedModel
 
 

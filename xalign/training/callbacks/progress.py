@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 
 from xalign.data.step import StepBatch
-from xalign.terminal import Bar, stderr
+from xalign.base.terminal import Bar, stderr
 from xalign.training.module import AlignedModel
 
 

@@ -3,7 +3,7 @@
 from xalign.data.readers.base import FileReader
 from xalign.data.readers.files import lines_of
 from xalign.data.rows import Row
-from xalign.languages import canonical
+from xalign.base.languages import canonical
 
 
 class BitextReader(FileReader):
