@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
+from xalign.base.errors import ConfigError
 from xalign.cli import reference
 from xalign.cli.command_line import check, compose_config
-from xalign.config.schema import Config, EvaluateConfig
-from xalign.base.errors import ConfigError
-from xalign.config.presets import config_folder
 from xalign.cli.validation import resolve
+from xalign.config.presets import config_folder
+from xalign.config.schema import Config, EvaluateConfig
 
 CONF = config_folder()
 OPTIONS = sorted(

@@ -14,12 +14,12 @@ from tiny import tiny_backbone
 from torch.nn.functional import cross_entropy
 from training_helpers import batches_of, small_config, small_module
 
+from xalign.base.errors import ConfigError, DataError, RunError
 from xalign.config.choices import Centering, Pooling
 from xalign.config.schema import BenchmarkConfig
 from xalign.data.collate import Tokens, tokenize
 from xalign.data.parallel import ParallelCorpus, split_corpus
 from xalign.data.rows import Row
-from xalign.base.errors import ConfigError, DataError, RunError
 from xalign.evaluation.engine.multiple_choice import Item, Questions, question_part
 from xalign.evaluation.sets.demonstrations import SEPARATOR
 from xalign.evaluation.task import Setting

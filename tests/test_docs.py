@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from xalign.cli.command_line import check
-from xalign.config.schema import Config, EvaluateConfig
 from xalign.config.presets import config_folder
+from xalign.config.schema import Config, EvaluateConfig
 
 ROOT = Path(__file__).parent.parent
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

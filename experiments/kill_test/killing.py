@@ -184,11 +184,11 @@ def _run(overrides: list[str], folder: Path, moment: Moment | None) -> None:
     output = os.open(folder / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    from xalign.cli.command_line import compose_config
-    from xalign.config.schema import Config
     from xalign.base.errors import user_facing
-    from xalign.runs.experiment import run
+    from xalign.cli.command_line import compose_config
     from xalign.cli.validation import resolve
+    from xalign.config.schema import Config
+    from xalign.runs.experiment import run
 
     config = resolve(compose_config("config", [f"run.dir={folder / 'run'}", *overrides]), Config)
     if moment is not None and moment.count and moment.rank is None:

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
 from xalign.config.schema import EvaluateConfig
 from xalign.models.loading import load_model_and_tokenizer
-from xalign.cli.validation import resolve
 
 BATCH, HELD_OUT, TAU = 8, 128, 0.05
 Pairs = list[tuple[str, str]]

@@ -185,8 +185,8 @@ def serve(model: str, case: str, system: str, settings: Settings, pipe: Connecti
         from texts import Texts
 
         from xalign.cli.command_line import compose_config
-        from xalign.config.schema import Config
         from xalign.cli.validation import resolve
+        from xalign.config.schema import Config
 
         if system == PUBLISHED:
             from published_step import drive

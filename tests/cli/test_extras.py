@@ -8,10 +8,10 @@ import pytest
 import torch
 from training_helpers import small_config
 
-from xalign.config.choices import LoggerName, OptimizerKind
-from xalign.config.schema import Config, LoggerConfig, OptimizerConfig
 from xalign.base.errors import ConfigError
 from xalign.cli.extras import require_extras
+from xalign.config.choices import LoggerName, OptimizerKind
+from xalign.config.schema import Config, LoggerConfig, OptimizerConfig
 from xalign.runs.experiment import run
 from xalign.runs.planner import make_plan
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from xalign.base.errors import ConfigError
 from xalign.cli import lookups
 from xalign.cli.command_line import check
 from xalign.config.schema import Config, EvaluateConfig
-from xalign.base.errors import ConfigError
 
 RUN = {
     "data.path=nowhere/f.tsv": "data.path=nowhere/f.tsv: 'nowhere/f.tsv' does not exist, nor does its folder",

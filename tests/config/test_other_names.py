@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from xalign.config import other_names
-from xalign.config.schema import Config
 from xalign.config.problems import field_names
+from xalign.config.schema import Config
 from xalign.options.composed import short_names
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
+from xalign.base.errors import DataError
 from xalign.config.choices import Pooling
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.base.errors import DataError
 from xalign.evaluation.contributions import contributions, first_layer
 from xalign.evaluation.engine import bits
 from xalign.evaluation.engine import session as module

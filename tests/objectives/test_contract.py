@@ -28,9 +28,9 @@ from training_helpers import (
 from xalign.config.schema import Config
 from xalign.data.collate import Arrangement, Tokens
 from xalign.data.step import Part
-from xalign.performance.flops import costs_of, operations
 from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import BatchObjective
+from xalign.performance.flops import costs_of, operations
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 

@@ -15,12 +15,12 @@ from training_helpers import small_config, small_module
 from xalign.config.choices import Centering, Pooling
 from xalign.data.collate import IGNORED, Arrangement, Buckets, Tokens, arrange
 from xalign.data.step import Part
-from xalign.performance.flops import Amount, Operations, amount_of, costs_of, operations
 from xalign.models import adapters
 from xalign.models.adapters.lora import Lora
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.objectives.kernels import full_logits
 from xalign.objectives.kernels.info_nce import info_nce
+from xalign.performance.flops import Amount, Operations, amount_of, costs_of, operations
 
 LAYER, LENGTH, PAIRS, POSITIONS = 2, 24, 8, 16
 # torch counts a product that is added to something, but not one that is added in place.

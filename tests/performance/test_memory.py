@@ -8,9 +8,12 @@ import torch
 from tiny import tiny_backbone
 from training_helpers import small_config, small_module
 
-from xalign.performance import memory as memories
+from xalign.base.decisions import Decisions
 from xalign.config.choices import Pooling
 from xalign.data.collate import tokenize
+from xalign.models import adapters
+from xalign.models.adapters import ADAPTERS
+from xalign.performance import memory as memories
 from xalign.performance.flops import costs_of
 from xalign.performance.memory import (
     RESERVE,
@@ -21,9 +24,6 @@ from xalign.performance.memory import (
     memory_of,
     micro_batch_of,
 )
-from xalign.models import adapters
-from xalign.models.adapters import ADAPTERS
-from xalign.workspace.decisions import Decisions
 
 
 def test_activations_grow_with_the_blocks_that_are_run() -> None:

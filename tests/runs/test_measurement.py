@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
 from xalign.config.schema import EvaluateConfig
 from xalign.runs.measurement import evaluate
-from xalign.cli.validation import resolve
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 from huggingface_hub import constants
 from training_helpers import small_config
 
-from xalign.sources import hub
 from xalign.cli import lookups
 from xalign.data.parallel import load_corpus
+from xalign.sources import hub
 from xalign.sources.hub import Kind, commit_of, problem_of_repository
 from xalign.workspace.commits import at_commits, commits_of
 

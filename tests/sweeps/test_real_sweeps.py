@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from sweep_helpers import ROOT, summary
 
 from xalign.config.schema import SweepConfig
-from xalign.sweeps.study import open_study
+from xalign.trials.study import open_study
 
 SMALL = (
     "experiment=quick", "model=tiny", "trainer.precision=fp32", "benchmark.precision=fp32",

@@ -9,6 +9,7 @@ import torch
 from tiny import tiny_backbone
 
 from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
 from xalign.config.schema import Config
 from xalign.data.collate import Arrangement
 from xalign.data.datamodule import StepBatches
@@ -27,7 +28,6 @@ from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
 from xalign.training.prepare import Prepared, make_objectives
-from xalign.cli.validation import resolve
 from xalign.workspace.folder import RunFolder
 
 PADDED = Arrangement()

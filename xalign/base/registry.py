@@ -51,7 +51,7 @@ class Registry(Generic[T]):
 
     @cached_property
     def _own(self) -> list[str]:
-        folder = Path(__file__).parent.joinpath(*self.package.split(".")[1:])
+        folder = Path(__file__).parents[1].joinpath(*self.package.split(".")[1:])
         return sorted(m.name for m in iter_modules([str(folder)]) if m.name not in self.skip)
 
     @property

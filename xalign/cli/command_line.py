@@ -20,14 +20,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from xalign.config import other_names
-from xalign.cli import lookups
-from xalign.config.schema import PRESET, Config, register
-from xalign.config.problems import field_names, field_type, nearest, one_of, unknown_key
 from xalign.base.errors import ConfigError, did_you_mean, needs_extra
-from xalign.config.presets import config_folder
-from xalign.options.short_keys import short_names
+from xalign.cli import lookups
 from xalign.cli.validation import C, resolve
+from xalign.config import other_names
+from xalign.config.presets import config_folder
+from xalign.config.problems import field_names, field_type, nearest, one_of, unknown_key
+from xalign.config.schema import PRESET, Config
+from xalign.options.short_keys import short_names
+from xalign.options.store import register
 
 
 def check(config_name: str, schema: type[C], *, paths: bool = True) -> None:

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 
 import torch
 
+from xalign.base.errors import ConfigError, needs_extra
 from xalign.config.choices import LoggerName, OptimizerKind
 from xalign.config.schema import Config
-from xalign.base.errors import ConfigError, needs_extra
 
 _PACKAGES = {
     OptimizerKind.adamw_8bit: "bitsandbytes",

@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from xalign.base.errors import RunError
+from xalign.base.files import absence
 from xalign.config.schema import Config, EvaluateConfig
 from xalign.data import reading
 from xalign.data.readers.base import Source
-from xalign.base.errors import RunError
-from xalign.base.files import absence
-from xalign.sources.hub import Kind, hub_answers, in_cache, problem_of_repository
 from xalign.models.gguf import MODELS
 from xalign.models.model_folder import problem_of_folder
 from xalign.models.own_path import problem_of_path, unreachable
+from xalign.sources.hub import Kind, hub_answers, in_cache, problem_of_repository
 from xalign.workspace.folder import RunFolder
 
 _EMBEDDED = {*MODELS, "bytes"}

@@ -1,5 +1,5 @@
-"""`python -m xalign.cli.reference FILE`: the table of every config key, from the docstrings where the keys are
-declared."""
+"""`python -m xalign.cli.reference FILE`: the table of every config key, from the docstrings where the keys
+are declared."""
 
 import ast
 import inspect
@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from xalign.config import schema as config
+from xalign.config.presets import config_folder
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
-from xalign.config.presets import config_folder
 from xalign.options.short_keys import CLIP, of_objectives, shorts_of_task
 
 HEAD = """# Config reference
@@ -88,7 +88,7 @@ def _objectives() -> Iterator[str]:
             if f.name != "kind"
         ]
         yield f"### {kind}\n\n{inspect.getdoc(objective)}\n\n{_table(rows, short=True)}"
-    from xalign.objectives.base import ScheduleConfig
+    from xalign.config.parts import ScheduleConfig
 
     rows = [_row(f"schedule.{f.name}", f, ScheduleConfig) for f in fields(ScheduleConfig)]
     yield f"### schedule\n\n{inspect.getdoc(ScheduleConfig)}\n\n{_table(rows)}"

@@ -4,8 +4,7 @@ Imports neither torch nor transformers: a mistake is told within a second or two
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass, replace
-from enum import Enum
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,26 +12,26 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from xalign.base.errors import ConfigError, XalignError
+from xalign.base.languages import canonical
 from xalign.config.choices import (
     OptimizerKind,
     Precision,
     StrategyName,
     TaskProvider,
 )
-from xalign.config.schema import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
 from xalign.config.problems import field_names, one_of, problem, unknown_key
+from xalign.config.schema import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
 from xalign.data import reading
 from xalign.data.instructions import SOURCES
 from xalign.distributed.world import world_of_launcher
-from xalign.base.errors import ConfigError, XalignError
 from xalign.evaluation import figures
 from xalign.evaluation.tasks import TASKS
-from xalign.base.languages import canonical
 from xalign.models import rules as model_rules
 from xalign.models.adapters import ADAPTERS
 from xalign.models.own_path import settle_model
 from xalign.options.composed import rules, take_options
-from xalign.options.short_keys import effective, short_names
+from xalign.options.short_keys import short_names
 from xalign.training.callbacks import rules as callback_rules
 
 C = TypeVar("C", Config, EvaluateConfig)
@@ -83,30 +82,6 @@ def _problem(error: ErrorDetails, schema: type) -> str:
     if error["type"] == "unexpected_keyword_argument" and len(path) == 2:
         return unknown_key(key, path[-1], [*field_names(schema, path[:-1]), *short_names(path[0])])
     return problem(error, key, schema)
-
-
-def plain(config: Config | EvaluateConfig) -> dict[str, Any]:
-    """The config as plain values, as written to `config.yaml`: also by its short keys, for whoever reads
-    it."""
-    result = plain_without_short_keys(config)
-    for key, value in effective(config).items():
-        group, _, name = key.partition(".")
-        result[group][name] = _plain(value)
-    return result
-
-
-def plain_without_short_keys(config: Config | EvaluateConfig) -> dict[str, Any]:
-    """The config as plain values, each in one place."""
-    values: dict[str, Any] = _plain(asdict(config))
-    return values
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return value.value if isinstance(value, Enum) else value
 
 
 def _missing(values: dict[str, Any], prefix: str = "") -> list[str]:

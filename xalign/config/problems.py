@@ -7,8 +7,8 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic_core import ErrorDetails
 
-from xalign.config import other_names
 from xalign.base.errors import did_you_mean
+from xalign.config import other_names
 
 
 def problem(error: ErrorDetails, key: str, schema: type) -> str:

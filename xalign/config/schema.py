@@ -5,11 +5,10 @@ Hydra composes YAML values against this schema (registered in the ConfigStore by
 config by string. `docs/config.md` is generated from the docstrings in this file.
 """
 
-from dataclasses import dataclass, field, is_dataclass
-from typing import Annotated, Any, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from xalign.config.choices import (
     Combine,
@@ -19,14 +18,10 @@ from xalign.config.choices import (
     StrategyName,
     TaskProvider,
 )
-from xalign.evaluation.task import TaskConfig
-from xalign.models.adapters.base import AdapterConfig
-from xalign.objectives.base import ObjectiveConfig
-
-STRICT = ConfigDict(extra="forbid")
+from xalign.config.parts import STRICT, AdapterConfig, ObjectiveConfig, TaskConfig
 
 PRESET = "preset"
-"""Key of composed configs, gone from resolved ones (`models/own_path.py`)."""
+"""Key of composed configs, gone from resolved ones (`models.own_path`)."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -426,34 +421,3 @@ class EvaluateConfig:
     """CPU threads; null takes as many as there are cores, or fewer where OMP_NUM_THREADS says so."""
     seed: Natural = 0
     """Source of every random choice."""
-
-
-def register() -> None:
-    """Put the schemas into Hydra's ConfigStore, as `schema` and `evaluate_schema`."""
-    from hydra.core.config_store import ConfigStore
-
-    from xalign.options.composed import composed_schema
-
-    store = ConfigStore.instance()
-    for name, kind in (("schema", Config), ("evaluate_schema", EvaluateConfig)):
-        store.store(name=name, node=_writable(OmegaConf.structured(composed_schema(kind))))
-
-
-def _writable(node: DictConfig) -> DictConfig:
-    """The schema as composition can fill it; keys may be added where it says `dict`."""
-    # OmegaConf marks configs of frozen dataclasses read-only.
-    OmegaConf.set_readonly(node, None)
-    kind: Any = OmegaConf.get_type(node)
-    if kind is dict:
-        OmegaConf.set_struct(node, False)
-        return node
-    for name, hint in get_type_hints(kind).items():
-        if OmegaConf.is_missing(node, name) and is_dataclass(hint):
-            node[name] = OmegaConf.structured(hint)  # or what lies in it could not be marked
-        child = node._get_node(name)
-        if isinstance(child, DictConfig):
-            if child._is_none():
-                OmegaConf.set_readonly(child, None)
-            else:
-                _writable(child)
-    return node

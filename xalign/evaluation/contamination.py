@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xalign.data.cleaning import normal_form
 from xalign.base.languages import has_spaces
+from xalign.data.cleaning import normal_form
 
 WORDS = 13
 LETTERS = 50

@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from xalign.base.errors import DataError
-from xalign.evaluation.metrics import KNOWN, MEAN, Metric
 from xalign.base.files import checked, read_json, write_atomically
+from xalign.evaluation.metrics import KNOWN, MEAN, Metric
 
 Record = dict[str, Any]
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xalign.sources.artifacts import package_files
 from xalign.base.cache import cache_dir, cached_dir
 from xalign.base.errors import ArtifactError, did_you_mean
+from xalign.sources.artifacts import package_files
 
 if TYPE_CHECKING:
     import torch

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.config.choices import Centering, Pooling
-from xalign.objectives.base import BatchObjective, Figures, Needs, ObjectiveConfig, Rows, Setup, Work
 from xalign.base.registry import Short
+from xalign.config.choices import Centering, Pooling
+from xalign.config.parts import ObjectiveConfig
+from xalign.objectives.base import BatchObjective, Figures, Needs, Rows, Setup, Work
 
 if TYPE_CHECKING:
     from torch import Tensor

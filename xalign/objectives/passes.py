@@ -16,12 +16,12 @@ from torch.autograd.function import once_differentiable
 from xalign.config.choices import Pooling
 from xalign.data.collate import Buckets, Tokens
 from xalign.distributed import collectives
+from xalign.distributed.collectives import is_sharded
 from xalign.models.backbone import Backbone
 from xalign.models.reference import Reference
 from xalign.objectives.kernels import full_logits
 from xalign.objectives.kernels.linear_cross_entropy import add_cross_entropy_gradients, linear_cross_entropy
 from xalign.objectives.kernels.linear_kl import linear_kl
-from xalign.training.sharding import is_sharded
 
 
 @dataclass(frozen=True)

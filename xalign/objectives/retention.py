@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.objectives.base import Needs, ObjectiveConfig, SumObjective, Work
 from xalign.base.registry import Short
+from xalign.config.parts import ObjectiveConfig
+from xalign.objectives.base import Needs, SumObjective, Work
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,17 +12,15 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from xalign.options import short_keys
-from xalign.config.choices import Combine, GradientClipping, TaskProvider
-from xalign.config.schema import PRESET, BenchmarkConfig, Config, EvaluateConfig, LossConfig, TrainerConfig
-from xalign.config.problems import one_of, problem
 from xalign.base.errors import ConfigError, did_you_mean
-from xalign.evaluation.task import TaskConfig
+from xalign.config.choices import Combine, GradientClipping, TaskProvider
+from xalign.config.parts import AdapterConfig, ObjectiveConfig, TaskConfig
+from xalign.config.problems import one_of, problem
+from xalign.config.schema import PRESET, BenchmarkConfig, Config, EvaluateConfig, LossConfig, TrainerConfig
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
-from xalign.models.adapters.base import AdapterConfig
 from xalign.objectives import OBJECTIVES
-from xalign.objectives.base import ObjectiveConfig
+from xalign.options import short_keys
 from xalign.options.short_keys import BENCHMARKS, CLIP, short_names
 
 _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.total: Combine.weighted_sum}
@@ -31,7 +29,7 @@ _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.
 @cache
 def composed_schema(schema: type) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
-    # Room for the chosen presets, before anything is overridden (`models/own_path.py`).
+    # Room for the chosen presets, before anything is overridden (`models.own_path`).
     presets: Any = (PRESET, dict[str, Any], field(default_factory=dict))
     return _with_short_keys(schema, "", _groups(), presets)
 

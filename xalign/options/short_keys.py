@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
+from xalign.base.registry import Short
 from xalign.config.schema import BenchmarkConfig, Config, EvaluateConfig
 from xalign.evaluation.tasks import TASKS
 from xalign.objectives import OBJECTIVES
-from xalign.base.registry import Short
 
 CLIP = "trainer.clip"
 """Older key of `loss.combine`."""

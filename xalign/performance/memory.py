@@ -9,17 +9,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from xalign.base.decisions import Decisions
+from xalign.base.hardware import free_memory
 from xalign.config.choices import OptimizerKind, StrategyName
 from xalign.config.schema import Config
 from xalign.data.collate import PACKED, Arrangement, arrange
-from xalign.performance.flops import Costs, costs_of
-from xalign.base.hardware import free_memory
 from xalign.models.adapters import ADAPTERS
 from xalign.models.backbone import Backbone
 from xalign.models.reference import Reference
 from xalign.objectives.base import Objective
 from xalign.objectives.kernels.vocabulary import LOGITS_AT_ONCE
-from xalign.workspace.decisions import Decisions, choose_micro_batch
+from xalign.performance.automatic import choose_micro_batch
+from xalign.performance.flops import Costs, costs_of
 
 RESERVE = 0.25
 """Share of the free memory left alone: gradients of activations, buffers, other programs."""

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from xalign.config.schema import Config
 from xalign.base.errors import XalignError, user_facing
-from xalign.sweeps.folder import own_overrides
 from xalign.cli.validation import resolve
+from xalign.config.schema import Config
+from xalign.sweeps.folder import own_overrides
 
 _PR_SET_PDEATHSIG = 1
 

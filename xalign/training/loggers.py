@@ -11,9 +11,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from xalign.base.files import naming, write_atomically
 from xalign.config.choices import LoggerName
 from xalign.config.schema import Config
-from xalign.base.files import naming, write_atomically
 from xalign.workspace.folder import RunFolder
 
 

@@ -77,11 +77,6 @@ def shard(
         register_fsdp_forward_method(backbone, entrance)
 
 
-def is_sharded(backbone: nn.Module) -> bool:
-    """Whether gathering makes the ranks depend on each other's passes."""
-    return isinstance(backbone, FSDPModule)
-
-
 def in_step(batch: Buckets) -> Buckets:
     """The batch with as many buckets as the rank that has most, and the same ends of micro-batches."""
     own = [tokens.input_ids.numel() for tokens in batch.buckets]

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from xalign.base.errors import ConfigError
 from xalign.config.schema import Config
 from xalign.data.cleaning import CleaningReport
 from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus, wanted_languages
 from xalign.data.sampling import different_pairs, too_few_pairs
-from xalign.base.errors import ConfigError
 from xalign.objectives import OBJECTIVES
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sources import rows_of, texts_of
 
-from xalign.data.rows import Row
 from xalign.base.errors import DataError
+from xalign.data.rows import Row
 
 HEAD = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=UTF-8\\n"\n\n'
 GERMAN = (

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from xalign.base.cache import cache_dir
-from xalign.config.choices import Pooling
 from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.choices import Pooling
 from xalign.config.schema import Config
 from xalign.evaluation.engine.similarity import distinct_pairs
 from xalign.evaluation.evaluate import session_of
@@ -23,7 +24,6 @@ from xalign.evaluation.tasks import tasks_of
 from xalign.models.backbone import Backbone
 from xalign.models.loading import load_model_and_tokenizer
 from xalign.options.composed import benchmark_of
-from xalign.cli.validation import resolve
 
 POOLINGS = [Pooling.weighted_mean, Pooling.last]
 SENTENCES = 40

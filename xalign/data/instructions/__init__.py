@@ -6,8 +6,8 @@ Other packages add theirs by the entry point group `xalign.instructions`.
 
 from typing import TYPE_CHECKING
 
-from xalign.data.instructions.base import InstructionSample, InstructionSampler, Source
 from xalign.base.registry import Registry
+from xalign.data.instructions.base import InstructionSample, InstructionSampler, Source
 
 if TYPE_CHECKING:
     from xalign.config.schema import InstructionsConfig, LanguagesConfig

@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from xalign.data.instructions.base import STREAM, InstructionSample, InstructionSampler, part_of_rank
 from xalign.base.languages import english_name, has_spaces
+from xalign.data.instructions.base import STREAM, InstructionSample, InstructionSampler, part_of_rank
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,11 +14,11 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import polib
 
+from xalign.base.errors import DataError
+from xalign.base.languages import canonical, is_language
 from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.files import decode, ending, existing, read_bytes
 from xalign.data.rows import Row
-from xalign.base.errors import DataError
-from xalign.base.languages import canonical, is_language
 from xalign.sources.packages import find_package
 
 MESSAGE_LANGUAGE = "en"

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
+from xalign.base.files import naming, write_atomically
+from xalign.base.hardware import peak_flops, peak_memory
+from xalign.base.phases import phases
 from xalign.data.datamodule import AlignmentData
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
-from xalign.base.files import naming, write_atomically
 from xalign.performance.flops import costs_of, operations
-from xalign.base.hardware import peak_flops, peak_memory
-from xalign.base.phases import phases
 from xalign.training.loggers import RunLogger
 from xalign.training.module import AlignedModel
 

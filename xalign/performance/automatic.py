@@ -1,29 +1,12 @@
-"""Choices made for the user, each with its reason, logged and kept in `environment.json`."""
+"""What is chosen for the user: device, precision, layer, threads, micro-batch, each with its reason."""
 
-import logging
 import os
-from dataclasses import dataclass, field
 
 import torch
 
+from xalign.base.decisions import Decisions
 from xalign.config.choices import Precision
 from xalign.distributed.world import JOBS_AT_ONCE, cores, threads_asked
-
-log = logging.getLogger(__name__)
-
-
-@dataclass
-class Decisions:
-    """What was chosen automatically, in order."""
-
-    made: list[dict[str, str]] = field(default_factory=list)
-    quiet: bool = False
-    """Not logged: another process has said the same."""
-
-    def add(self, what: str, value: object, reason: str) -> None:
-        if not self.quiet:
-            log.info("%s: %s (%s)", what, value, reason)
-        self.made.append({"what": what, "value": str(value), "reason": reason})
 
 
 def choose_device(decisions: Decisions) -> torch.device:

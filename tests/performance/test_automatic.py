@@ -5,8 +5,9 @@ import os
 import pytest
 import torch
 
+from xalign.base.decisions import Decisions
 from xalign.distributed.world import JOBS_AT_ONCE, THREADS
-from xalign.workspace.decisions import Decisions, choose_micro_batch, choose_threads
+from xalign.performance.automatic import choose_micro_batch, choose_threads
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,4 @@
-"""The file of a search: which trials there are, how the next is drawn, when one is given up.
-
-An append-only journal beside the sweep's summary, so that any number of processes, on any file system that
-the jobs share, can read and write it, and a killed search loses nothing.
-"""
-
-from collections.abc import Sequence
-from pathlib import Path
+"""How the next point of a search is drawn: what each axis draws from, and by which sampler."""
 
 import optuna
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -15,25 +8,9 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from xalign.cli.command_line import variants
 from xalign.config.schema import SweepConfig
-
-NAME = "sweep"
-
-
-def open_study(path: Path, falls: Sequence[bool], sweep: SweepConfig) -> optuna.Study:
-    """The study in a file; made where there is none. `falls`: of each figure, whether less is better."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(path))),
-        study_name=NAME,
-        load_if_exists=True,
-        directions=["minimize" if less else "maximize" for less in falls],
-        # Golovin et al. 2017 (Vizier): stop what is below the median of the others at the same step.
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=sweep.startup),
-    )
 
 
 def sampler(sweep: SweepConfig, seed: int, trial: int) -> optuna.samplers.TPESampler:
