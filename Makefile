@@ -46,7 +46,7 @@ bench: $(VENV)/.ready  ## measure the recipe's objectives side by side (experime
 	$(BIN)/python experiments/recipe/run.py
 
 docs: $(VENV)/.ready  ## write docs/config.md from the docstrings of the schema
-	$(BIN)/python -m xalign.reference docs/config.md
+	$(BIN)/python -m xalign.cli.reference docs/config.md
 
 clean:  ## remove the virtual environment and caches (outputs stay)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from xalign.registry import packages_with_parts
+from xalign.base.registry import packages_with_parts
 
 
 class ConfigsOfOtherPackages(SearchPathPlugin):

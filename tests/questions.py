@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xalign.config import BenchmarkConfig
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Part, Setting
 from xalign.evaluation.tasks import TASKS, tasks_of

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from xalign import reference
-from xalign.command_line import check, compose_config
-from xalign.config import Config, EvaluateConfig
-from xalign.errors import ConfigError
-from xalign.presets import config_folder
-from xalign.validation import resolve
+from xalign.base.errors import ConfigError
+from xalign.cli import reference
+from xalign.cli.command_line import check, compose_config
+from xalign.cli.validation import resolve
+from xalign.config.presets import config_folder
+from xalign.config.schema import Config, EvaluateConfig
 
 CONF = config_folder()
 OPTIONS = sorted(

@@ -14,12 +14,12 @@ from tiny import tiny_backbone
 from torch.nn.functional import cross_entropy
 from training_helpers import batches_of, small_config, small_module
 
-from xalign.choices import Centering, Pooling
-from xalign.config import BenchmarkConfig
+from xalign.base.errors import ConfigError, DataError, RunError
+from xalign.config.choices import Centering, Pooling
+from xalign.config.schema import BenchmarkConfig
 from xalign.data.collate import Tokens, tokenize
 from xalign.data.parallel import ParallelCorpus, split_corpus
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError, RunError
 from xalign.evaluation.engine.multiple_choice import Item, Questions, question_part
 from xalign.evaluation.sets.demonstrations import SEPARATOR
 from xalign.evaluation.task import Setting
@@ -129,7 +129,7 @@ def test_7_only_needed_blocks_and_positions_are_computed(monkeypatch: pytest.Mon
         heads.append(len(hidden))
         return linear_cross_entropy(hidden, *rest, **options)
 
-    monkeypatch.setattr("xalign.training.passes.linear_cross_entropy", head)
+    monkeypatch.setattr("xalign.objectives.passes.linear_cross_entropy", head)
     batch = batches_of(config, module)[0]
     loss_of(module, batch.parts["contrastive"], "contrastive")
     assert set(ran) == {0}
@@ -159,8 +159,8 @@ def test_8_own_rows_against_gathered_ones_add_up() -> None:
 def test_9_who_asks_for_gradient_accumulation_is_told_that_it_adds_no_negatives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from xalign.command_line import check
-    from xalign.config import Config
+    from xalign.cli.command_line import check
+    from xalign.config.schema import Config
 
     monkeypatch.setattr("sys.argv", ["run", "trainer.accumulate_grad_batches=4"])
     with pytest.raises(ConfigError, match="add no negatives to a contrastive batch"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from xalign.command_line import check
-from xalign.config import Config, EvaluateConfig
-from xalign.presets import config_folder
+from xalign.cli.command_line import check
+from xalign.config.presets import config_folder
+from xalign.config.schema import Config, EvaluateConfig
 
 ROOT = Path(__file__).parent.parent
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from training_helpers import small_config
 
-from xalign.config import Config
-from xalign.errors import RunError
+from xalign.base.errors import RunError
+from xalign.config.schema import Config
 from xalign.workspace.content import default_folder
 from xalign.workspace.folder import RunFolder
 

@@ -3,11 +3,12 @@
 import hydra
 from omegaconf import DictConfig
 
-from xalign.command_line import check
-from xalign.config import EvaluateConfig, register
-from xalign.errors import user_facing
-from xalign.presets import config_folder
-from xalign.validation import resolve
+from xalign.base.errors import user_facing
+from xalign.cli.command_line import check
+from xalign.cli.validation import resolve
+from xalign.config.presets import config_folder
+from xalign.config.schema import EvaluateConfig
+from xalign.options.store import register
 
 
 @hydra.main(config_path=str(config_folder()), config_name="evaluate", version_base="1.3")

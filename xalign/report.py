@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xalign.errors import ConfigError, did_you_mean, user_facing
+from xalign.base.errors import ConfigError, did_you_mean, user_facing
 
 DEFAULT_COMPARISON = Path("comparison.html")
 

@@ -11,12 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from xalign.command_line import check
-from xalign.config import Config, register
+from xalign.base.errors import ConfigError, user_facing
+from xalign.cli.command_line import check
+from xalign.cli.validation import resolve
+from xalign.config.presets import config_folder
+from xalign.config.schema import Config
 from xalign.distributed.world import placed, world_of_launcher
-from xalign.errors import ConfigError, user_facing
-from xalign.presets import config_folder
-from xalign.validation import resolve
+from xalign.options.store import register
 
 
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")

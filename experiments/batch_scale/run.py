@@ -109,13 +109,13 @@ def measure(
     """Load the model, take a small step to warm up, then time `repeats` steps."""
     import torch
 
-    from xalign.command_line import compose_config
-    from xalign.config import Config
+    from xalign.cli.command_line import compose_config
+    from xalign.cli.validation import resolve
+    from xalign.config.schema import Config
     from xalign.models import adapters
     from xalign.models.backbone import Backbone
     from xalign.models.dropout import enter_training
     from xalign.models.loading import load_model_and_tokenizer
-    from xalign.validation import resolve
     from xalign.workspace.environment import quiet_libraries
 
     torch.set_num_threads(arguments.threads)

@@ -24,8 +24,8 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from sets import SETS, harness_task, write
 
-from xalign.choices import Demonstrations
-from xalign.config import BenchmarkConfig, ModelConfig
+from xalign.config.choices import Demonstrations
+from xalign.config.schema import BenchmarkConfig, ModelConfig
 from xalign.evaluation.engine.scoring import Request, score
 from xalign.evaluation.results import Record
 from xalign.evaluation.task import Session, Setting

@@ -85,7 +85,7 @@ def attempt(overrides: list[str], folder: Path, moment: Moment | None) -> Outcom
         TimeoutError: a process outlived the first one.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["xalign.runs.experiment", "xalign.command_line"])
+    context.set_forkserver_preload(["xalign.runs.experiment", "xalign.cli.command_line"])
     process = context.Process(target=_run, args=(overrides, folder, moment))
     process.start()
     assert process.pid is not None
@@ -184,11 +184,11 @@ def _run(overrides: list[str], folder: Path, moment: Moment | None) -> None:
     output = os.open(folder / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    from xalign.command_line import compose_config
-    from xalign.config import Config
-    from xalign.errors import user_facing
+    from xalign.base.errors import user_facing
+    from xalign.cli.command_line import compose_config
+    from xalign.cli.validation import resolve
+    from xalign.config.schema import Config
     from xalign.runs.experiment import run
-    from xalign.validation import resolve
 
     config = resolve(compose_config("config", [f"run.dir={folder / 'run'}", *overrides]), Config)
     if moment is not None and moment.count and moment.rank is None:

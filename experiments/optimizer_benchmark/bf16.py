@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from xalign.command_line import compose_config
-from xalign.config import EvaluateConfig
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.schema import EvaluateConfig
 from xalign.models.loading import load_model_and_tokenizer
-from xalign.validation import resolve
 
 BATCH, HELD_OUT, TAU = 8, 128, 0.05
 Pairs = list[tuple[str, str]]

@@ -160,7 +160,7 @@ def load(arguments):  # type: ignore[no-untyped-def]
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from xalign.config import ModelConfig
+    from xalign.config.schema import ModelConfig
     from xalign.models.backbone import Backbone
     from xalign.models.loading import load_model_and_tokenizer
 

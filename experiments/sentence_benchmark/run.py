@@ -12,16 +12,17 @@ from pathlib import Path
 
 import torch
 
-from xalign.choices import Pooling, Precision
-from xalign.command_line import compose_config
-from xalign.config import BenchmarkConfig, Config
+from xalign.base.decisions import Decisions
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.choices import Pooling, Precision
+from xalign.config.schema import BenchmarkConfig, Config
 from xalign.evaluation import tasks
 from xalign.evaluation.sets.own_text import load_own_text
 from xalign.evaluation.task import Session, Setting
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.loading import load_model_and_tokenizer
-from xalign.validation import resolve
-from xalign.workspace.decisions import Decisions, choose_precision
+from xalign.performance.automatic import choose_precision
 
 
 def main() -> None:

@@ -184,9 +184,9 @@ def serve(model: str, case: str, system: str, settings: Settings, pipe: Connecti
         from system import Gate, Setup, load
         from texts import Texts
 
-        from xalign.command_line import compose_config
-        from xalign.config import Config
-        from xalign.validation import resolve
+        from xalign.cli.command_line import compose_config
+        from xalign.cli.validation import resolve
+        from xalign.config.schema import Config
 
         if system == PUBLISHED:
             from published_step import drive

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data.collate import IGNORED
 from xalign.data.instructions import InstructionSample
 from xalign.data.parallel import ParallelCorpus

@@ -9,12 +9,12 @@ from typing import Any
 from system import Gate, Setup
 from torch.utils._python_dispatch import _disable_current_modes
 
+from xalign.base.decisions import Decisions
 from xalign.data.parallel import Splits
 from xalign.models.backbone import Backbone
 from xalign.training.fit import fit
 from xalign.training.inputs import training_inputs
 from xalign.training.module import AlignedModel
-from xalign.workspace.decisions import Decisions
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries
 from xalign.workspace.folder import RunFolder
 

@@ -1,6 +1,6 @@
 import pytest
 
-from xalign.config import DataConfig
+from xalign.config.schema import DataConfig
 from xalign.data.cleaning import (
     CleaningReport,
     clean,

@@ -11,7 +11,7 @@ from tiny import tiny_backbone
 from training_helpers import small_config, small_corpus
 from transformers import PreTrainedTokenizerBase
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData, StepBatches
 from xalign.data.instructions import load_instructions

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from xalign.config import InstructionsConfig, LanguagesConfig
+from xalign.base.errors import ConfigError, DataError
+from xalign.config.schema import InstructionsConfig, LanguagesConfig
 from xalign.data.instructions import InstructionSample, load_instructions
 from xalign.data.instructions.cross_lingual import CrossLingualInstructions
 from xalign.data.instructions.parallel import TranslationInstructions
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import InstructionRow, Row, Turn
-from xalign.errors import ConfigError, DataError
 
 LANGUAGES = LanguagesConfig(pivot="en", targets=["fr", "th"])
 ROWS = [

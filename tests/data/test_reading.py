@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sources import format_of, rows_of, texts_of
 
-from xalign import registry
-from xalign.config import DataConfig
+from xalign.base import registry
+from xalign.base.errors import ConfigError, DataError
+from xalign.config.schema import DataConfig
 from xalign.data import reading
 from xalign.data.readers import READERS
 from xalign.data.readers.base import Source
-from xalign.errors import ConfigError, DataError
 
 TSV = "en\tde\na\tb\n"
 JSONL = '{"en": "a", "de": "b"}\n'

@@ -4,10 +4,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from xalign.base.errors import ConfigError
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.data.sampling import PairSampler, language_probabilities, text_key
-from xalign.errors import ConfigError
 
 
 def corpus(french: int = 200, german: int = 50) -> ParallelCorpus:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.choices import Pooling
+from xalign.base.errors import DataError
+from xalign.config.choices import Pooling
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.errors import DataError
 from xalign.evaluation.contributions import contributions, first_layer
 from xalign.evaluation.engine import bits
 from xalign.evaluation.engine import session as module
@@ -17,7 +17,7 @@ from xalign.evaluation.evaluate import Measurement, evaluate
 from xalign.evaluation.item_scores import item_scores
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.task import Setting
-from xalign.options import benchmark_of
+from xalign.options.composed import benchmark_of
 
 SENTENCES = [f"sentence {i} of the test" for i in range(12)]
 ROWS = [

@@ -1,5 +1,6 @@
 import pytest
 
+from xalign.base.languages import canonical
 from xalign.evaluation.groups import (
     RESOURCE_CLASS,
     Gap,
@@ -10,7 +11,6 @@ from xalign.evaluation.groups import (
     resource_level,
     telling_groups,
 )
-from xalign.languages import canonical
 
 XNLI = ["en", "fr", "de", "es", "el", "bg", "ru", "tr", "ar", "vi", "th", "zh", "hi", "sw", "ur"]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 from xalign.evaluation.metrics import BITS_PER_BYTE, Kind, Metric, answers
 from xalign.evaluation.results import Evaluation, Result, standard_error
 

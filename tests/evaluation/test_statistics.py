@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 from xalign.evaluation.item_scores import errors_of_means
 from xalign.evaluation.metrics import KNOWN, Shown
 from xalign.evaluation.paired_tests import holm

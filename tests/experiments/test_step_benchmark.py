@@ -18,12 +18,12 @@ from results import Measured, Results  # noqa: E402
 from system import OperationCounter, Setup, Step  # noqa: E402
 from texts import Texts, joined, trained_tokenizer  # noqa: E402
 
-from xalign.choices import Centering, Pooling  # noqa: E402
-from xalign.command_line import compose_config  # noqa: E402
-from xalign.config import Config  # noqa: E402
+from xalign.cli.command_line import compose_config  # noqa: E402
+from xalign.cli.validation import resolve  # noqa: E402
+from xalign.config.choices import Centering, Pooling  # noqa: E402
+from xalign.config.schema import Config  # noqa: E402
 from xalign.data.collate import tokenize  # noqa: E402
 from xalign.objectives.kernels.info_nce import info_nce  # noqa: E402
-from xalign.validation import resolve  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from xalign.command_line import check
-from xalign.config import Config
+from xalign.cli.command_line import check
+from xalign.config.schema import Config
 
 FILE = Path(__file__).parent.parent.parent / "experiments" / "wandb_sweep" / "sweep.yaml"
 

@@ -28,7 +28,7 @@ def main(folder: Path) -> dict[str, Any]:
         import datasets
         import huggingface_hub
 
-        from xalign.hub import hub_answers
+        from xalign.sources.hub import hub_answers
 
         def after(action: Callable[[], Any], **state: Any) -> Any:
             hub.asked.clear()
@@ -68,7 +68,7 @@ def main(folder: Path) -> dict[str, Any]:
 
 def instructions(hub: str, *more: str) -> list[str]:
     """The texts in Chinese that instruction samples are made of."""
-    from xalign.config import InstructionsConfig, LanguagesConfig
+    from xalign.config.schema import InstructionsConfig, LanguagesConfig
     from xalign.data.instructions import load_instructions
     from xalign.data.parallel import ParallelCorpus
 
@@ -85,8 +85,8 @@ def benchmark(hub: str, split: str) -> list[Any]:
 
 
 def corpus(hub: str) -> list[Any]:
-    from xalign.choices import DataFormat
-    from xalign.config import DataConfig
+    from xalign.config.choices import DataFormat
+    from xalign.config.schema import DataConfig
     from xalign.data.readers.hub import read
 
     data = DataConfig(name="toy", hub=hub, hub_config="{language}", hub_split="pairs", format=DataFormat.hub)

@@ -2,9 +2,9 @@ import pytest
 import torch
 from tiny import FAMILIES, tiny_backbone
 
-from xalign.choices import Pooling
+from xalign.base.errors import ModelError
+from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens, tokenize
-from xalign.errors import ModelError
 from xalign.models.backbone import Backbone, computing_in, evaluating
 
 TEXTS = ["Save the changes", "เปิด", "A much longer sentence than the other two, by far", "é"]

@@ -10,17 +10,17 @@ from test_run import catalogues
 from tiny import tiny_backbone
 from training_helpers import small_config
 
-from xalign.config import BenchmarkConfig, Config
+from xalign.base.decisions import Decisions
+from xalign.base.errors import DataError, ModelError
+from xalign.config.schema import BenchmarkConfig, Config
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.errors import DataError, ModelError
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
 from xalign.models.context import within_context
 from xalign.models.packing import packs_exactly
 from xalign.runs.planner import make_plan
-from xalign.workspace.decisions import Decisions
 
 
 def few_positions(limit: int) -> Backbone:

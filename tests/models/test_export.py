@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_backbone
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from xalign.base.errors import ConfigError, ModelError, RunError
+from xalign.config.parts import AdapterConfig
 from xalign.data.collate import tokenize
-from xalign.errors import ConfigError, ModelError, RunError
 from xalign.models import adapters, export
-from xalign.models.adapters.base import Adapter, AdapterConfig
+from xalign.models.adapters.base import Adapter
 from xalign.models.adapters.lora import Lora
 from xalign.models.backbone import Backbone, evaluating
 

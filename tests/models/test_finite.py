@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.choices import Pooling
-from xalign.config import BenchmarkConfig, ModelConfig
+from xalign.base.errors import ModelError
+from xalign.config.choices import Pooling
+from xalign.config.schema import BenchmarkConfig, ModelConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.errors import ModelError
 from xalign.evaluation.engine.representations import represent
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.task import Setting

@@ -7,7 +7,7 @@ import torch
 from tiny import FAMILIES, tiny_backbone
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from xalign.errors import ModelError
+from xalign.base.errors import ModelError
 from xalign.models import adapters
 from xalign.models.adapters.lora import Lora
 from xalign.models.backbone import Backbone

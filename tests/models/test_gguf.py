@@ -13,11 +13,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from xalign.errors import ArtifactError
+from xalign.base.errors import ArtifactError
 from xalign.models import gguf as xgguf
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.gguf import MODELS, GgufModel, model_from_artifact
-from xalign.packages import PACKAGES
+from xalign.sources.packages import PACKAGES
 
 HIDDEN, INNER, LAYERS, HEADS = 32, 64, 2, 2
 

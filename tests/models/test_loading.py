@@ -11,8 +11,8 @@ import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, LlamaConfig, LlamaForCausalLM, T5Config
 
-from xalign.config import ModelConfig
-from xalign.errors import ModelError
+from xalign.base.errors import ModelError
+from xalign.config.schema import ModelConfig
 from xalign.models import sources
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.loading import load_model_and_tokenizer

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from xalign.command_line import compose_config
-from xalign.config import Config, EvaluateConfig, ModelConfig
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config, EvaluateConfig, ModelConfig
 from xalign.models.own_path import model_at
-from xalign.validation import plain, resolve
+from xalign.options.plain import plain
 
 
 def model(*overrides: str) -> ModelConfig:

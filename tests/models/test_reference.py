@@ -6,10 +6,11 @@ from tiny import tiny_backbone
 from torch import Tensor
 from training_helpers import batches_of, small_config, small_module
 
+from xalign.config.parts import AdapterConfig
 from xalign.data.collate import tokenize
 from xalign.models import adapters
 from xalign.models.adapters import ADAPTERS
-from xalign.models.adapters.base import Adapter, AdapterConfig
+from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone, evaluating
 from xalign.models.dropout import enter_training
 from xalign.models.reference import FrozenCopy

@@ -25,12 +25,12 @@ from training_helpers import (
     with_adapters_drawn,
 )
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data.collate import Arrangement, Tokens
 from xalign.data.step import Part
-from xalign.flops import costs_of, operations
 from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import BatchObjective
+from xalign.performance.flops import costs_of, operations
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 

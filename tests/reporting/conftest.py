@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.evaluation.metrics import (
     BITS_PER_BYTE,
     CHRF,

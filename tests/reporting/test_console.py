@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 from xalign.evaluation.metrics import KNOWN
 from xalign.evaluation.results import Evaluation, Record, Result, standard_error
 from xalign.evaluation.statistics import compare_models

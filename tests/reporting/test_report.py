@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
 from xalign.report import main, parse
 
 ROOT = Path(__file__).parents[2]

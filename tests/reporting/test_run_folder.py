@@ -8,7 +8,7 @@ import pytest
 import yaml
 from begun_run import write_config
 
-from xalign.errors import DataError, RunError
+from xalign.base.errors import DataError, RunError
 from xalign.reporting.run_folder import load_run, parse_results
 
 

@@ -8,7 +8,7 @@ import pytest
 from test_run import catalogues
 from training_helpers import small_config
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.models.backbone import Backbone
 from xalign.runs import experiment
 from xalign.runs.launch import RankError

@@ -10,16 +10,16 @@ from optuna.trial import TrialState
 from tiny import tiny_backbone
 from training_helpers import small_config, small_corpus, small_inputs, timeless
 
-from xalign.config import Config
+from xalign.base.errors import ConfigError, Pruned
+from xalign.config.schema import Config
 from xalign.data.parallel import Splits
-from xalign.errors import ConfigError, Pruned
 from xalign.models import adapters
-from xalign.sweeps.figures import kept_values
 from xalign.sweeps.folder import Job, Status
-from xalign.sweeps.study import open_study
 from xalign.sweeps.summary import best_of
 from xalign.training.callbacks.evaluate import Evaluate, validation_setting
 from xalign.training.fit import fit
+from xalign.trials.figures import kept_values
+from xalign.trials.study import open_study
 from xalign.workspace.folder import RunFolder
 
 BITS = "eval/heldout/bits_per_byte/mean"

@@ -9,8 +9,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from sweep_helpers import ROOT, summary
 
-from xalign.config import SweepConfig
-from xalign.sweeps.study import open_study
+from xalign.config.schema import SweepConfig
+from xalign.trials.study import open_study
 
 SMALL = (
     "experiment=quick", "model=tiny", "trainer.precision=fp32", "benchmark.precision=fp32",

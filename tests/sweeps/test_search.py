@@ -12,8 +12,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 from sweep_helpers import JUDGED, command, environment, ran, summary, sweep
 
-from xalign.config import SweepConfig
-from xalign.sweeps.study import distribution, open_study, sampler
+from xalign.config.schema import SweepConfig
+from xalign.sweeps.axes import distribution, sampler
+from xalign.trials.study import open_study
 
 SEARCH = (
     *JUDGED, "hydra/sweeper=optuna", "sweep.trials=8", "sweep.startup=3", "loss.layer=choice(6,9)",

@@ -14,7 +14,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, moved, small_config
 
-from xalign.choices import Pooling
+from xalign.base.decisions import Decisions
+from xalign.config.choices import Pooling
 from xalign.data.collate import Arrangement, tokenize
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
@@ -22,12 +23,12 @@ from xalign.models.backbone import evaluating
 from xalign.models.dropout import enter_training
 from xalign.models.reference import FrozenCopy
 from xalign.objectives import OBJECTIVES
-from xalign.short_keys import of_objectives
+from xalign.options.short_keys import of_objectives
+from xalign.performance.automatic import choose_precision
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
 from xalign.training.sharding import gathered, shard
-from xalign.workspace.decisions import Decisions, choose_precision
 
 GLOBAL = 16
 """Pairs a step of all ranks together; retention has as many texts, instructions half."""

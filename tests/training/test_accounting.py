@@ -8,7 +8,7 @@ import pytest
 from test_fit import fitted
 from training_helpers import batches_of, small_config, small_module
 
-from xalign.flops import costs_of, operations
+from xalign.performance.flops import costs_of, operations
 from xalign.training.callbacks import metrics
 from xalign.training.callbacks.metrics import PHASES, MetricsWriter
 

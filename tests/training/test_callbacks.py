@@ -12,7 +12,7 @@ from test_evaluate import BITS, MEASURED
 from test_evaluate import fitted as measured_run
 from training_helpers import fitted, small_config, timeless
 
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.checkpoints import newest
 from xalign.training.module import AlignedModel

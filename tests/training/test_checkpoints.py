@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xalign.errors import RunError
+from xalign.base.errors import RunError
 from xalign.training.checkpoints import Kind, Unwritable, newest, remove_unfinished, write
 
 

@@ -5,7 +5,7 @@ import pytest
 from tiny import tiny_backbone
 from training_helpers import PADDED, small_config
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.data.collate import tokenize
 from xalign.data.datamodule import StepBatches
 from xalign.data.parallel import ParallelCorpus

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from training_helpers import batches_of, small_config, small_module
 
-from xalign.choices import Combine
-from xalign.command_line import compose_config
-from xalign.config import Config
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.choices import Combine
+from xalign.config.schema import Config
 from xalign.training.combine import combine
-from xalign.validation import resolve
 
 Named = dict[str, Tensor]
 

@@ -10,10 +10,10 @@ import torch
 from tiny import tiny_backbone
 from training_helpers import small_config, small_corpus, small_inputs, small_module, timeless
 
-from xalign.config import BenchmarkConfig, Config
+from xalign.base.errors import ConfigError, DataError
+from xalign.config.schema import BenchmarkConfig, Config
 from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError
 from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.results import Result
 from xalign.evaluation.task import Setting

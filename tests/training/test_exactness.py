@@ -12,8 +12,8 @@ from tiny import FAMILIES, tiny_backbone
 from torch import Tensor
 from training_helpers import batches_of, small_config, small_module, with_adapters_drawn
 
-from xalign.choices import Pooling
-from xalign.config import Config
+from xalign.config.choices import Pooling
+from xalign.config.schema import Config
 from xalign.data.collate import Arrangement, Tokens, arrange, encode
 from xalign.data.step import StepBatch
 from xalign.models import adapters

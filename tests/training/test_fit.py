@@ -16,19 +16,19 @@ import torch
 from tiny import tiny_backbone
 from training_helpers import PACKED, small_config, small_inputs, timeless
 
-from xalign.config import Config
+from xalign.base.errors import RunError, Stopped
+from xalign.config.schema import Config
 from xalign.data.step import Part
-from xalign.errors import RunError, Stopped
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
 from xalign.objectives.base import Objective
 from xalign.objectives.contrastive import Contrastive
+from xalign.objectives.passes import Pass
 from xalign.training.accumulate import accumulate
 from xalign.training.checkpoints import load_state, newest
 from xalign.training.fit import fit
 from xalign.training.module import AlignedModel
-from xalign.training.passes import Pass
 from xalign.workspace.folder import RunFolder
 
 STEP = AlignedModel.training_step

@@ -7,9 +7,9 @@ import torch
 from tiny import tiny_backbone
 from torch import Tensor, nn
 
-from xalign.choices import Centering, Pooling
+from xalign.base.errors import ModelError
+from xalign.config.choices import Centering, Pooling
 from xalign.data.collate import Tokens, tokenize
-from xalign.errors import ModelError
 from xalign.models.backbone import Backbone
 from xalign.objectives.kernels.info_nce import info_nce
 from xalign.training.gradcache import cached_backward

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from xalign.choices import Combine
+from xalign.config.choices import Combine
 from xalign.training import gradients
 from xalign.training.combine import Combined, combine
 

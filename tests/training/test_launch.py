@@ -16,8 +16,8 @@ from test_run import catalogues
 from torch.distributed import TCPStore
 from training_helpers import small_config
 
+from xalign.base.errors import ConfigError, RunError, Stopped
 from xalign.distributed.world import World, placed, world_of_launcher
-from xalign.errors import ConfigError, RunError, Stopped
 from xalign.runs.failures import Cause, Failure, failure_in, failure_of, log_of, report
 from xalign.runs.launch import RankError, _tell
 from xalign.training.checkpoints import newest

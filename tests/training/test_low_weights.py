@@ -11,16 +11,17 @@ from tiny import FAMILIES, MIXTURES, tiny_backbone
 from torch import nn
 from training_helpers import small_config, timeless
 
-from xalign.choices import OptimizerKind, Pooling
-from xalign.config import AdapterConfig, Config, OptimizerConfig
+from xalign.base.errors import Stopped
+from xalign.config.choices import OptimizerKind, Pooling
+from xalign.config.parts import AdapterConfig
+from xalign.config.schema import Config, OptimizerConfig
 from xalign.data.collate import IGNORED, Tokens, tokenize
-from xalign.errors import Stopped
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
+from xalign.objectives.passes import Pass
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer
-from xalign.training.passes import Pass
 
 LOW = (
     "adapter=full",

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from xalign.choices import OptimizerKind
-from xalign.config import OptimizerConfig
+from xalign.config.choices import OptimizerKind
+from xalign.config.schema import OptimizerConfig
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
 from xalign.training.row_adamw import BLOCK
 

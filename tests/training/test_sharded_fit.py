@@ -11,7 +11,7 @@ from test_fit import fitted
 from tiny import tiny_backbone
 from training_helpers import small_config, timeless
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.models import adapters
 from xalign.training.checkpoints import newest, restore_chosen
 from xalign.training.module import AlignedModel

@@ -13,7 +13,7 @@ import torch
 from test_run import catalogues
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from xalign.cache import cache_dir
+from xalign.base.cache import cache_dir
 
 ROOT = Path(__file__).parents[2]
 """Whose code the runs are to execute, whatever is installed."""

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from tiny import tiny_backbone
 
-from xalign.command_line import compose_config
-from xalign.config import Config
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config
 from xalign.data.collate import Arrangement
 from xalign.data.datamodule import StepBatches
 from xalign.data.instructions import load_instructions
@@ -27,7 +28,6 @@ from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs
 from xalign.training.module import AlignedModel
 from xalign.training.prepare import Prepared, make_objectives
-from xalign.validation import resolve
 from xalign.workspace.folder import RunFolder
 
 PADDED = Arrangement()

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from training_helpers import small_config
 
-from xalign.config import Config, LanguagesConfig, RunConfig
-from xalign.errors import RunError
+from xalign.base.errors import RunError
+from xalign.config.schema import Config, LanguagesConfig, RunConfig
 from xalign.models.own_path import MARK
-from xalign.validation import plain
+from xalign.options.plain import plain
 from xalign.workspace.content import default_folder, differences
 from xalign.workspace.folder import WRITTEN, RunFolder
 

@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from xalign.config import DataConfig
+from xalign.base.languages import has_spaces
+from xalign.config.schema import DataConfig
 from xalign.data.rows import Row
-from xalign.languages import has_spaces
 
 
 @dataclass

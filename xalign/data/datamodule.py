@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from xalign.config import Config
+from xalign.config.schema import Config
 from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler
 from xalign.data.prefetch import Prefetched

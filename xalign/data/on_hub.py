@@ -20,8 +20,8 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     RevisionNotFoundError,
 )
 
-from xalign.errors import ArtifactError, ConfigError, did_you_mean
-from xalign.hub import hub_answers
+from xalign.base.errors import ArtifactError, ConfigError, did_you_mean
+from xalign.sources.hub import hub_answers
 
 log = logging.getLogger(__name__)
 

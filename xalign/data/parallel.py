@@ -10,13 +10,13 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from xalign.cache import cached_by_key
-from xalign.config import DataConfig, LanguagesConfig
+from xalign.base.cache import cached_by_key
+from xalign.base.errors import ConfigError, did_you_mean
+from xalign.config.schema import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
 from xalign.data.readers.base import Source
 from xalign.data.reading import reader_of
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, did_you_mean
 
 log = logging.getLogger(__name__)
 

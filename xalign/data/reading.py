@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 from pydantic import TypeAdapter, ValidationError
 
-from xalign.config import DataConfig
-from xalign.config_problems import one_of, problem
+from xalign.base.errors import ConfigError, DataError, XalignError
+from xalign.base.languages import is_language, unknown
+from xalign.config.problems import one_of, problem
+from xalign.config.schema import DataConfig
 from xalign.data.readers import READERS
 from xalign.data.readers.base import Reader, ReaderConfig, Source
 from xalign.data.readers.files import existing
-from xalign.errors import ConfigError, DataError, XalignError
-from xalign.languages import is_language, unknown
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xalign.config import Config
+from xalign.base.errors import ConfigError
+from xalign.config.schema import Config
 from xalign.data.cleaning import normal_form
 from xalign.data.parallel import ParallelCorpus
-from xalign.errors import ConfigError
 
 
 @dataclass(frozen=True)

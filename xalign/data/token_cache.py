@@ -9,11 +9,11 @@ from pathlib import Path
 import datasets
 from transformers import PreTrainedTokenizerBase
 
-from xalign.cache import cached_by_key
+from xalign.base.cache import cached_by_key
+from xalign.base.progress import progress_bar
 from xalign.data.collate import encode
 from xalign.data.parallel import ParallelCorpus
-from xalign.models.fingerprint import tokenizer_state
-from xalign.progress import progress_bar
+from xalign.data.tokenizer_state import tokenizer_state
 
 VERSION = "1"
 """Raised whenever `encode` gives other ids; part of the cache's key."""

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
-from xalign.errors import XalignError
+from xalign.base.errors import XalignError
 
 T = TypeVar("T")
 
@@ -21,6 +22,11 @@ T = TypeVar("T")
 def active() -> bool:
     """Whether this process is one of several."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether gathering makes the ranks depend on each other's passes."""
+    return isinstance(model, FSDPModule)
 
 
 def rank() -> int:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from xalign.config import Config
+from xalign.config.schema import Config
 
 
 @contextmanager

@@ -6,12 +6,12 @@ No torch here: this is asked before the command line is looked at.
 import os
 from dataclasses import dataclass, replace
 
-from xalign.choices import StrategyName
-from xalign.config import Config
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
+from xalign.config.choices import StrategyName
+from xalign.config.schema import Config
 
 JOBS_AT_ONCE = "XALIGN_JOBS_AT_ONCE"
-"""Environment variable: how many jobs share this machine's cores (`workspace.decisions.choose_threads`)."""
+"""Environment variable: how many jobs share this machine's cores (`performance.automatic.choose_threads`)."""
 THREADS = "XALIGN_THREADS"
 """Environment variable: `threads_asked` of the process that has started this rank."""
 

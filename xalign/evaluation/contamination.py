@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xalign.base.languages import has_spaces
 from xalign.data.cleaning import normal_form
-from xalign.languages import has_spaces
 
 WORDS = 13
 LETTERS = 50

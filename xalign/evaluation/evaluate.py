@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from xalign.config import BenchmarkConfig
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.base.files import digest
+from xalign.base.progress import Advance, progress_bar
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.engine.cache import cached_part, cached_picture
 from xalign.evaluation.engine.representations import Picture
 from xalign.evaluation.engine.session import Session, poolings_of
@@ -14,10 +16,8 @@ from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.sentences import picture, picture_points
 from xalign.evaluation.task import Measured, Part, Setting
 from xalign.evaluation.tasks import tasks_of
-from xalign.files import digest
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.fingerprint import model_fingerprint
-from xalign.progress import Advance, progress_bar
 
 
 @dataclass(frozen=True)

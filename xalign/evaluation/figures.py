@@ -3,12 +3,12 @@ loaded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from xalign.choices import TaskProvider
-from xalign.config import BenchmarkConfig
-from xalign.errors import did_you_mean
+from xalign.base.errors import did_you_mean
+from xalign.base.languages import canonical, is_language
+from xalign.config.choices import TaskProvider
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.metrics import MEAN, Metric
 from xalign.evaluation.tasks import tasks_of
-from xalign.languages import canonical, is_language
 
 
 def figures_of(benchmark: BenchmarkConfig) -> dict[str, Metric]:

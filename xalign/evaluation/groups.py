@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from langcodes import Language
 
-from xalign.languages import is_language, script
+from xalign.base.languages import is_language, script
 
 _CLASSES = {
     5: "ar de en es fr ja zh",

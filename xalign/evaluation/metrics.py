@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 
 MEAN = "mean"
 """Stands in the place of the language in rows over all languages."""

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Self
 import numpy as np
 from pydantic import BeforeValidator
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.base.files import checked, read_json, write_atomically
 from xalign.evaluation.metrics import KNOWN, MEAN, Metric
-from xalign.files import checked, read_json, write_atomically
 
 Record = dict[str, Any]
 

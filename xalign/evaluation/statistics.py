@@ -11,7 +11,8 @@ from zlib import crc32
 
 import numpy as np
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.base.files import write_atomically
 from xalign.evaluation.contributions import (
     Contributions,
     Reduce,
@@ -24,7 +25,6 @@ from xalign.evaluation.item_scores import AllScores, at_best_layers, item_scores
 from xalign.evaluation.metrics import MEAN, Kind, Metric, Summary
 from xalign.evaluation.paired_tests import SIGNIFICANCE, Outcome, holm, last_step, mcnemar, sign_flips
 from xalign.evaluation.results import Evaluation
-from xalign.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)

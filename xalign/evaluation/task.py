@@ -8,25 +8,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ConfigDict
-
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
+from xalign.config.parts import TaskConfig
 from xalign.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
-    from xalign.config import BenchmarkConfig
+    from xalign.base.progress import Advance
+    from xalign.config.schema import BenchmarkConfig
     from xalign.data.parallel import ParallelCorpus
     from xalign.evaluation.engine.session import Session
     from xalign.evaluation.results import Record, Result
     from xalign.models.backbone import Backbone
-    from xalign.progress import Advance
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskConfig:
-    """Options that every task has."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)

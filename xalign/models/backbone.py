@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from xalign.choices import Pooling
+from xalign.base.errors import ModelError, did_you_mean
+from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens
-from xalign.errors import ModelError, did_you_mean
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
 from xalign.models.rounding import Rounded

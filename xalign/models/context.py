@@ -4,10 +4,10 @@ the log."""
 from dataclasses import replace
 from typing import Any
 
-from xalign.config import BenchmarkConfig, Config
-from xalign.errors import ModelError
+from xalign.base.decisions import Decisions
+from xalign.base.errors import ModelError
+from xalign.config.schema import BenchmarkConfig, Config
 from xalign.models.backbone import Backbone
-from xalign.workspace.decisions import Decisions
 
 LEAST = 16
 """Positions that a model needs: fewer hold no sentence."""

@@ -24,10 +24,10 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
-from xalign.config import ModelConfig
+from xalign.base.errors import ModelError, RunError
+from xalign.base.files import fsync, fsync_tree, naming
+from xalign.config.schema import ModelConfig
 from xalign.data.collate import Tokens
-from xalign.errors import ModelError, RunError
-from xalign.files import fsync, fsync_tree, naming
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
 from xalign.models.fingerprint import weight_hashes

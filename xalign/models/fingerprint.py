@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from xalign.data.tokenizer_state import tokenizer_state
 
 # Says where a model came from or how it was stored, not what it computes.
 _INCIDENTAL = {"architectures", "dtype", "transformers_version", "use_cache"}
@@ -45,20 +46,3 @@ def weight_hashes(model: PreTrainedModel) -> dict[str, str]:
 def _add(digest: "hashlib._Hash", value: Tensor) -> None:
     digest.update(f"{list(value.shape)} {value.dtype}\n".encode())
     digest.update(value.detach().cpu().flatten().view(torch.uint8).numpy().data)
-
-
-def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
-    ids = [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id]
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return json.dumps([type(tokenizer).__name__, ids, tokenizer.get_vocab()], sort_keys=True)
-    # The last call's padding and truncation are kept in the backend; they are not part of the model.
-    padding, truncation = backend.padding, backend.truncation
-    backend.no_padding()
-    backend.no_truncation()
-    state = f"{ids} {backend.to_str()}"
-    if padding is not None:
-        backend.enable_padding(**padding)
-    if truncation is not None:
-        backend.enable_truncation(**truncation)
-    return state

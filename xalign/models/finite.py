@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xalign.choices import Pooling
+from xalign.base.errors import ModelError
+from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens
-from xalign.errors import ModelError
 from xalign.models.backbone import Backbone, evaluating
 
 

@@ -6,9 +6,9 @@ the first block or have several streams of hidden states: losses and representat
 
 import torch
 
-from xalign.choices import Pooling
+from xalign.base.errors import ModelError
+from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens
-from xalign.errors import ModelError
 from xalign.models.backbone import Backbone, computing_in, evaluating
 from xalign.models.finite import not_finite
 from xalign.models.sources import first_line

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xalign.artifacts import package_files
-from xalign.cache import cache_dir, cached_dir
-from xalign.errors import ArtifactError, did_you_mean
+from xalign.base.cache import cache_dir, cached_dir
+from xalign.base.errors import ArtifactError, did_you_mean
+from xalign.sources.artifacts import package_files
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ class GgufModel:
 
     title: str
     packages: tuple[str, ...]
-    """Packages of `xalign.packages` that hold the pieces, in order."""
+    """Packages of `xalign.sources.packages` that hold the pieces, in order."""
     sha256: str
     """Of the whole GGUF file."""
     licence: str

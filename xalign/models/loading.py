@@ -24,8 +24,8 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import logging as transformers_logging
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from xalign.config import ModelConfig
-from xalign.errors import ModelError, did_you_mean
+from xalign.base.errors import ModelError, did_you_mean
+from xalign.config.schema import ModelConfig
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.fingerprint import model_fingerprint
 from xalign.models.finite import require_finite_weights

@@ -12,8 +12,8 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
-from xalign.config import PRESET, ModelConfig
-from xalign.errors import did_you_mean
+from xalign.base.errors import did_you_mean
+from xalign.config.schema import PRESET, ModelConfig
 
 WITHOUT_HUB = "model=gemma3_270m and model=smollm2_135m need no hub"
 MARK = "xalign.json"

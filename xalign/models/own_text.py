@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from xalign.cache import cached_by_key
+from xalign.base.cache import cached_by_key
+from xalign.base.progress import progress_bar
 from xalign.models.backbone import Backbone
 from xalign.models.fingerprint import model_fingerprint
-from xalign.progress import progress_bar
 
 COUNT = 128
 """Texts written. A run draws from them again and again, but looks at other positions each time."""

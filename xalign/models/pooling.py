@@ -9,7 +9,7 @@ it hides the sentence.
 import torch
 from torch import Tensor
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 
 
 def pool(hidden_BTD: Tensor, content_BT: Tensor, pooling: Pooling) -> Tensor:

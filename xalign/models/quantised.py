@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
 from transformers.quantizers.base import HfQuantizer
 
-from xalign.errors import ModelError, did_you_mean
+from xalign.base.errors import ModelError, did_you_mean
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from xalign.config import ModelConfig
+from xalign.config.schema import ModelConfig
 
 
 def rules(model: ModelConfig) -> Iterator[str]:

@@ -17,12 +17,12 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
 
-from xalign.config import ModelConfig
-from xalign.errors import ModelError, XalignError, did_you_mean
-from xalign.hub import hub_answers
+from xalign.base.errors import ModelError, XalignError, did_you_mean
+from xalign.config.schema import ModelConfig
 from xalign.models.gguf import MODELS, model_from_artifact
 from xalign.models.model_folder import damaged_file, problem_of_folder
 from xalign.models.own_path import WITHOUT_HUB, listing, problem_of_path, unreachable
+from xalign.sources.hub import hub_answers
 
 _log = logging.getLogger(__name__)
 

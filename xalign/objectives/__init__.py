@@ -4,9 +4,9 @@ framework.
 Other packages add theirs by the entry point group `xalign.objectives`.
 """
 
+from xalign.base.registry import Registry
 from xalign.objectives.base import Objective
-from xalign.registry import Registry
 
 OBJECTIVES: Registry[type[Objective]] = Registry(
-    "xalign.objectives", "OBJECTIVE", "xalign.objectives", skip=("base", "kernels")
+    "xalign.objectives", "OBJECTIVE", "xalign.objectives", skip=("base", "kernels", "passes")
 )

@@ -15,91 +15,18 @@ imported. What an objective computes with is imported where it is used.
 Shapes: B rows, T tokens, S positions, N texts of the global batch, D hidden size.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ConfigDict, Field
+from xalign.config.parts import ObjectiveConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from xalign.config import Config
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
-    from xalign.training.passes import Pass
-
-STRICT = ConfigDict(extra="forbid")
-
-
-class ScheduleKind(StrEnum):
-    """How a weight changes over the steps."""
-
-    constant = "constant"
-    linear = "linear"
-    alternate = "alternate"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScheduleConfig:
-    """The factor of an objective's weight at each step."""
-
-    __pydantic_config__ = STRICT
-
-    kind: ScheduleKind = ScheduleKind.constant
-    """`constant`: 1; `linear`: from `start` to `end`; `alternate`: 1 in this objective's turns, 0 in the
-    others'."""
-    start: Annotated[float, Field(ge=0)] = 0.0
-    """linear: the factor at the first step."""
-    end: Annotated[float, Field(ge=0)] = 1.0
-    """linear: the factor at the end of `over`."""
-    over: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """linear: share of the steps that this takes; afterwards the factor stays."""
-    every: Annotated[int, Field(gt=0)] = 1
-    """alternate: steps of a turn."""
-    turns: Annotated[int, Field(ge=2)] = 2
-    """alternate: how many take turns."""
-    turn: Annotated[int, Field(ge=0)] = 0
-    """alternate: which of them is this objective's, from 0."""
-
-    def factor(self, step: int, steps: int) -> float:
-        """The factor at step `step` (from 0) of `steps`."""
-        match self.kind:
-            case ScheduleKind.constant:
-                return 1.0
-            case ScheduleKind.linear:
-                last = max(1.0, self.over * steps - 1)
-                return self.start + (self.end - self.start) * min(1.0, step / last)
-            case ScheduleKind.alternate:
-                return float(step // self.every % self.turns == self.turn)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """Options that every objective has."""
-
-    __pydantic_config__ = STRICT
-
-    kind: str
-    """Which objective: the name of its file, or of an entry point of the group `xalign.objectives`."""
-    weight: Annotated[float, Field(ge=0)] = 1.0
-    """Its weight in the sum; 0 leaves it out."""
-    schedule: ScheduleConfig = ScheduleConfig()
-    """How the weight changes over the steps."""
-
-    @property
-    def aligned_layer(self) -> int | None:
-        """The layer whose representations it aligns, where it is told a layer of its own."""
-        return None
-
-    def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
-        """What is wrong with these options in a whole configuration: (option, what about its value)."""
-        yield from ()
-
-    def weight_at(self, step: int, steps: int) -> float:
-        """The weight at step `step` (from 0) of `steps`."""
-        return self.weight * self.schedule.factor(step, steps)
+    from xalign.objectives.passes import Pass
 
 
 @dataclass(frozen=True)

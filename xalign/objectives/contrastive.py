@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.choices import Centering, Pooling
-from xalign.objectives.base import BatchObjective, Figures, Needs, ObjectiveConfig, Rows, Setup, Work
-from xalign.registry import Short
+from xalign.base.registry import Short
+from xalign.config.choices import Centering, Pooling
+from xalign.config.parts import ObjectiveConfig
+from xalign.objectives.base import BatchObjective, Figures, Needs, Rows, Setup, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xalign.config import Config as RunConfig
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
-    from xalign.training.passes import Pass
+    from xalign.objectives.passes import Pass
 
 FEWEST = 4
 """Pairs a language below which centring means nothing: of two pairs, the centred vectors are each other's

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.objectives.base import Needs, ObjectiveConfig, SumObjective, Work
-from xalign.registry import Short
+from xalign.base.registry import Short
+from xalign.config.parts import ObjectiveConfig
+from xalign.objectives.base import Needs, SumObjective, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from xalign.data.collate import Tokens
     from xalign.data.sampling import Pair
     from xalign.data.step import Part, StepData
-    from xalign.training.passes import Pass
+    from xalign.objectives.passes import Pass
 
 
 class Retention(SumObjective):

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from xalign.files import write_atomically
-from xalign.languages import canonical, is_language
+from xalign.base.files import write_atomically
+from xalign.base.languages import canonical, is_language
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.html import environment
 from xalign.reporting.measures import language_name

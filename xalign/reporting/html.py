@@ -9,8 +9,8 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from xalign.base.files import write_atomically
 from xalign.evaluation.tasks import TASKS
-from xalign.files import write_atomically
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.formatting import (
     duration,

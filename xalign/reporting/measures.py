@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from xalign.base.languages import canonical, english_name, is_language
 from xalign.evaluation.metrics import MEAN, Kind, Metric
 from xalign.evaluation.paired_tests import SIGNIFICANCE
 from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison
-from xalign.languages import canonical, english_name, is_language
 from xalign.reporting.records import Run
 
 Verdict = Literal["gain", "loss", "same", "unknown"]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.evaluation.metrics import KNOWN, MEAN, RETRIEVAL, layered
 from xalign.evaluation.results import Evaluation
 from xalign.reporting.losses import losses

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from xalign.errors import DataError, RunError
+from xalign.base.errors import DataError, RunError
+from xalign.base.files import checked, read_json, read_text, read_yaml
 from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison
-from xalign.files import checked, read_json, read_text, read_yaml
 from xalign.reporting.records import Environment, Representations, Run, Series
 from xalign.workspace.content import is_run_config
 

@@ -6,9 +6,9 @@ The page, the terminal tables and the model card all show what is computed here,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xalign.base.languages import canonical, is_language
 from xalign.evaluation.groups import mean_over, telling_groups
 from xalign.evaluation.metrics import MEAN, Kind, Shown
-from xalign.languages import canonical, is_language
 from xalign.reporting.formatting import level
 from xalign.reporting.measures import (
     Change,

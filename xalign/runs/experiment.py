@@ -16,20 +16,22 @@ from typing import Any
 
 import torch
 
-from xalign.choices import LoggerName, StrategyName
-from xalign.config import Config, ModelConfig
+from xalign.base.decisions import Decisions
+from xalign.base.errors import ConfigError, Pruned
+from xalign.base.files import write_atomically
+from xalign.base.hardware import peak_flops
+from xalign.base.stopping import requeued, stoppable
+from xalign.cli.extras import require_extras
+from xalign.config.choices import LoggerName, StrategyName
+from xalign.config.schema import Config, ModelConfig
 from xalign.data.parallel import Splits
-from xalign.data.splits import load_splits
-from xalign.errors import ConfigError, Pruned
 from xalign.evaluation.contamination import Overlap, contaminated, summary
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.statistics import compare, write_comparisons
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import tasks_of
-from xalign.extras import require_extras
-from xalign.files import write_atomically
-from xalign.hardware import peak_flops
+from xalign.evaluation.texts import setting_of, texts_to_measure
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
@@ -37,27 +39,26 @@ from xalign.models.context import within_context
 from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
 from xalign.models.reference import FrozenCopy
-from xalign.reporting.card import write_card
-from xalign.reporting.console import print_comparison
-from xalign.reporting.html import write_report
-from xalign.runs.launch import launch
-from xalign.runs.measurement import load_backbone, setting_of, texts_to_measure
-from xalign.runs.workers import Workers
-from xalign.stopping import requeued, stoppable
-from xalign.training.checkpoints import chosen_own, restore_chosen
-from xalign.training.fit import fit
-from xalign.training.inputs import TrainingInputs, training_inputs
-from xalign.training.out_of_memory import measuring_in_memory
-from xalign.training.prepare import Prepared, prepare
-from xalign.workspace.commits import at_commits, commits_of
-from xalign.workspace.content import default_folder
-from xalign.workspace.decisions import (
-    Decisions,
+from xalign.performance.automatic import (
     choose_device,
     choose_layer,
     choose_precision,
     choose_threads,
 )
+from xalign.reporting.card import write_card
+from xalign.reporting.console import print_comparison
+from xalign.reporting.html import write_report
+from xalign.runs.launch import launch
+from xalign.runs.measurement import load_backbone
+from xalign.runs.workers import Workers
+from xalign.training.checkpoints import chosen_own, restore_chosen
+from xalign.training.fit import fit
+from xalign.training.inputs import TrainingInputs, training_inputs
+from xalign.training.out_of_memory import measuring_in_memory
+from xalign.training.prepare import Prepared, prepare
+from xalign.training.splits import load_splits
+from xalign.workspace.commits import at_commits, commits_of
+from xalign.workspace.content import default_folder
 from xalign.workspace.environment import (
     describe_environment,
     hand_back_freed_memory,

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch.distributed as dist
 from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 
-from xalign.errors import Stopped, XalignError
-from xalign.files import checked
+from xalign.base.errors import Stopped, XalignError
+from xalign.base.files import checked
 from xalign.workspace.folder import RunFolder
 
 PARENT = "XALIGN_PARENT"

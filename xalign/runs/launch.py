@@ -20,11 +20,11 @@ from pathlib import Path
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from xalign.config import Config
+from xalign.base.errors import RunError, Stopped
+from xalign.base.stopping import Requests
+from xalign.config.schema import Config
 from xalign.distributed.world import THREADS, threads_asked
-from xalign.errors import RunError, Stopped
 from xalign.runs.failures import PARENT, STACK_SIGNAL, Cause, Failure, failure_in, log_of
-from xalign.stopping import Requests
 from xalign.workspace.folder import RunFolder
 
 GRACE = 8.0

@@ -1,45 +1,33 @@
 """Measuring a model: loading it, finding the text, the cache; all of `python -m xalign.evaluate`."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from xalign.config import BenchmarkConfig, Config, EvaluateConfig, ModelConfig
-from xalign.data.parallel import ParallelCorpus, Splits, load_corpus, split_corpus, wanted_languages
-from xalign.errors import ConfigError
+from xalign.base.decisions import Decisions
+from xalign.base.errors import ConfigError
+from xalign.config.schema import EvaluateConfig, ModelConfig
 from xalign.evaluation.evaluate import evaluate as run_tasks
 from xalign.evaluation.results import Evaluation
-from xalign.evaluation.sets.own_text import load_own_text
-from xalign.evaluation.task import Setting
-from xalign.evaluation.tasks import tasks_of
-from xalign.languages import canonical
+from xalign.evaluation.texts import setting_of, texts_to_measure
 from xalign.models.backbone import Backbone
 from xalign.models.context import benchmark_within_context
 from xalign.models.form import require_known_form
 from xalign.models.gguf import MODELS
 from xalign.models.loading import load_model_and_tokenizer
 from xalign.models.own_path import model_at
-from xalign.reporting.console import print_models, print_results
-from xalign.workspace.decisions import (
-    Decisions,
+from xalign.performance.automatic import (
     choose_device,
     choose_layer,
     choose_precision,
     choose_threads,
 )
+from xalign.reporting.console import print_models, print_results
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Parallel text to measure on, and text that shares no sentence with it, for demonstrations."""
-
-    test: ParallelCorpus | None
-    demonstrations: ParallelCorpus | None = None
 
 
 def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbone:
@@ -51,22 +39,6 @@ def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbo
     backbone = Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
     require_known_form(backbone, f"model.path={model.path}" if model.path else f"model={model.name}")
     return backbone
-
-
-def setting_of(benchmark: BenchmarkConfig, texts: Texts, *, pivot: str, layer: int, seed: int) -> Setting:
-    """What a benchmark measures: without languages of its own, all of the text's."""
-    languages = [canonical(c) for c in benchmark.languages]
-    if texts.test is not None and not languages:
-        languages = [c for c in texts.test.languages if c != pivot]
-    return Setting(
-        benchmark=benchmark,
-        corpus=texts.test,
-        demonstrations=texts.demonstrations,
-        pivot=pivot,
-        languages=languages,
-        aligned_layer=layer,
-        seed=seed,
-    )
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -129,32 +101,3 @@ def _models(config: EvaluateConfig) -> list[ModelConfig]:
 
 def _output(output: Path, model: ModelConfig, several: bool) -> Path:
     return output / f"{model.name}.json" if several else output
-
-
-def texts_to_measure(config: Config | EvaluateConfig, splits: Splits | None = None) -> Texts:
-    """The parallel text to measure on, and that demonstrations come from, as far as tasks need them.
-
-    A benchmark with a text of its own brings it; otherwise it is what the corpus holds out.
-
-    Raises:
-        ConfigError: a path that nothing would be read from.
-    """
-    benchmark, pivot = config.benchmark, config.languages.pivot
-    languages = [canonical(c) for c in benchmark.languages]
-    parallel = [task.parallel_text for task in tasks_of(benchmark).values()]
-    if not any(parallel):
-        return Texts(None)
-    if benchmark.path and not benchmark.own_text and all(parallel):
-        raise ConfigError(
-            [
-                f"benchmark.path={benchmark.path}: {benchmark.name} measures what the corpus holds out; "
-                "benchmark.own_text=true measures the text in that folder"
-            ]
-        )
-    if benchmark.own_text:
-        return Texts(*load_own_text(benchmark, pivot, languages))
-    if splits is None:
-        asked = dict.fromkeys(languages, "benchmark.languages") or wanted_languages(config.languages)
-        corpus, _ = load_corpus(config.data, pivot, asked)
-        splits = split_corpus(corpus, pivot, config.data.validation_fraction, config.data.test_fraction)
-    return Texts(splits.test, splits.validation)

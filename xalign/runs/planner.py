@@ -13,18 +13,24 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from xalign.config import Config
+from xalign.base.decisions import Decisions
+from xalign.base.errors import ConfigError
+from xalign.base.hardware import peak_flops
+from xalign.base.phases import phases
+from xalign.cli.extras import require_extras
+from xalign.config.schema import Config
 from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData
-from xalign.data.splits import load_splits
 from xalign.data.step import StepBatch
-from xalign.errors import ConfigError
-from xalign.extras import require_extras
-from xalign.flops import Operations, costs_of, operations
-from xalign.hardware import peak_flops
-from xalign.memory import Memory, memory_of, room_of
 from xalign.models.context import within_context
-from xalign.phases import phases
+from xalign.performance.automatic import (
+    choose_device,
+    choose_layer,
+    choose_precision,
+    choose_threads,
+)
+from xalign.performance.flops import Operations, costs_of, operations
+from xalign.performance.memory import Memory, memory_of, room_of
 from xalign.runs.measurement import load_backbone
 from xalign.training import gradients
 from xalign.training.accumulate import accumulate
@@ -32,13 +38,7 @@ from xalign.training.inputs import training_inputs
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer
 from xalign.training.prepare import prepare
-from xalign.workspace.decisions import (
-    Decisions,
-    choose_device,
-    choose_layer,
-    choose_precision,
-    choose_threads,
-)
+from xalign.training.splits import load_splits
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
 SAMPLE = 8

@@ -53,18 +53,23 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     import torch
     import yaml
 
-    from xalign.config import Config
-    from xalign.data.splits import load_splits
+    from xalign.base.decisions import Decisions
+    from xalign.base.stopping import stoppable
+    from xalign.cli.validation import resolve
+    from xalign.config.schema import Config
     from xalign.distributed.group import process_group
     from xalign.models.context import within_context
+    from xalign.performance.automatic import (
+        choose_layer,
+        choose_precision,
+        choose_threads,
+    )
     from xalign.runs.measurement import load_backbone
-    from xalign.stopping import stoppable
     from xalign.training.fit import fit
     from xalign.training.inputs import training_inputs
     from xalign.training.prepare import prepare
-    from xalign.validation import resolve
+    from xalign.training.splits import load_splits
     from xalign.workspace.commits import at_commits
-    from xalign.workspace.decisions import Decisions, choose_layer, choose_precision, choose_threads
     from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
     config = resolve(yaml.safe_load(folder.config.read_text(encoding="utf-8")), Config)

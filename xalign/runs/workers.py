@@ -16,10 +16,10 @@ from pathlib import Path
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from xalign.config import Config
+from xalign.base.errors import RunError
+from xalign.config.schema import Config
 from xalign.distributed.group import process_group
 from xalign.distributed.world import World
-from xalign.errors import RunError
 from xalign.runs.failures import Cause, failure_of
 from xalign.runs.rank import train
 from xalign.training.fit import fit

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from xalign.errors import RunError
+from xalign.base.errors import RunError
+from xalign.base.files import checked, read_json, write_atomically
 from xalign.evaluation.metrics import KNOWN
-from xalign.files import checked, read_json, write_atomically
 
 OUTPUTS = Path("outputs")
 """Where runs go that are not told otherwise (`workspace.content.default_folder`)."""

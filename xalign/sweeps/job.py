@@ -22,14 +22,15 @@ from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from xalign.config import Config
+from xalign.base.errors import ConfigError
+from xalign.base.files import write_atomically
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config
 from xalign.distributed.world import JOBS_AT_ONCE
-from xalign.errors import ConfigError
-from xalign.files import write_atomically
-from xalign.sweeps.figures import kept_values, wanted
+from xalign.options.plain import plain
 from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder
 from xalign.sweeps.gpus import own_gpus
-from xalign.validation import plain, resolve
+from xalign.trials.figures import kept_values, wanted
 from xalign.workspace.content import default_folder
 from xalign.workspace.folder import RunFolder
 

@@ -12,13 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from xalign.command_line import compose_config, first_line, given, is_for_hydra, variants
-from xalign.config import Config
+from xalign.base.errors import ConfigError
+from xalign.cli.command_line import compose_config, first_line, given, is_for_hydra, variants
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config
 from xalign.distributed.world import cores
-from xalign.errors import ConfigError
-from xalign.sweeps.figures import falls, wanted
 from xalign.sweeps.folder import Sweep
-from xalign.validation import resolve
+from xalign.trials.figures import falls, wanted
 from xalign.workspace.content import default_folder
 
 

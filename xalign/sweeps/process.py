@@ -11,10 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from xalign.config import Config
-from xalign.errors import XalignError, user_facing
+from xalign.base.errors import XalignError, user_facing
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config
 from xalign.sweeps.folder import own_overrides
-from xalign.validation import resolve
 
 _PR_SET_PDEATHSIG = 1
 

@@ -14,10 +14,11 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from xalign.config import Config
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config
+from xalign.sweeps.axes import as_text, distribution, sampler
 from xalign.sweeps.folder import Status, SweepFolder
-from xalign.sweeps.study import as_text, distribution, open_study, sampler
-from xalign.validation import resolve
+from xalign.trials.study import open_study
 
 
 def search(composed: DictConfig, launcher: Launcher, arguments: Sequence[str]) -> list[FrozenTrial]:

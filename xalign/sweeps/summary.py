@@ -14,8 +14,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from xalign.errors import XalignError
-from xalign.files import write_atomically
+from xalign.base.errors import XalignError
+from xalign.base.files import write_atomically
 from xalign.reporting.formatting import MISSING, duration, markdown, number
 from xalign.sweeps.folder import Job, Status, Sweep, SweepFolder, own_overrides
 from xalign.sweeps.importance import importances

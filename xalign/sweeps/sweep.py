@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from xalign.command_line import given
-from xalign.errors import RunError
+from xalign.base.errors import RunError
+from xalign.cli.command_line import given
 from xalign.sweeps.folder import OUTPUTS, Status, Sweep, SweepFolder
 
 LAUNCHERS = ("submitit", "joblib", "ray")

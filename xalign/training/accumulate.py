@@ -11,15 +11,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from xalign.base.phases import phases
 from xalign.data.collate import Buckets, Tokens
 from xalign.data.step import Part
 from xalign.distributed import collectives
+from xalign.distributed.collectives import is_sharded
 from xalign.models.backbone import Backbone
 from xalign.objectives.base import BatchObjective, Objective, Rows, SumObjective
-from xalign.phases import phases
+from xalign.objectives.passes import Pass
 from xalign.training.gradcache import cached_backward
-from xalign.training.passes import Pass
-from xalign.training.sharding import in_step, is_sharded
+from xalign.training.sharding import in_step
 
 Figures = dict[str, float]
 

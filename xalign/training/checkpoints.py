@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xalign.errors import DataError, RunError
-from xalign.files import checked, file_sha256, fsync, fsync_tree, read_json
+from xalign.base.errors import DataError, RunError
+from xalign.base.files import checked, file_sha256, fsync, fsync_tree, read_json
 from xalign.models.backbone import Backbone
 from xalign.training import shards
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xalign.choices import Combine
+from xalign.config.choices import Combine
 from xalign.training import gradients
 from xalign.training.gradients import Gradients
 

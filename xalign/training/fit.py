@@ -8,14 +8,17 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from xalign.choices import OptimizerKind, Precision, StrategyName
-from xalign.config import Config
+from xalign.base.decisions import Decisions
+from xalign.base.errors import ConfigError
+from xalign.config.choices import OptimizerKind, Precision, StrategyName
+from xalign.config.schema import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.distributed import collectives
-from xalign.errors import ConfigError
+from xalign.distributed.collectives import is_sharded
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
 from xalign.models.dropout import enter_training
+from xalign.performance.automatic import choose_precision
 from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
@@ -28,9 +31,7 @@ from xalign.training.inputs import TrainingInputs
 from xalign.training.loggers import RunLogger, finished, logger_of
 from xalign.training.module import AlignedModel
 from xalign.training.out_of_memory import less_next_time
-from xalign.training.sharding import is_sharded
 from xalign.training.strategy import build_strategy
-from xalign.workspace.decisions import Decisions, choose_precision
 from xalign.workspace.folder import RunFolder
 
 log = logging.getLogger(__name__)

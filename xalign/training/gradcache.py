@@ -6,8 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from xalign.errors import ModelError
-from xalign.phases import phases
+from xalign.base.errors import ModelError
+from xalign.base.phases import phases
 
 T = TypeVar("T")
 X = TypeVar("X")

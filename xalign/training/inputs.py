@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from xalign.choices import OptimizerKind, StrategyName
-from xalign.config import Config
+from xalign.base.decisions import Decisions
+from xalign.config.choices import OptimizerKind, StrategyName
+from xalign.config.schema import Config
 from xalign.data.collate import PACKED, Arrangement
-from xalign.memory import micro_batch_of
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
@@ -17,8 +17,8 @@ from xalign.models.own_text import own_texts
 from xalign.models.packing import packs_exactly
 from xalign.models.reference import Reference
 from xalign.objectives.base import Objective
+from xalign.performance.memory import micro_batch_of
 from xalign.training.prepare import Prepared
-from xalign.workspace.decisions import Decisions
 
 
 @dataclass(frozen=True)

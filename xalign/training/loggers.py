@@ -11,9 +11,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from xalign.choices import LoggerName
-from xalign.config import Config
-from xalign.files import naming, write_atomically
+from xalign.base.files import naming, write_atomically
+from xalign.config.choices import LoggerName
+from xalign.config.schema import Config
 from xalign.workspace.folder import RunFolder
 
 

@@ -12,20 +12,21 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from xalign.config import Config
+from xalign.base.phases import phases
+from xalign.config.schema import Config
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
+from xalign.distributed.collectives import is_sharded
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.reference import FrozenCopy, Reference
 from xalign.objectives.base import Objective
-from xalign.phases import phases
+from xalign.objectives.passes import Pass, mixed_seed
 from xalign.training import gradients
 from xalign.training.accumulate import accumulate
 from xalign.training.combine import combine
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
-from xalign.training.passes import Pass, mixed_seed
-from xalign.training.sharding import is_sharded, shard
+from xalign.training.sharding import shard
 
 FORMER_QUEUE = "queue"
 """Key of the contrastive queue in checkpoints of earlier versions, which had no `objectives`."""

@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers.optimization import Adafactor
 
-from xalign.choices import OptimizerKind
-from xalign.config import OptimizerConfig
+from xalign.config.choices import OptimizerKind
+from xalign.config.schema import OptimizerConfig
 from xalign.training.row_adamw import RowAdamW
 from xalign.workspace.environment import hand_back_freed_memory
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from xalign.errors import RunError
-from xalign.hardware import is_out_of_memory
+from xalign.base.errors import RunError
+from xalign.base.hardware import is_out_of_memory
 from xalign.workspace.folder import RunFolder
 
 

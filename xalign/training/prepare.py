@@ -6,19 +6,19 @@ from zlib import crc32
 
 import torch
 
-from xalign.choices import TaskProvider
-from xalign.config import Config
+from xalign.base.errors import ConfigError
+from xalign.config.choices import TaskProvider
+from xalign.config.schema import Config
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
 from xalign.data.sampling import PairSampler, sampler_of
-from xalign.errors import ConfigError
 from xalign.evaluation import figures
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
 from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import Needs, Objective, Setup
+from xalign.objectives.passes import mixed_seed
 from xalign.training.callbacks.evaluate import require_other_items, validation_setting
-from xalign.training.passes import mixed_seed
 
 
 @dataclass(frozen=True)

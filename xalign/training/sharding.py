@@ -27,7 +27,7 @@ from torch.distributed.fsdp import (
     register_fsdp_forward_method,
 )
 
-from xalign.config import StrategyConfig
+from xalign.config.schema import StrategyConfig
 from xalign.data.collate import IGNORED, Buckets, Tokens
 from xalign.distributed import collectives
 from xalign.models.backbone import Backbone
@@ -75,11 +75,6 @@ def shard(
             module.set_force_sum_reduction_for_comms(True)
     for entrance in ENTRANCES:
         register_fsdp_forward_method(backbone, entrance)
-
-
-def is_sharded(backbone: nn.Module) -> bool:
-    """Whether gathering makes the ranks depend on each other's passes."""
-    return isinstance(backbone, FSDPModule)
 
 
 def in_step(batch: Buckets) -> Buckets:

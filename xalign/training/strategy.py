@@ -8,8 +8,8 @@ from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Par
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from xalign.choices import StrategyName
-from xalign.config import StrategyConfig
+from xalign.config.choices import StrategyName
+from xalign.config.schema import StrategyConfig
 from xalign.training import shards
 
 

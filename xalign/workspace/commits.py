@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xalign.config import Config
-from xalign.hub import Kind, commit_of
+from xalign.config.schema import Config
 from xalign.models.gguf import MODELS
+from xalign.sources.hub import Kind, commit_of
 
 Commits = Mapping[str, Mapping[str, str | None]]
 """Key of the config -> `repository` and `commit`, as in `environment.json`."""

@@ -11,13 +11,13 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from xalign.config import Config
-from xalign.errors import DataError
-from xalign.files import read_yaml
+from xalign.base.errors import DataError
+from xalign.base.files import read_yaml
+from xalign.config.schema import Config
 from xalign.models.own_path import settle_model
-from xalign.options import take_options
-from xalign.short_keys import full_names, short_names
-from xalign.validation import plain_without_short_keys
+from xalign.options.composed import take_options
+from xalign.options.plain import plain_without_short_keys
+from xalign.options.short_keys import full_names, short_names
 
 NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")
 """Where a run is kept and how it is started: the same run in another folder is the same run."""

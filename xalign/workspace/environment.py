@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from xalign.terminal import log_handler
+from xalign.base.terminal import log_handler
 
 LIBRARIES = (
     "xalign",

@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from xalign.config import Config
-from xalign.errors import DataError, RunError
-from xalign.files import checked, read_json, read_yaml, write_atomically
+from xalign.base.errors import DataError, RunError
+from xalign.base.files import checked, read_json, read_yaml, write_atomically
+from xalign.config.schema import Config
 from xalign.models.own_path import CARD, MARK
-from xalign.validation import plain
+from xalign.options.plain import plain
 from xalign.workspace.content import differences, is_run_config
 
 LOCK, HOLDER = ".lock", ".holder.json"

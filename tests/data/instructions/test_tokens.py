@@ -5,14 +5,14 @@ import pytest
 from small_tokenizers import TOKENIZERS
 from transformers import PreTrainedTokenizerBase
 
-from xalign.cache import cache_dir
-from xalign.config import InstructionsConfig, LanguagesConfig, ModelConfig
+from xalign.base.cache import cache_dir
+from xalign.base.errors import ModelError
+from xalign.config.schema import InstructionsConfig, LanguagesConfig, ModelConfig
 from xalign.data.collate import IGNORED
 from xalign.data.instructions import InstructionSample, load_instructions
 from xalign.data.instructions.tokens import instruction_rows
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.errors import ModelError
 from xalign.models.byte_tokenizer import byte_tokenizer
 
 BYTES = byte_tokenizer()

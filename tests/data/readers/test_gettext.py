@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sources import rows_of, texts_of
 
+from xalign.base.errors import DataError
 from xalign.data.rows import Row
-from xalign.errors import DataError
 
 HEAD = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=UTF-8\\n"\n\n'
 GERMAN = (
@@ -72,7 +72,7 @@ def test_messages_become_many_way_rows(tmp_path: Path, make: type) -> None:
 
 def test_packages_come_from_the_artefacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = wheel(tmp_path)
-    monkeypatch.setattr("xalign.artifacts.package_files", lambda names: dict.fromkeys(names, path))
+    monkeypatch.setattr("xalign.sources.artifacts.package_files", lambda names: dict.fromkeys(names, path))
     rows = rows_of(None, ["fr"], packages=["django"])
     assert [row.texts["fr"] for row in rows] == ["Enregistrer la page"]
 

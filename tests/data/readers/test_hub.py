@@ -6,8 +6,8 @@ import datasets
 import pytest
 from sources import rows_with
 
-from xalign.config import DataConfig
-from xalign.errors import ArtifactError, ConfigError, DataError
+from xalign.base.errors import ArtifactError, ConfigError, DataError
+from xalign.config.schema import DataConfig
 
 DATA = DataConfig(name="opus", hub="some/set", hub_config="{first}-{second}", format="hub")
 

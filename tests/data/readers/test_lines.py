@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from sources import rows_of
 
+from xalign.base.errors import DataError
 from xalign.data.rows import Row
-from xalign.errors import DataError
 
 
 def write(folder: Path, **files: str) -> Path:

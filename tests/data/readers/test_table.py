@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from sources import rows_of, texts_of
 
+from xalign.base.errors import ConfigError, DataError
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError
 
 
 def written(folder: Path, text: str, name: str) -> Path:

@@ -8,7 +8,7 @@ import torch
 from tiny import FAMILIES, tiny_backbone
 from transformers import GenerationConfig
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 from xalign.evaluation.engine import generation as module
 from xalign.evaluation.engine.generation import continue_greedily
 from xalign.models.backbone import Backbone

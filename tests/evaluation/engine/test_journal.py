@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.config import BenchmarkConfig
+from xalign.config.schema import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.evaluation.engine import generation, prefix_tree

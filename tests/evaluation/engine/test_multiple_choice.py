@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import tiny_backbone
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 from xalign.evaluation.engine.multiple_choice import Questions, answer, calibration_error, question_part
 from xalign.evaluation.engine.scoring import Request, score
 from xalign.evaluation.engine.session import Session

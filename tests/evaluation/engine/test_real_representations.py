@@ -11,10 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from xalign.cache import cache_dir
-from xalign.choices import Pooling
-from xalign.command_line import compose_config
-from xalign.config import Config
+from xalign.base.cache import cache_dir
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.choices import Pooling
+from xalign.config.schema import Config
 from xalign.evaluation.engine.similarity import distinct_pairs
 from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.sets.own_text import load_own_text
@@ -22,8 +23,7 @@ from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import tasks_of
 from xalign.models.backbone import Backbone
 from xalign.models.loading import load_model_and_tokenizer
-from xalign.options import benchmark_of
-from xalign.validation import resolve
+from xalign.options.composed import benchmark_of
 
 POOLINGS = [Pooling.weighted_mean, Pooling.last]
 SENTENCES = 40

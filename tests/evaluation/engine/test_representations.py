@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens, tokenize
 from xalign.evaluation.engine.representations import Picture, batches, choose_points, draw, represent
 from xalign.models.backbone import computing_in

@@ -6,7 +6,7 @@ import torch
 from tiny import FAMILIES, tiny_backbone
 from torch import Tensor
 
-from xalign.errors import DataError, ModelError
+from xalign.base.errors import DataError, ModelError
 from xalign.evaluation.engine import prefix_tree, scoring, tree_engine
 from xalign.evaluation.engine.scoring import Request, request_tokens, score
 from xalign.evaluation.engine.tree_engine import Way

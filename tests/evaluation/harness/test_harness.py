@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.choices import TaskProvider
-from xalign.config import BenchmarkConfig
-from xalign.errors import ConfigError, DataError
+from xalign.base.errors import ConfigError, DataError
+from xalign.config.choices import TaskProvider
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.harness import tasks as harness
 from xalign.evaluation.results import Record, Result

@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from xalign.choices import Demonstrations
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.config.choices import Demonstrations
 from xalign.evaluation.items import Item
 from xalign.evaluation.sets.demonstrations import Pool, Wanted, choose
 

@@ -8,7 +8,7 @@ import pytest
 from pyarrow import parquet
 from questions import write_jsonl, write_tsv
 
-from xalign.errors import ArtifactError, DataError
+from xalign.base.errors import ArtifactError, DataError
 from xalign.evaluation.sets.files import Layout, Row, Source, in_folder, on_hub
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from xalign.config import BenchmarkConfig, DataConfig
+from xalign.base.errors import DataError
+from xalign.config.schema import BenchmarkConfig, DataConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.errors import DataError
 from xalign.evaluation.sets import own_text as module
 from xalign.evaluation.sets.own_text import load_own_text
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from xalign.config import BenchmarkConfig
+from xalign.base.errors import ModelError
+from xalign.config.schema import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.errors import ModelError
 from xalign.evaluation.engine.bits import ratio_of_sums, text_bits
 from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.task import Setting

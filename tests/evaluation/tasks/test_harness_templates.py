@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from xalign.choices import Demonstrations
+from xalign.config.choices import Demonstrations
 from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import TASKS, tasks_of
-from xalign.options import benchmark_of
+from xalign.options.composed import benchmark_of
 
 pytest.importorskip("lm_eval", reason="lm_eval (the extra lm-eval) is not installed")
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from questions import parts, questions, write_jsonl
 
-from xalign.choices import Demonstrations
-from xalign.config import BenchmarkConfig
+from xalign.base.errors import DataError
+from xalign.base.languages import script
+from xalign.config.choices import Demonstrations
+from xalign.config.schema import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row as CorpusRow
-from xalign.errors import DataError
 from xalign.evaluation.sets.files import Row, Rows
 from xalign.evaluation.sets.question_parts import render
 from xalign.evaluation.sets.question_set import QuestionSet
 from xalign.evaluation.sets.templates import Template, TemplateConfig
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import belebele, pawsx, tasks_of, xcopa, xnli, xstorycloze, xwinograd
-from xalign.languages import script
 
 SETS = {
     module.__name__.split(".")[-1]: module

@@ -8,10 +8,10 @@ import pytest
 import sacrebleu
 from tiny import tiny_backbone
 
-from xalign.config import BenchmarkConfig
+from xalign.base.errors import DataError
+from xalign.config.schema import BenchmarkConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
-from xalign.errors import DataError
 from xalign.evaluation.engine.scoring import Request, score
 from xalign.evaluation.engine.translation_scores import bleu_tokenizer
 from xalign.evaluation.evaluate import session_of

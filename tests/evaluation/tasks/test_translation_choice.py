@@ -10,7 +10,7 @@ from xalign.data.rows import Row
 from xalign.evaluation.engine.multiple_choice import Questions
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import tasks_of
-from xalign.options import benchmark_of
+from xalign.options.composed import benchmark_of
 
 PAIRS = [(f"source {i}", "wort " * (1 + i % 7) + str(i)) for i in range(60)]
 SHOWN = [(f"shown {i}", f"gezeigt {i}") for i in range(9)]

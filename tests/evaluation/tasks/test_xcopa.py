@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from questions import questions, write_jsonl
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 
 ROW = {
     "premise": "Adam düştü. ",

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from questions import questions, write_jsonl, write_tsv
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 
 TEXT = 'Max a dit à Eva en avril : "il le voulait".'
 TOKENS = ["Max", "a", "dit", "à", "Eva", "en", "avril", ":", "``", "il", "le", "voulait", "''", "."]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from xalign.choices import Centering
+from xalign.config.choices import Centering
 from xalign.objectives.kernels import info_nce as module
 from xalign.objectives.kernels.info_nce import Negatives, centre, info_nce
 

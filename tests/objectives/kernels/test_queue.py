@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from xalign.command_line import compose_config
-from xalign.config import Config
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config
 from xalign.objectives.kernels.info_nce import Negatives
 from xalign.objectives.kernels.queue import NegativeQueue
-from xalign.validation import resolve
 
 CPU = torch.device("cpu")
 

@@ -15,8 +15,8 @@ def _run(config):
     import time
     from pathlib import Path
 
-    from xalign.errors import DataError
-    from xalign.sweeps.figures import wanted
+    from xalign.base.errors import DataError
+    from xalign.trials.figures import wanted
     from xalign.workspace.folder import RunFolder
 
     tau = config.loss.objectives["contrastive"].tau

@@ -6,11 +6,11 @@ Other packages add theirs by the entry point group `xalign.instructions`.
 
 from typing import TYPE_CHECKING
 
+from xalign.base.registry import Registry
 from xalign.data.instructions.base import InstructionSample, InstructionSampler, Source
-from xalign.registry import Registry
 
 if TYPE_CHECKING:
-    from xalign.config import InstructionsConfig, LanguagesConfig
+    from xalign.config.schema import InstructionsConfig, LanguagesConfig
     from xalign.data.parallel import ParallelCorpus
 
 __all__ = ["SOURCES", "InstructionSample", "InstructionSampler", "Source", "load_instructions"]

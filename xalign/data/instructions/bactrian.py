@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xalign.base.errors import DataError
 from xalign.data.instructions.base import RowSource
 from xalign.data.rows import InstructionRow, Turn
-from xalign.errors import DataError
 
 if TYPE_CHECKING:
-    from xalign.config import InstructionsConfig
+    from xalign.config.schema import InstructionsConfig
 
 ENDINGS = ("json", "jsonl")
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from xalign.config import InstructionsConfig, LanguagesConfig
+from xalign.base.errors import ConfigError
+from xalign.base.languages import english_name
+from xalign.config.schema import InstructionsConfig, LanguagesConfig
 from xalign.data.instructions.base import STREAM, InstructionSample, part_of_rank
 from xalign.data.rows import InstructionRow
 from xalign.data.sampling import language_probabilities
-from xalign.errors import ConfigError
-from xalign.languages import english_name
 
 
 class CrossLingualInstructions:

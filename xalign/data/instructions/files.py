@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from xalign.base.errors import DataError
+from xalign.base.languages import canonical, is_language
 from xalign.data.readers.files import existing
-from xalign.errors import DataError
-from xalign.languages import canonical, is_language
 
 
 def files_by_language(names: Iterable[str], endings: Sequence[str]) -> dict[str, str]:

@@ -4,13 +4,13 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from xalign.base.languages import english_name, has_spaces
 from xalign.data.instructions.base import STREAM, InstructionSample, InstructionSampler, part_of_rank
-from xalign.languages import english_name, has_spaces
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config import InstructionsConfig, LanguagesConfig
+    from xalign.config.schema import InstructionsConfig, LanguagesConfig
     from xalign.data.parallel import ParallelCorpus
 
 

@@ -8,9 +8,9 @@ from itertools import accumulate
 
 from transformers import PreTrainedTokenizerBase
 
+from xalign.base.errors import ModelError
 from xalign.data.collate import IGNORED
 from xalign.data.instructions.base import InstructionSample
-from xalign.errors import ModelError
 
 
 def instruction_rows(

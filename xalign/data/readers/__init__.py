@@ -4,8 +4,8 @@ entry point group `xalign.readers`.
 Instructions have readers of their own here: `bactrian`, `xquad`.
 """
 
+from xalign.base.registry import Registry
 from xalign.data.readers.base import Reader
-from xalign.registry import Registry
 
 READERS: Registry[type[Reader]] = Registry(
     "xalign.data.readers",

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from xalign.config import DataConfig
+from xalign.base.errors import DataError
+from xalign.config.schema import DataConfig
 from xalign.data.readers.files import ending, existing
 from xalign.data.rows import Row
-from xalign.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import IO, cast
 
-from xalign.errors import DataError, did_you_mean
+from xalign.base.errors import DataError, did_you_mean
 
 
 def existing(path: str | Path) -> Path:

@@ -14,12 +14,12 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import polib
 
+from xalign.base.errors import DataError
+from xalign.base.languages import canonical, is_language
 from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.files import decode, ending, existing, read_bytes
 from xalign.data.rows import Row
-from xalign.errors import DataError
-from xalign.languages import canonical, is_language
-from xalign.packages import find_package
+from xalign.sources.packages import find_package
 
 MESSAGE_LANGUAGE = "en"
 INSTALLED = "LC_MESSAGES"
@@ -50,7 +50,7 @@ class GettextReader(Reader):
 
     def files(self) -> list[Path]:
         if self.source.data.packages:
-            from xalign.artifacts import package_files
+            from xalign.sources.artifacts import package_files
 
             return list(package_files(self.source.data.packages).values())
         assert self.source.path is not None

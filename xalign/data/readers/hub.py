@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from xalign.config import DataConfig
+from xalign.base.errors import ConfigError, DataError, did_you_mean
+from xalign.base.languages import canonical, is_language
+from xalign.config.schema import DataConfig
 from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.records import Record, rows_from_records
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError, did_you_mean
-from xalign.hub import Kind, commit_of
-from xalign.languages import canonical, is_language
+from xalign.sources.hub import Kind, commit_of
 
 TEXT_COLUMNS = ("text", "sentence")
 """Where sets of one language a configuration have their text: FLORES+, and FLORES-200 before it."""

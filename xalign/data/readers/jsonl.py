@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+from xalign.base.errors import DataError
 from xalign.data.readers.base import FileReader, Source
 from xalign.data.readers.files import lines_of
 from xalign.data.readers.records import Record, are_parallel, rows_from_records
 from xalign.data.rows import Row
-from xalign.errors import DataError
 
 LOOKED_AT = 10
 """Objects by which the layout is recognised."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+from xalign.base.errors import DataError
+from xalign.base.languages import canonical, is_language
 from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.files import ending, existing, lines_of, stem_and_suffix
 from xalign.data.rows import Row
-from xalign.errors import DataError
-from xalign.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
+from xalign.base.errors import ConfigError, DataError, did_you_mean
+from xalign.base.languages import canonical, english_name, is_language
 from xalign.data.readers.base import Source
 from xalign.data.rows import Row
-from xalign.errors import ConfigError, DataError, did_you_mean
-from xalign.languages import canonical, english_name, is_language
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from xalign.base.errors import DataError
 from xalign.data.readers.base import FileReader, ReaderConfig, Source
 from xalign.data.readers.files import beginning_of, ending, lines_of
 from xalign.data.readers.records import Record, are_parallel, language_of, rows_from_records
 from xalign.data.rows import Row
-from xalign.errors import DataError
 
 DELIMITERS = "\t,;"
 _LONGEST_CELL = 2**31 - 1

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from xalign.base.errors import ModelError
+from xalign.base.progress import Advance
 from xalign.data.collate import pad
-from xalign.errors import ModelError
 from xalign.evaluation.engine.representations import batches
 from xalign.evaluation.engine.scoring import token_log_likelihoods
 from xalign.models.backbone import Backbone, evaluating
 from xalign.models.finite import require_finite_figures
-from xalign.progress import Advance
 
 
 def text_bits(

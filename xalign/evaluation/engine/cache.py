@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from xalign.cache import cache_dir, cached_by_key
+from xalign.base.cache import cache_dir, cached_by_key
+from xalign.base.files import digest
 from xalign.evaluation.engine.journal import Journal
 from xalign.evaluation.engine.representations import Picture
 from xalign.evaluation.results import Result
 from xalign.evaluation.task import Measured
-from xalign.files import digest
 
 SPACE = 50_000_000
 """Bytes that must be free on the disk: rows, records of items, points of the picture."""

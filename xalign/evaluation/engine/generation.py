@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from transformers import Cache, GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.base.progress import Advance
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.prefix_tree import common_length
 from xalign.evaluation.engine.representations import batches
 from xalign.models.backbone import Backbone, evaluating
-from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 

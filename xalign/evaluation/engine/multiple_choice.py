@@ -10,15 +10,15 @@ from functools import partial
 
 import numpy as np
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.base.files import digest
+from xalign.base.progress import Advance
 from xalign.evaluation.engine.scoring import Request, request_tokens, score
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.items import Item
 from xalign.evaluation.results import Record, Result, standard_error
 from xalign.evaluation.task import Measured, Part
-from xalign.files import digest
 from xalign.models.backbone import Backbone
-from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xalign.choices import Pooling
+from xalign.base.files import replacing
+from xalign.base.progress import Advance
+from xalign.config.choices import Pooling
 from xalign.data.collate import encode, pad
-from xalign.files import replacing
 from xalign.models.backbone import Backbone, evaluating
 from xalign.models.finite import not_finite
-from xalign.progress import Advance
 
 
 def represent(

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xalign.errors import DataError, ModelError
+from xalign.base.errors import DataError, ModelError
+from xalign.base.progress import Advance
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.prefix_tree import Row
 from xalign.evaluation.engine.tree_engine import Engine, Way, choose_way, read_log_probabilities, tree_reach
 from xalign.models.backbone import Backbone, evaluating
 from xalign.models.finite import require_finite_figures
-from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 

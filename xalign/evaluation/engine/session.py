@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from xalign.choices import Pooling
+from xalign.base.progress import Advance
+from xalign.config.choices import Pooling
 from xalign.evaluation.engine.journal import Journal
 from xalign.evaluation.engine.representations import represent
 from xalign.evaluation.task import Task
 from xalign.models.backbone import Backbone
-from xalign.progress import Advance
 
 KEPT_VECTORS = 2**31
 """Bytes of sentence vectors that a session keeps."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from sacrebleu.metrics.base import Metric
 
-from xalign.languages import has_spaces
+from xalign.base.languages import has_spaces
 
 RESAMPLES = 1000
 """Of the bootstrap over sentences behind the standard errors of BLEU and chrF++."""

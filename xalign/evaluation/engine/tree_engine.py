@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache, DynamicLayer
 
+from xalign.base.hardware import is_out_of_memory
 from xalign.data.collate import pad
 from xalign.evaluation.engine.prefix_tree import Group, Row, Tree, common_length, grow, plan
-from xalign.hardware import is_out_of_memory
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.masks import Masks, additive_masks
 

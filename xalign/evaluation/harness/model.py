@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.base.progress import progress_bar
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.prefix_tree import Row
 from xalign.evaluation.engine.scoring import score_rows
 from xalign.models.backbone import Backbone
-from xalign.progress import progress_bar
 
 log = logging.getLogger(__name__)
 

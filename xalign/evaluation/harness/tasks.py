@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from xalign.config import BenchmarkConfig
-from xalign.errors import ConfigError, DataError, did_you_mean
+from xalign.base.errors import ConfigError, DataError, did_you_mean
+from xalign.base.languages import canonical, is_language
+from xalign.base.progress import Advance
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.multiple_choice import KINDS, judged
 from xalign.evaluation.engine.session import Session
@@ -20,9 +22,7 @@ from xalign.evaluation.harness.content import fingerprint
 from xalign.evaluation.metrics import KNOWN, Kind, Metric
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.task import Measured, Part, Setting, Task
-from xalign.languages import canonical, is_language
 from xalign.models.backbone import Backbone, evaluating
-from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 

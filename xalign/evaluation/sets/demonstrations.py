@@ -6,8 +6,8 @@ from zlib import crc32
 
 import numpy as np
 
-from xalign.choices import Demonstrations
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.config.choices import Demonstrations
 from xalign.evaluation.items import Item
 
 SEPARATOR = "\n\n"

@@ -12,10 +12,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from xalign.base.errors import ConfigError, DataError
+from xalign.base.languages import canonical, is_language
 from xalign.data.readers.files import read_lines
 from xalign.data.readers.jsonl import read_records
-from xalign.errors import ConfigError, DataError
-from xalign.languages import canonical, is_language
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from xalign.base.files import digest
+from xalign.base.progress import Advance
 from xalign.evaluation.contributions import Reduce, Scores, contributions, first_layer
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.engine.similarity import distinct_pairs, only_blocker, similarities
@@ -20,8 +22,6 @@ from xalign.evaluation.sets.sentence_task import SentenceTask
 from xalign.evaluation.sets.sentences import Pairs, sentence_pairs
 from xalign.evaluation.statistics import over_layers
 from xalign.evaluation.task import Measured, Part, Setting
-from xalign.files import digest
-from xalign.progress import Advance
 
 RECORDS = 2
 """Version of what the records hold: older ones in the cache lack the rivals."""

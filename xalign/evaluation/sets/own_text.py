@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from xalign.config import BenchmarkConfig, DataConfig
+from xalign.base.errors import DataError, did_you_mean
+from xalign.config.schema import BenchmarkConfig, DataConfig
 from xalign.data.parallel import ParallelCorpus, load_test_set
-from xalign.errors import DataError, did_you_mean
 
 MEASURED = "devtest"
 """The split that is measured where none is named (FLORES's names)."""

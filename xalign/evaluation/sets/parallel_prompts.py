@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xalign.errors import DataError
+from xalign.base.errors import DataError
 from xalign.evaluation.engine.similarity import distinct_pairs, fold
 from xalign.evaluation.task import Setting
 

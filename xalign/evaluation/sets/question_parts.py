@@ -7,9 +7,10 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from xalign.choices import Demonstrations
-from xalign.config import BenchmarkConfig
-from xalign.errors import DataError, did_you_mean
+from xalign.base.errors import DataError, did_you_mean
+from xalign.base.languages import canonical
+from xalign.config.choices import Demonstrations
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.engine.multiple_choice import Questions, question_part
 from xalign.evaluation.items import Item
 from xalign.evaluation.sets.demonstrations import Demonstration, Pool, Wanted, choose
@@ -25,7 +26,6 @@ from xalign.evaluation.sets.files import (
 from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
 from xalign.evaluation.sets.templates import Template, own_template
 from xalign.evaluation.task import Part, Setting
-from xalign.languages import canonical
 
 log = logging.getLogger(__name__)
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from xalign.choices import Demonstrations
-from xalign.config import BenchmarkConfig
+from xalign.base.registry import Short
+from xalign.config.choices import Demonstrations
+from xalign.config.parts import TaskConfig
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.metrics import Metric, answers
 from xalign.evaluation.sets.files import Row, Source
 from xalign.evaluation.sets.templates import Template, TemplateConfig
-from xalign.evaluation.task import Part, Setting, Task, TaskConfig
-from xalign.registry import Short
+from xalign.evaluation.task import Part, Setting, Task
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from xalign.choices import Pooling
+from xalign.base.registry import Short
+from xalign.config.choices import Pooling
+from xalign.config.parts import TaskConfig
 from xalign.evaluation.metrics import Metric, layered
-from xalign.evaluation.task import Part, SentenceVectors, Setting, Task, TaskConfig
-from xalign.registry import Short
+from xalign.evaluation.task import Part, SentenceVectors, Setting, Task
 
 if TYPE_CHECKING:
     from torch import Tensor

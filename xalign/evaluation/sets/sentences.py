@@ -3,8 +3,8 @@ common."""
 
 import logging
 
+from xalign.base.errors import DataError, did_you_mean
 from xalign.data.parallel import ParallelCorpus
-from xalign.errors import DataError, did_you_mean
 from xalign.evaluation.engine.representations import Picture, choose_points, draw
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.engine.similarity import distinct_pairs

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from xalign.errors import DataError, did_you_mean
+from xalign.base.errors import DataError, did_you_mean
 from xalign.evaluation.items import Item
 
 

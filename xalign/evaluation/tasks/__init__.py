@@ -1,10 +1,10 @@
 """One measurement a file, named in configs as its file is; other packages add theirs by the entry point group
 `xalign.tasks`."""
 
-from xalign.choices import TaskProvider
-from xalign.config import BenchmarkConfig
+from xalign.base.registry import Registry
+from xalign.config.choices import TaskProvider
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.task import Task
-from xalign.registry import Registry
 
 TASKS: Registry[type[Task]] = Registry("xalign.evaluation.tasks", "TASK", "xalign.tasks")
 

@@ -4,10 +4,10 @@ The wording is lm-evaluation-harness 0.4.13's, with English letters in all langu
 split only: there are no demonstrations.
 """
 
+from xalign.base.languages import canonical
 from xalign.evaluation.sets.files import Layout, Row, Source
 from xalign.evaluation.sets.question_set import QuestionSet, QuestionTask
 from xalign.evaluation.sets.templates import Template
-from xalign.languages import canonical
 
 CODES = """
 acm_Arab afr_Latn als_Latn amh_Ethi apc_Arab arb_Arab arb_Latn ars_Arab ary_Arab arz_Arab asm_Beng azj_Latn

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from xalign.base.files import digest
 from xalign.evaluation.metrics import BITS_PER_BYTE, Metric
 from xalign.evaluation.task import Measured, Part, Setting, Task
-from xalign.files import digest
 
 if TYPE_CHECKING:
+    from xalign.base.progress import Advance
     from xalign.evaluation.engine.session import Session
-    from xalign.progress import Advance
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from xalign.base.files import digest
 from xalign.evaluation.metrics import BLEU, CHRF, REFERENCE_BITS, Metric, translated
 from xalign.evaluation.task import Measured, Part, Setting, Task
-from xalign.files import digest
 
 if TYPE_CHECKING:
+    from xalign.base.progress import Advance
     from xalign.evaluation.engine.session import Session
     from xalign.evaluation.sets.sentences import Pairs
-    from xalign.progress import Advance
 
 
 class Translation(Task):

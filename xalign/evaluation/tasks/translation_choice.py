@@ -8,12 +8,13 @@ from zlib import crc32
 
 from pydantic import Field
 
-from xalign.config import BenchmarkConfig
-from xalign.errors import DataError
+from xalign.base.errors import DataError
+from xalign.base.registry import Short
+from xalign.config.parts import TaskConfig
+from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.items import Item
 from xalign.evaluation.metrics import Metric, answers
-from xalign.evaluation.task import Part, Setting, Task, TaskConfig
-from xalign.registry import Short
+from xalign.evaluation.task import Part, Setting, Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,8 +3,9 @@
 
 from typing import TYPE_CHECKING
 
-from xalign.models.adapters.base import Adapter, AdapterConfig
-from xalign.registry import Registry
+from xalign.base.registry import Registry
+from xalign.config.parts import AdapterConfig
+from xalign.models.adapters.base import Adapter
 
 if TYPE_CHECKING:
     from xalign.models.backbone import Backbone

@@ -3,28 +3,16 @@
 Importing this module, and those of adapters, is cheap: the configuration is checked before torch is imported.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ConfigDict
+from xalign.config.parts import AdapterConfig
 
 if TYPE_CHECKING:
     from torch import nn
 
     from xalign.models.backbone import Backbone
     from xalign.models.reference import Reference
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdapterConfig:
-    """Options that every adapter has."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    method: str
-    """Which parameters are trained: the name of a file in `xalign/models/adapters`, or of an entry point of
-    the group `xalign.adapters`."""
 
 
 class Adapter:

@@ -1,6 +1,7 @@
 """Every parameter of the model is trained."""
 
-from xalign.models.adapters.base import Adapter, AdapterConfig
+from xalign.config.parts import AdapterConfig
+from xalign.models.adapters.base import Adapter
 
 
 class Full(Adapter):

@@ -1,6 +1,7 @@
 """Every parameter is trained but the embeddings and the head."""
 
-from xalign.models.adapters.base import Adapter, AdapterConfig
+from xalign.config.parts import AdapterConfig
+from xalign.models.adapters.base import Adapter
 
 
 class FullFrozenEmbeddings(Adapter):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.errors import ConfigError
-from xalign.models.adapters.base import Adapter, AdapterConfig
+from xalign.base.errors import ConfigError
+from xalign.config.parts import AdapterConfig
+from xalign.models.adapters.base import Adapter
 
 if TYPE_CHECKING:
     from peft import PeftModel

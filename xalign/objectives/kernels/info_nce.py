@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from xalign.choices import Centering
+from xalign.config.choices import Centering
 
 # Similarities held at a time: few enough to stay in a processor's cache, one block up to 1,024 pairs.
 BLOCK = 2**20

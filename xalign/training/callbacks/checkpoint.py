@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from xalign.config import TrainerConfig
+from xalign.base.errors import Stopped
+from xalign.base.files import fsync
+from xalign.base.stopping import Requests
+from xalign.config.schema import TrainerConfig
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
-from xalign.errors import Stopped
-from xalign.files import fsync
-from xalign.stopping import Requests
 from xalign.training.callbacks.guard import Diverged
 from xalign.training.checkpoints import Kind, remove_unfinished, write
 from xalign.training.module import AlignedModel

@@ -14,10 +14,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from xalign.config import Config
+from xalign.base.errors import ConfigError, did_you_mean
+from xalign.base.languages import canonical
+from xalign.config.schema import Config
 from xalign.data.parallel import Splits
 from xalign.distributed import collectives
-from xalign.errors import ConfigError, did_you_mean
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.figures import is_better, metric_of
@@ -25,9 +26,8 @@ from xalign.evaluation.results import Result
 from xalign.evaluation.sets.own_text import load_own_text
 from xalign.evaluation.task import Part, Setting
 from xalign.evaluation.tasks import tasks_of
-from xalign.languages import canonical
+from xalign.evaluation.texts import Texts, setting_of
 from xalign.models.backbone import computing_in
-from xalign.runs.measurement import Texts, setting_of
 from xalign.training.callbacks.checkpoint import save
 from xalign.training.checkpoints import Kind
 from xalign.training.module import AlignedModel

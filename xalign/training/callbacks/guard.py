@@ -4,8 +4,8 @@ import logging
 
 import pytorch_lightning as pl
 
+from xalign.base.errors import RunError
 from xalign.data.step import StepBatch
-from xalign.errors import RunError
 from xalign.training.module import AlignedModel
 
 log = logging.getLogger(__name__)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from xalign.config import Config
+from xalign.base.errors import ConfigError, Pruned, did_you_mean
+from xalign.config.schema import Config
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
-from xalign.errors import ConfigError, Pruned, did_you_mean
-from xalign.sweeps.figures import falls, wanted
 from xalign.training.module import AlignedModel
+from xalign.trials.figures import falls, wanted
 
 
 class Judge(pl.Callback):
@@ -57,7 +57,7 @@ class Judge(pl.Callback):
         """Tell the search of a value, and hear whether to stop."""
         import optuna
 
-        from xalign.sweeps.study import open_study
+        from xalign.trials.study import open_study
 
         assert self.settings.study is not None
         assert self.settings.trial is not None

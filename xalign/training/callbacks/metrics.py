@@ -2,7 +2,7 @@
 
 Model FLOP utilisation (Chowdhery et al. 2022, PaLM, appendix B) is
 
-    mfu = operations that the step needs (xalign/flops.py) / (seconds of the step x peak)
+    mfu = operations that the step needs (xalign/performance/flops.py) / (seconds of the step x peak)
 
 summed over ranks, the peak being what a large matrix product in the training's arithmetic reaches on the
 machine at the start (`hardware.peak_flops`), not what its data sheet says.
@@ -16,13 +16,13 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
 
+from xalign.base.files import naming, write_atomically
+from xalign.base.hardware import peak_flops, peak_memory
+from xalign.base.phases import phases
 from xalign.data.datamodule import AlignmentData
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
-from xalign.files import naming, write_atomically
-from xalign.flops import costs_of, operations
-from xalign.hardware import peak_flops, peak_memory
-from xalign.phases import phases
+from xalign.performance.flops import costs_of, operations
 from xalign.training.loggers import RunLogger
 from xalign.training.module import AlignedModel
 

@@ -4,8 +4,8 @@ import pytorch_lightning as pl
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from xalign.config import Config
-from xalign.errors import ConfigError
+from xalign.base.errors import ConfigError
+from xalign.config.schema import Config
 
 
 def own_callbacks(config: Config) -> list[pl.Callback]:

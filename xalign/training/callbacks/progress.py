@@ -2,8 +2,8 @@
 
 import pytorch_lightning as pl
 
+from xalign.base.terminal import Bar, stderr
 from xalign.data.step import StepBatch
-from xalign.terminal import Bar, stderr
 from xalign.training.module import AlignedModel
 
 

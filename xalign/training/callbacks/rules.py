@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from xalign.config import Config
+from xalign.config.schema import Config
 
 
 def rules(config: Config) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """`news.en-de.bitext`: a line a pair, `source ||| target`, as fast_align reads it."""
 
+from xalign.base.languages import canonical
 from xalign.data.readers.base import FileReader
 from xalign.data.readers.files import lines_of
 from xalign.data.rows import Row
-from xalign.languages import canonical
 
 
 class BitextReader(FileReader):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from xalign.choices import Pooling
+from xalign.config.choices import Pooling
 from xalign.objectives.base import BatchObjective, Needs, ObjectiveConfig, Work
 
 

@@ -1,0 +1,1 @@
+"""The command line: overrides and their messages, paths that are looked up, rules, the reference."""

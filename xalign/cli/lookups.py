@@ -1,0 +1,115 @@
+"""What can be looked up before torch is imported: whether the paths of a config are there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from xalign.base.errors import RunError
+from xalign.base.files import absence
+from xalign.config.schema import Config, EvaluateConfig
+from xalign.data import reading
+from xalign.data.readers.base import Source
+from xalign.models.gguf import MODELS
+from xalign.models.model_folder import problem_of_folder
+from xalign.models.own_path import problem_of_path, unreachable
+from xalign.sources.hub import Kind, hub_answers, in_cache, problem_of_repository
+from xalign.workspace.folder import RunFolder
+
+_EMBEDDED = {*MODELS, "bytes"}
+"""Names that are no paths."""
+
+
+def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[str]:
+    """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
+    measured = isinstance(config, EvaluateConfig)
+    if config.model.pretrained and not (isinstance(config, EvaluateConfig) and config.models):
+        yield from _model("model.path", config.model.path, config.model.revision)
+        yield from _model_folder("model.path", config.model.path, measured)
+    yield from _model("model.tokenizer", config.model.tokenizer, config.model.tokenizer_revision)
+    if config.data.path:
+        targets = [*config.languages.targets, *config.languages.unseen]
+        if problem := reading.lookup(Source(config.data, config.languages.pivot, targets)):
+            yield f"data.path={config.data.path}: {problem}"
+    if config.data.hub and not config.data.path:
+        yield from _dataset("data.hub", config.data.hub, config.data.hub_revision)
+    yield from _missing("benchmark.path", config.benchmark.path)
+    if isinstance(config, EvaluateConfig):
+        for path in config.models:
+            yield from _model("models", path, config.model.revision)
+            yield from _model_folder("models", path, measured)
+        if config.output:
+            yield from _output(config.output, several=bool(config.models))
+        return
+    instructions = config.instructions
+    yield from _missing("instructions.path", instructions.path)
+    if instructions.hub and not instructions.path:
+        yield from _dataset("instructions.hub", instructions.hub, None)
+    if config.validation is not None:
+        yield from _missing("validation.path", config.validation.path)
+    if config.run.dir and not config.plan:
+        folder = Path(config.run.dir)
+        if problem := _unwritable(folder):
+            yield f"run.dir={folder}: {problem}"
+        elif not sweep:
+            yield from _run_folder(folder)
+
+
+def _model(key: str, name: str | None, revision: str | None) -> Iterator[str]:
+    if name is None or name in _EMBEDDED:
+        return
+    problem = problem_of_path(name)
+    if problem is None and not Path(name).is_dir() and not in_cache(name):
+        there = hub_answers()
+        problem = problem_of_repository(Kind.model, name, revision) if there else unreachable(name)
+    if problem:
+        yield f"{key}={name}: {problem}"
+
+
+def _dataset(key: str, name: str, revision: str | None) -> Iterator[str]:
+    # Without a hub, what it once was may be in a cache, which only its reader knows.
+    if problem := problem_of_repository(Kind.dataset, name, revision):
+        yield f"{key}={name}: {problem}"
+
+
+def _model_folder(key: str, name: str | None, measured: bool) -> Iterator[str]:
+    """`measured`: the folder may be that of a run."""
+    if name is None or not Path(name).is_dir():
+        return
+    exported = Path(name) / "model"
+    folder = exported if measured and (exported / "config.json").is_file() else Path(name)
+    if problem := problem_of_folder(folder):
+        yield f"{key}={name}: {problem}"
+
+
+def _missing(key: str, path: str | None) -> Iterator[str]:
+    if path and (problem := absence(Path(path))):
+        yield f"{key}={path}: {problem}"
+
+
+def _run_folder(path: Path) -> Iterator[str]:
+    home = Path.home().resolve()
+    if path.resolve() in (home, *home.parents):
+        yield f"run.dir={path}: a run needs a folder of its own"
+        return
+    try:
+        RunFolder(path).former()
+    except RunError as error:
+        yield f"run.dir={path}: {error}"
+
+
+def _output(given: str, several: bool) -> Iterator[str]:
+    output = Path(given)
+    if several and output.is_file():
+        yield f"output={given}: is a file; with models the results of each go into a folder"
+    elif not several and output.is_dir():
+        yield f"output={given}: is a folder; name a file in it, such as output={output / 'results.json'}"
+    elif problem := _unwritable(output if several else output.parent):
+        yield f"output={given}: {problem}"
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why nothing could be written into a folder that may not be there yet; None where it can."""
+    nearest = next(path for path in [folder.absolute(), *folder.absolute().parents] if path.exists())
+    if not nearest.is_dir():
+        return f"{nearest} is no folder"
+    return None if os.access(nearest, os.W_OK | os.X_OK) else f"no right to write into {nearest}"

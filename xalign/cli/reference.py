@@ -1,0 +1,190 @@
+"""`python -m xalign.cli.reference FILE`: the table of every config key, from the docstrings where the keys
+are declared."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args, get_type_hints
+
+from xalign.config import schema as config
+from xalign.config.presets import config_folder
+from xalign.evaluation.tasks import TASKS
+from xalign.models.adapters import ADAPTERS
+from xalign.objectives import OBJECTIVES
+from xalign.options.short_keys import CLIP, of_objectives, shorts_of_task
+
+HEAD = """# Config reference
+
+Written by `make docs` from the docstrings where the keys are declared; a test keeps it true. Give any key on
+the command line: `python -m xalign.run loss.tau=0.02 trainer.steps=200`. Defaults shown here are those of the
+class; the YAML of the chosen option (`conf/<group>/<option>.yaml`) may set others.
+"""
+
+OPTIONS = """## loss.objectives
+
+`loss.objectives.<name>.<option>`, where `<name>` is the kind of objective, or any name with `kind=...` beside
+it. Options with a short key can be given by that as well: it sets the option of every objective that has it
+and is not given its own.
+"""
+
+
+TASK_OPTIONS = """## benchmark.options
+
+`benchmark.options.<task>.<option>`. The short key sets the option of every task that has it and is not given
+its own; of the benchmark that is measured during training it is `validation.<...>`.
+"""
+
+
+def reference() -> str:
+    """The whole table as Markdown."""
+    parts = [HEAD]
+    top = []
+    for name, kind in get_type_hints(config.Config).items():
+        if is_dataclass(kind) and isinstance(kind, type):
+            parts.append(_group(name, kind))
+            if name == "loss":
+                parts += [OPTIONS, *_objectives()]
+            if name == "adapter":
+                parts += _adapters()
+            if name == "benchmark":
+                parts += [TASK_OPTIONS, *_tasks()]
+        else:
+            field = next(f for f in fields(config.Config) if f.name == name)
+            top.append(_row(name, field, config.Config))
+    parts.insert(1, "## top level\n\n" + _table(top))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _group(name: str, kind: type) -> str:
+    folder = config_folder() / name
+    options = sorted(p.stem for p in folder.glob("*.yaml")) if folder.is_dir() else []
+    listed = f"\n\nOptions: {', '.join(f'`{o}`' for o in options)}" if options else ""
+    rows = [_row(f"{name}.{f.name}", f, kind) for f in fields(kind)]
+    if name == "trainer":
+        rows.append(
+            _cells(
+                CLIP,
+                "per_objective, total",
+                "null",
+                "Older key of `loss.combine`: `clip_each`, `weighted_sum`.",
+            )
+        )
+    return f"## {name}\n\n{inspect.getdoc(kind)}{listed}\n\n{_table(rows)}"
+
+
+def _objectives() -> Iterator[str]:
+    shorts = {(own.part, own.option): key for key, options in of_objectives().items() for own in options}
+    for kind in OBJECTIVES.own_names():
+        objective = OBJECTIVES.load(kind)
+        rows = [
+            _row(f.name, f, objective.Config, shorts.get((kind, f.name)))
+            for f in fields(objective.Config)
+            if f.name != "kind"
+        ]
+        yield f"### {kind}\n\n{inspect.getdoc(objective)}\n\n{_table(rows, short=True)}"
+    from xalign.config.parts import ScheduleConfig
+
+    rows = [_row(f"schedule.{f.name}", f, ScheduleConfig) for f in fields(ScheduleConfig)]
+    yield f"### schedule\n\n{inspect.getdoc(ScheduleConfig)}\n\n{_table(rows)}"
+
+
+def _adapters() -> Iterator[str]:
+    for method in ADAPTERS.own_names():
+        adapter = ADAPTERS.load(method)
+        rows = [
+            _row(f"adapter.{f.name}", f, adapter.Config) for f in fields(adapter.Config) if f.name != "method"
+        ]
+        yield f"### {method}\n\n{inspect.getdoc(adapter)}" + (f"\n\n{_table(rows)}" if rows else "")
+
+
+def _tasks() -> Iterator[str]:
+    for name in TASKS.own_names():
+        config = TASKS.load(name).Config
+        shorts = {option: f"benchmark.{key}" for key, option in shorts_of_task(name).items()}
+        rows = [_row(f.name, f, config, shorts.get(f.name)) for f in fields(config)]
+        if rows:
+            yield f"### {name}\n\n{inspect.getdoc(TASKS.load(name))}\n\n{_table(rows, short=True)}"
+
+
+def _table(rows: list[str], short: bool = False) -> str:
+    head = ["key", "values", "default", *(["short key"] if short else []), "meaning"]
+    return "\n".join([f"| {' | '.join(head)} |", "| " + " | ".join(["---"] * len(head)) + " |", *rows])
+
+
+def _row(key: str, field: "Field[Any]", owner: type, short: str | bool | None = False) -> str:
+    if field.default is not MISSING:
+        default = "null" if field.default is None else str(field.default)
+    elif field.default_factory is not MISSING:
+        default = str(field.default_factory())
+    else:
+        default = "(required)"
+    if is_dataclass(field.default):
+        default = "constant"
+    column = () if short is False else (f"`{short}`" if short else "",)
+    return _cells(
+        key, _values(get_type_hints(owner)[field.name]), default, _meaning(owner, field.name), *column
+    )
+
+
+def _cells(key: str, values: str, default: str, meaning: str, *short: str) -> str:
+    cells = [f"`{key}`", values, f"`{default}`", *short, meaning]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _values(kind: Any) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return ", ".join(kind)
+    if isinstance(kind, type):
+        return kind.__name__
+    enums = [k for k in get_args(kind) if isinstance(k, type) and issubclass(k, StrEnum)]
+    return ", ".join([*enums[0], "null"]) if enums else str(kind)
+
+
+def _meaning(owner: type, name: str) -> str:
+    """The string under a field, in the class that declares it or one that it derives from.
+
+    Raises:
+        KeyError: there is none; every field must have one.
+    """
+    for kind in owner.__mro__:
+        texts = _field_docstrings(sys.modules[kind.__module__]).get(kind.__qualname__, {})
+        if name in texts:
+            return texts[name]
+    if owner is config.Config:
+        return ""  # groups are documented by their class
+    raise KeyError(f"{owner.__qualname__}.{name} has no docstring")
+
+
+@cache
+def _field_docstrings(module: ModuleType) -> Mapping[str, Mapping[str, str]]:
+    """Class, by its qualified name -> field -> the string under it, joined to one line."""
+    found: dict[str, dict[str, str]] = {}
+
+    def visit(nodes: list[ast.stmt], prefix: str) -> None:
+        for node in nodes:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            texts = found.setdefault(prefix + node.name, {})
+            for statement, following in zip(node.body, node.body[1:], strict=False):
+                if (
+                    isinstance(statement, ast.AnnAssign)
+                    and isinstance(statement.target, ast.Name)
+                    and isinstance(following, ast.Expr)
+                    and isinstance(following.value, ast.Constant)
+                ):
+                    texts[statement.target.id] = " ".join(str(following.value.value).split())
+            visit(node.body, f"{prefix}{node.name}.")
+
+    if module.__file__ is not None:
+        visit(ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body, "")
+    return found
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

@@ -1,0 +1,103 @@
+"""Options that every part of a kind has. A part's own options derive from these, beside the part.
+
+The schema holds them without knowing any part by name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import ConfigDict, Field
+
+if TYPE_CHECKING:
+    from xalign.config.schema import Config
+
+STRICT = ConfigDict(extra="forbid")
+
+
+class ScheduleKind(StrEnum):
+    """How a weight changes over the steps."""
+
+    constant = "constant"
+    linear = "linear"
+    alternate = "alternate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """The factor of an objective's weight at each step."""
+
+    __pydantic_config__ = STRICT
+
+    kind: ScheduleKind = ScheduleKind.constant
+    """`constant`: 1; `linear`: from `start` to `end`; `alternate`: 1 in this objective's turns, 0 in the
+    others'."""
+    start: Annotated[float, Field(ge=0)] = 0.0
+    """linear: the factor at the first step."""
+    end: Annotated[float, Field(ge=0)] = 1.0
+    """linear: the factor at the end of `over`."""
+    over: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """linear: share of the steps that this takes; afterwards the factor stays."""
+    every: Annotated[int, Field(gt=0)] = 1
+    """alternate: steps of a turn."""
+    turns: Annotated[int, Field(ge=2)] = 2
+    """alternate: how many take turns."""
+    turn: Annotated[int, Field(ge=0)] = 0
+    """alternate: which of them is this objective's, from 0."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """The factor at step `step` (from 0) of `steps`."""
+        match self.kind:
+            case ScheduleKind.constant:
+                return 1.0
+            case ScheduleKind.linear:
+                last = max(1.0, self.over * steps - 1)
+                return self.start + (self.end - self.start) * min(1.0, step / last)
+            case ScheduleKind.alternate:
+                return float(step // self.every % self.turns == self.turn)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Options that every objective has."""
+
+    __pydantic_config__ = STRICT
+
+    kind: str
+    """Which objective: the name of its file, or of an entry point of the group `xalign.objectives`."""
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Its weight in the sum; 0 leaves it out."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """How the weight changes over the steps."""
+
+    @property
+    def aligned_layer(self) -> int | None:
+        """The layer whose representations it aligns, where it is told a layer of its own."""
+        return None
+
+    def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
+        """What is wrong with these options in a whole configuration: (option, what about its value)."""
+        yield from ()
+
+    def weight_at(self, step: int, steps: int) -> float:
+        """The weight at step `step` (from 0) of `steps`."""
+        return self.weight * self.schedule.factor(step, steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """Options that every adapter has."""
+
+    __pydantic_config__ = STRICT
+
+    method: str
+    """Which parameters are trained: the name of a file in `xalign/models/adapters`, or of an entry point of
+    the group `xalign.adapters`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """Options that every task has."""
+
+    __pydantic_config__ = STRICT

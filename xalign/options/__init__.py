@@ -1,0 +1,1 @@
+"""From composed values to the frozen config: options that stand beside their parts, and short keys."""
