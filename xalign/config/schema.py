@@ -21,7 +21,7 @@ from xalign.config.choices import (
 from xalign.config.parts import STRICT, AdapterConfig, ObjectiveConfig, TaskConfig
 
 PRESET = "preset"
-"""Key of composed configs, gone from resolved ones (`models/own_path.py`)."""
+"""Key of composed configs, gone from resolved ones (`models.own_path`)."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]

@@ -29,7 +29,7 @@ _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.
 @cache
 def composed_schema(schema: type) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
-    # Room for the chosen presets, before anything is overridden (`models/own_path.py`).
+    # Room for the chosen presets, before anything is overridden (`models.own_path`).
     presets: Any = (PRESET, dict[str, Any], field(default_factory=dict))
     return _with_short_keys(schema, "", _groups(), presets)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -140,9 +141,10 @@ def _known(values: Mapping[str, Any], schema: type, group: str) -> dict[str, Any
             if key in short_names(group):
                 found[key] = value
             continue
-        options = (hints[key], *get_args(hints[key]))
+        hint = hints[key]
+        options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         kinds = [kind for kind in options if isinstance(kind, type) and is_dataclass(kind)]
-        # What stands beside its part, an adapter, is as that part says.
+        # What stands beside its part, as an adapter and every objective, is as that part says.
         nested = bool(kinds) and isinstance(value, Mapping) and key != "adapter"
         found[key] = _known(value, kinds[0], key) if nested else value
     return found
