@@ -57,8 +57,8 @@ def test_every_length_is_lowered_and_each_is_a_decision(config: Config) -> None:
         "loss.objectives.retention.max_length": "lowered from 96: the model has positions for 48 tokens",
         "trainer.max_length": "lowered from 64: the model has positions for 48 tokens",
         **{
-            f"{key}.options.{task}.max_length": f"lowered from {length}: the model has positions for 48 tokens"
-            for key, length in (("benchmark", 70), ("validation", 64))
+            f"{key}.options.{task}.max_length": f"lowered from {was}: the model has positions for 48 tokens"
+            for key, was in (("benchmark", 70), ("validation", 64))
             for task in ("retrieval", "mexa")
         },
     }

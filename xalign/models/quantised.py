@@ -26,7 +26,7 @@ PLAIN: Mapping[str, str | None] = {
     "mxfp8": None,
 }
 """Kind of quantisation -> package that it takes, besides transformers, to make weights plain. Others, such as
-GPTQ and AWQ, transformers can run but not turn back. A test compares with what transformers says of itself."""
+GPTQ and AWQ, can be run but not turned back. A test compares with what transformers says of itself."""
 
 _ASKED = {"compressed-tensors", "fp8", "metal", "mxfp4", "mxfp8"}
 """Kinds that are made plain while they are loaded, if asked to be; others afterwards."""
@@ -44,19 +44,19 @@ def problem_of_quantisation(config: Mapping[str, Any]) -> str | None:
     method = _method(given)
     if method is None:
         return (
-            "quantization_config in config.json has no quant_method, so that nothing is known of how the weights "
-            f"are stored; {_INSTEAD}"
+            "quantization_config in config.json has no quant_method, so that nothing is known of how the "
+            f"weights are stored; {_INSTEAD}"
         )
     if method not in PLAIN:
         return (
-            f"the weights are quantised by '{method}', from which there is no way back to the plain ones that "
-            f"training and measuring need; {_INSTEAD}"
+            f"the weights are quantised by '{method}', from which there is no way back to the plain ones "
+            f"that training and measuring need; {_INSTEAD}"
         )
     package = PLAIN[method]
     if package and find_spec(package.replace("-", "_")) is None:
         return (
-            f"the weights are quantised by '{method}': the package that makes them plain is needed: "
-            f"pip install 'xalign[{package}]'; or {_INSTEAD}"
+            f"the weights are quantised by '{method}'; making them plain takes a package: "
+            f"pip install {package}; or {_INSTEAD}"
         )
     return None
 
