@@ -41,6 +41,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lookups, "hub_answers", lambda: False)
     (tmp_path / "here").mkdir()
+    (tmp_path / "here/config.json").write_text("{}")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/config.yaml").write_text("name: mine\n")
     for name in ("pairs.tsv", "train.en", "train.de"):

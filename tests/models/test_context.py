@@ -12,11 +12,14 @@ from training_helpers import small_config
 
 from xalign.base.decisions import Decisions
 from xalign.base.errors import DataError, ModelError
+from xalign.config.parts import TaskConfig
 from xalign.config.schema import BenchmarkConfig, Config
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks.retrieval import Retrieval
+from xalign.evaluation.tasks.translation_choice import TranslationChoice
 from xalign.models.backbone import Backbone
 from xalign.models.context import within_context
 from xalign.models.packing import packs_exactly
@@ -29,13 +32,13 @@ def few_positions(limit: int) -> Backbone:
 
 def lengths(config: Config) -> dict[str, int]:
     assert config.validation is not None
-    of_objectives = {f"loss.{n}": getattr(o, "max_length", 0) for n, o in config.loss.objectives.items()}
-    return {
-        "trainer": config.trainer.max_length,
-        "benchmark": config.benchmark.max_length,
-        "validation": config.validation.max_length,
-        **{name: length for name, length in of_objectives.items() if length},
+    own = {
+        "loss.objectives": config.loss.objectives,
+        "benchmark.options": config.benchmark.options,
+        "validation.options": config.validation.options,
     }
+    found = {f"{k}.{n}": getattr(o, "max_length", 0) for k, parts in own.items() for n, o in parts.items()}
+    return {"trainer": config.trainer.max_length} | {key: length for key, length in found.items() if length}
 
 
 @pytest.fixture
@@ -46,15 +49,18 @@ def config() -> Config:
 def test_every_length_is_lowered_and_each_is_a_decision(config: Config) -> None:
     decisions = Decisions()
     before = lengths(config)
-    assert set(before) == {"trainer", "benchmark", "validation", "loss.instruction", "loss.retention"}
+    assert len(before) == 7
     found = lengths(within_context(config, few_positions(48), decisions))
     assert found == dict.fromkeys(before, 48)
     assert {line["what"]: line["reason"] for line in decisions.made} == {
         "loss.objectives.instruction.max_length": "lowered from 256: the model has positions for 48 tokens",
         "loss.objectives.retention.max_length": "lowered from 96: the model has positions for 48 tokens",
         "trainer.max_length": "lowered from 64: the model has positions for 48 tokens",
-        "benchmark.max_length": "lowered from 70: the model has positions for 48 tokens",
-        "validation.max_length": "lowered from 64: the model has positions for 48 tokens",
+        **{
+            f"{key}.options.{task}.max_length": f"lowered from {was}: the model has positions for 48 tokens"
+            for key, was in (("benchmark", 70), ("validation", 64))
+            for task in ("retrieval", "mexa")
+        },
     }
 
 
@@ -88,11 +94,15 @@ def test_packing_is_tried_within_the_context() -> None:
     assert packs_exactly(few_positions(20))
 
 
-def words(limit: int, **benchmark: object) -> tuple[Backbone, Setting]:
+def words(limit: int, tasks: list[str]) -> tuple[Backbone, Setting]:
     texts = ["save the changes", "open a file", "close every page", "the group is new", "a user came in"]
     rows = [Row("made", {"en": f"{text} now", "de": f"{text} jetzt"}) for text in texts]
     corpus = ParallelCorpus.from_rows(rows, "made")
-    config = BenchmarkConfig(name="made", choice_shots=0, shots=0, max_length=limit, **benchmark)  # type: ignore[arg-type]
+    own: dict[str, TaskConfig] = {
+        "retrieval": Retrieval.Config(max_length=limit),
+        "translation_choice": TranslationChoice.Config(shots=0),
+    }
+    config = BenchmarkConfig(name="made", tasks=tasks, options=own, shots=0)
     return few_positions(limit), Setting(config, corpus, corpus, "en", ["de"], aligned_layer=1, seed=0)
 
 
@@ -107,7 +117,7 @@ def test_items_that_do_not_fit_are_found_before_anything_is_run(
     task: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "cache"))
-    backbone, setting = words(20, tasks=["retrieval", task])
+    backbone, setting = words(20, ["retrieval", task])
     monkeypatch.setattr(Backbone, "represent_all_layers", lambda *_: pytest.fail("something was run"))
     with pytest.raises(DataError, match=message):
         evaluate(backbone, setting, model="m", dtype=torch.float32)
@@ -117,7 +127,7 @@ def test_long_texts_are_cut_or_run_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("XALIGN_CACHE", str(tmp_path / "cache"))
-    backbone, setting = words(16, tasks=["retrieval", "bits_per_byte"])
+    backbone, setting = words(16, ["retrieval", "bits_per_byte"])
     with caplog.at_level(logging.WARNING):
         found = evaluate(backbone, setting, model="m", dtype=torch.float32).evaluation.results
     assert {row.metric for row in found} >= {"retrieval@1", "bits_per_byte"}

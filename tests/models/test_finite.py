@@ -9,12 +9,14 @@ from tiny import tiny_backbone
 
 from xalign.base.errors import ModelError
 from xalign.config.choices import Pooling
+from xalign.config.parts import TaskConfig
 from xalign.config.schema import BenchmarkConfig, ModelConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.evaluation.engine.representations import represent
 from xalign.evaluation.evaluate import evaluate
 from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks.translation_choice import TranslationChoice
 from xalign.models.backbone import Backbone
 from xalign.models.form import require_known_form
 from xalign.models.loading import load_model_and_tokenizer
@@ -72,7 +74,8 @@ def test_every_task_gives_one_message(task: str, tmp_path: Path, monkeypatch: py
     texts = ["save the changes", "open a file", "the queue is new", "close it", "a user came"]
     rows = [Row("made", {"en": f"{text} now", "de": f"{text} jetzt"}) for text in texts]
     corpus = ParallelCorpus.from_rows(rows, "made")
-    config = BenchmarkConfig(name="made", tasks=[task], choice_shots=0, shots=0)
+    own: dict[str, TaskConfig] = {"translation_choice": TranslationChoice.Config(shots=0)}
+    config = BenchmarkConfig(name="made", tasks=[task], options=own, shots=0)
     setting = Setting(config, corpus, corpus, "en", ["de"], aligned_layer=1, seed=0)
     with pytest.raises(ModelError, match=r"not finite: first in layer 2 of 4, for the text '.*queue"):
         evaluate(overflowing("q"), setting, model="m", dtype=torch.float32)

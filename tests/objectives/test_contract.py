@@ -4,7 +4,6 @@ A new objective is covered without being named here, but for two things: its pla
 it promises one, its value at the start in `AT_START`.
 """
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from float64 import InFloat64
+from plain_formulas import PLAIN
 from tiny import tiny_backbone
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +28,6 @@ from training_helpers import (
 from xalign.config.schema import Config
 from xalign.data.collate import Arrangement, Tokens
 from xalign.data.step import Part
-from xalign.models.backbone import Backbone
 from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import BatchObjective
 from xalign.performance.flops import costs_of, operations
@@ -240,77 +239,6 @@ def test_needs_cover_what_it_runs(kind: str) -> None:
         assert work.layer <= needs.layer
         assert needs.head or not work.positions
         assert needs.reference or work.reference_layer is None
-
-
-def contrastive(module: AlignedModel, part: Part, untouched: Backbone) -> Tensor:
-    """Li et al., NAACL 2024, equation 1, both ways, with each language's mean taken off each side."""
-    config = module.config.loss.objectives["contrastive"]
-    vectors = []
-    for ids, content in texts_alone(part):
-        states = module.backbone.model(ids[None], output_hidden_states=True).hidden_states[2][0]
-        vectors.append(states[content].mean(0))
-    sides = list(torch.stack(vectors)[part.texts.order].chunk(2))
-    languages, *keys = (part.numbers[name] for name in ("language", "source", "target"))
-    for place, side in enumerate(sides):
-        means = {int(g): side[languages == g].mean(0) for g in languages}
-        sides[place] = side - torch.stack([means[int(g)] for g in languages])
-    cosines = torch.nn.functional.cosine_similarity(sides[0][:, None], sides[1][None], dim=-1)
-    same = (keys[0][:, None] == keys[0]) | (keys[1][:, None] == keys[1])
-    logits = (cosines / config.tau).masked_fill(same.fill_diagonal_(False), -math.inf)  # type: ignore[attr-defined]
-    return -(logits.log_softmax(1).diagonal().mean() + logits.T.log_softmax(1).diagonal().mean()) / 2
-
-
-def instruction(module: AlignedModel, part: Part, untouched: Backbone) -> Tensor:
-    """Li et al., NAACL 2024, equation 3."""
-    scores = []
-    for tokens in part.texts.buckets:
-        assert tokens.labels is not None
-        for ids, mask, labels in rows_alone(tokens, tokens.labels):
-            logits = module.backbone.model(ids[None]).logits[0].log_softmax(-1)
-            scores += [logits[i - 1, labels[i]] for i in range(1, int(mask.sum())) if labels[i] != -100]
-    return -torch.stack(scores).mean()
-
-
-def retention(module: AlignedModel, part: Part, untouched: Backbone) -> Tensor:
-    """KL(before || now) at the sampled positions; the model before is one that was never touched."""
-    objective: Any = module.objectives["retention"]
-    losses = []
-    for tokens, chosen in zip(part.texts.buckets, objective.positions(module.run(0), part), strict=True):
-        for ids, _, own in rows_alone(tokens, chosen):
-            before, now = (
-                backbone.model(ids[None]).logits[0][own].log_softmax(-1)
-                for backbone in (untouched, module.backbone)
-            )
-            losses.append((before.detach().exp() * (before.detach() - now)).sum(-1))
-    return torch.cat(losses).mean()
-
-
-PLAIN: dict[str, Callable[[AlignedModel, Part, Backbone], Tensor]] = {
-    "contrastive": contrastive,
-    "instruction": instruction,
-    "retention": retention,
-}
-
-
-def texts_alone(part: Part) -> list[tuple[Tensor, Tensor]]:
-    """Ids and content of each text, in the order of the buckets."""
-    return [
-        (ids, values.bool())
-        for tokens in part.texts.buckets
-        for ids, _, values in rows_alone(tokens, tokens.content_mask)
-    ]
-
-
-def rows_alone(tokens: Tokens, values: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Ids, mask and some values of each text of a bucket, padding and neighbours taken off."""
-    if tokens.texts is None:
-        masks = [(row, row_mask.bool()) for row, row_mask in enumerate(tokens.attention_mask)]
-    else:
-        masks = []
-        for number in range(int(tokens.texts.max()) + 1):
-            row = int((tokens.texts == number).any(1).nonzero()[0])
-            masks.append((row, tokens.texts[row] == number))
-    return [(tokens.input_ids[row][m], m[m], values[row][m]) for row, m in masks]
 
 
 def test_every_objective_has_its_plain_formula() -> None:

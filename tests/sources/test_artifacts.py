@@ -219,7 +219,7 @@ def test_unknown_name(wheels: Path) -> None:
 def start_process(body: str) -> "subprocess.Popen[str]":
     script = (
         "import logging, sys; logging.basicConfig(level=logging.INFO)\n"
-        "import test_artifacts as t; from xalign import artifacts as a, packages\n"
+        "import test_artifacts as t; from xalign.sources import artifacts as a, packages\n"
         "packages.PACKAGES = {'toy-pack': t.toy()}; a._pip_command = t.fake_command(sys.argv[1])\n"
         "print(a.package_file('toy-pack'))"
     )
@@ -269,7 +269,8 @@ def test_table_is_consistent() -> None:
 
 
 def test_importing_is_cheap() -> None:
-    code = "import sys, xalign.sources.artifacts; assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
+    heavy = "{'torch', 'transformers', 'numpy'}"
+    code = f"import sys, xalign.sources.artifacts; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

@@ -128,7 +128,7 @@ def _stepped(module: AlignedModel, batches: object) -> Iterator[dict[str, float]
     module.lr_schedulers = lambda: scheduler  # type: ignore[assignment,method-assign]
     for step in range(STEPS):
         module.training_step(_with_duplicates(batches[step]), step)  # type: ignore[index]
-        yield module.last_metrics
+        yield dict(module.last_metrics)
 
 
 def _measured(module: AlignedModel, rank: int) -> Tensor:

@@ -53,9 +53,10 @@ def test_losses_and_gradients_are_those_of_float32_weights(family: str) -> None:
         backbone, _ = trained_in_bf16(family)
         if low:
             backbone.keep_low()
-        assert {p.dtype for p in backbone.parameters() if p.ndim > 1} == {
-            torch.bfloat16 if low else torch.float32
-        }
+        # What text does not run through stays to the bit.
+        beside = {id(p) for module in backbone.beside_text().values() for p in module.parameters()}
+        kinds = {p.dtype for p in backbone.parameters() if p.ndim > 1 and id(p) not in beside}
+        assert kinds == {torch.bfloat16 if low else torch.float32}
         tokens = tokenize(backbone.tokenizer, TEXTS, 64)
         labels = torch.where(tokens.content_mask.bool(), tokens.input_ids, IGNORED)
         hidden_BTD = backbone.hidden_states(tokens, 2)

@@ -91,6 +91,16 @@ class Registry(Generic[T]):
         return _loaded(self._others[name])
 
 
+def packages_with_parts() -> list[str]:
+    """Top-level names of the installed packages that add parts to any registry of ours, sorted."""
+    points = (point for group in _groups() for point in entry_points(group=group))
+    return sorted({point.module.partition(".")[0] for point in points})
+
+
+def _groups() -> list[str]:
+    return sorted(group for group in entry_points().groups if group.startswith("xalign."))
+
+
 @cache
 def _entry_points(group: str) -> Mapping[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}

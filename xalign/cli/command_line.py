@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
@@ -262,9 +263,10 @@ def _mistake(config_name: str, schema: type, text: str, beside: list[str], probl
 def _explain(text: str, schema: type, error: Exception) -> str:
     key, _, value = text.lstrip("+~").partition("=")
     key = key.split("@")[0]
-    folder = config_folder()
-    groups = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "hydra")
-    options = sorted(p.stem for p in (folder / key).glob("*.yaml")) if key in groups else []
+    # Ours, and those of other packages.
+    configs = GlobalHydra.instance().config_loader()
+    groups = [g for g in configs.get_group_options("", ObjectType.GROUP) if g != "hydra"]
+    options = configs.get_group_options(key) if key in groups else []
     if options and value not in options:
         return f"{key}={value}: no such option{nearest(key, value, options)} (allowed: {', '.join(options)})"
     path = key.split(".")

@@ -1,5 +1,5 @@
-"""`python -m xalign.cli.reference FILE`: the table of every config key, from the docstrings where the keys are
-declared."""
+"""`python -m xalign.cli.reference FILE`: the table of every config key, from the docstrings where the keys
+are declared."""
 
 import ast
 import inspect

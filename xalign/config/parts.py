@@ -85,6 +85,32 @@ class ObjectiveConfig:
         return self.weight * self.schedule.factor(step, steps)
 
 
+class Samples(StrEnum):
+    """Which samples a transform is applied to."""
+
+    all = "all"
+    pairs = "pairs"
+    instructions = "instructions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformConfig:
+    """Options that every transform has."""
+
+    __pydantic_config__ = STRICT
+
+    kind: str
+    """Which transform: the name of its file, or of an entry point of the group `xalign.transforms`."""
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the samples that it is applied to, drawn for each; the others stay as they are."""
+    samples: Samples = Samples.all
+    """Which of those that it can change: translation `pairs`, `instructions`, or `all`."""
+
+    def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
+        """What is wrong with these options in a whole configuration: (option, what about its value)."""
+        yield from ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdapterConfig:
     """Options that every adapter has."""

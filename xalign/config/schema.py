@@ -18,11 +18,10 @@ from xalign.config.choices import (
     StrategyName,
     TaskProvider,
 )
-from xalign.config.parts import STRICT, AdapterConfig, ObjectiveConfig, TaskConfig
-from xalign.data.transforms.base import TransformConfig
+from xalign.config.parts import STRICT, AdapterConfig, ObjectiveConfig, TaskConfig, TransformConfig
 
 PRESET = "preset"
-"""Key of composed configs, gone from resolved ones (`models/own_path.py`)."""
+"""Key of composed configs, gone from resolved ones (`models.own_path`)."""
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]

@@ -1,0 +1,1 @@
+"""Parallel text and instructions: reading, cleaning, splitting, sampling, tokens, batches."""

@@ -1,0 +1,1 @@
+"""The language model: loading, hidden states after any block, adapters, generation, export."""

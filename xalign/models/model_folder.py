@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from xalign.models.own_path import listing
+from xalign.models.quantised import problem_of_quantisation
 
 ADAPTER = "adapter_config.json"
 """File that makes a folder, or a repository on the hub, one of a peft adapter."""
@@ -30,7 +31,9 @@ def problem_of_folder(folder: Path) -> str | None:
         hint = f"; did you mean '{folder / inside[0]}'?" if inside else ""
         none = "no config.json in this folder, so it is no Hugging Face model"
         return f"{none}{hint} (it holds {listing(folder)})"
-    return _problem_of_json(folder / "config.json")
+    if problem := _problem_of_json(folder / "config.json"):
+        return problem
+    return problem_of_quantisation(json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
 
 def damaged_file(folder: Path) -> str | None:

@@ -1,53 +1,85 @@
-"""Checkpoints whose weights are quantised: turned back into plain float32 ones where transformers can do it.
+"""Checkpoints whose weights are quantised: turned back into plain float32 ones where that can be done.
 
-Training, exact measuring and an export that anybody can load need plain weights.
+Training, exact measuring and an export that anybody can load need plain weights. Importing this module is
+cheap: whether a checkpoint can be used is seen in its config, before torch is imported.
 """
 
-import inspect
 import logging
-from typing import Any
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
-from transformers.quantizers.base import HfQuantizer
+from xalign.base.errors import ModelError
 
-from xalign.base.errors import ModelError, did_you_mean
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 log = logging.getLogger(__name__)
 
+PLAIN: Mapping[str, str | None] = {
+    "bitsandbytes_4bit": "bitsandbytes",
+    "bitsandbytes_8bit": "bitsandbytes",
+    "compressed-tensors": "compressed-tensors",
+    "fp8": None,
+    "metal": None,
+    "mxfp4": None,
+    "mxfp8": None,
+}
+"""Kind of quantisation -> package that it takes, besides transformers, to make weights plain. Others, such as
+GPTQ and AWQ, can be run but not turned back. A test compares with what transformers says of itself."""
 
-def ask_for_plain_weights(network: PreTrainedConfig, where: str) -> str | None:
-    """Let `from_pretrained` turn a quantised checkpoint's weights into plain ones; the name of how they were
-    quantised, None where they were not. `where` begins the message.
+_ASKED = {"compressed-tensors", "fp8", "metal", "mxfp4", "mxfp8"}
+"""Kinds that are made plain while they are loaded, if asked to be; others afterwards."""
 
-    Raises:
-        ModelError: transformers has no way from this kind back to plain weights.
-    """
-    config, text = network, network.get_text_config()
-    given = getattr(config, "quantization_config", None)
-    if given is None:
-        config, given = text, getattr(text, "quantization_config", None)
+_INSTEAD = "give the model that it was made from"
+
+
+def problem_of_quantisation(config: Mapping[str, Any]) -> str | None:
+    """Why the weights cannot be made plain, by the content of `config.json`; None where they can, or are."""
+    given = _given(config)
     if given is None:
         return None
     if not isinstance(given, dict):
-        raise ModelError(f"{where}: quantization_config={given!r:.60} in config.json: an object is needed")
+        return f"quantization_config={given!r:.60} in config.json: a JSON object is needed"
     method = _method(given)
-    if method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
-        raise ModelError(
-            f"{where}: the weights are quantised by '{method}', which transformers does not know"
-            f"{did_you_mean(method, AUTO_QUANTIZATION_CONFIG_MAPPING)}; {_INSTEAD}"
+    if method is None:
+        return (
+            "quantization_config in config.json has no quant_method, so that nothing is known of how the "
+            f"weights are stored; {_INSTEAD}"
         )
-    if "dequantize" in inspect.signature(AUTO_QUANTIZATION_CONFIG_MAPPING[method]).parameters:
-        config.quantization_config = {**given, "dequantize": True}
-    elif getattr(AUTO_QUANTIZER_MAPPING[method], "_dequantize") is HfQuantizer._dequantize:  # noqa: B009
-        raise ModelError(
-            f"{where}: the weights are quantised by '{method}', from which transformers has no way back to "
-            f"plain ones; {_INSTEAD}"
+    if method not in PLAIN:
+        return (
+            f"the weights are quantised by '{method}', from which there is no way back to the plain ones "
+            f"that training and measuring need; {_INSTEAD}"
         )
+    package = PLAIN[method]
+    if package and find_spec(package.replace("-", "_")) is None:
+        return (
+            f"the weights are quantised by '{method}'; making them plain takes a package: "
+            f"pip install {package}; or {_INSTEAD}"
+        )
+    return None
+
+
+def ask_for_plain_weights(network: "PreTrainedConfig", where: str) -> str | None:
+    """Let `from_pretrained` make a quantised checkpoint's weights plain; how they are quantised, None where
+    they are not. `where` begins the message.
+
+    Raises:
+        ModelError: there is no way from this kind back to plain weights, or its package is not installed.
+    """
+    content = network.to_dict()
+    if problem := problem_of_quantisation(content):
+        raise ModelError(f"{where}: {problem}")
+    given = _given(content)
+    method = _method(given) if isinstance(given, dict) else None
+    if method in _ASKED:
+        # transformers looks here before it looks at the text's own config.
+        network.quantization_config = {**given, "dequantize": True}  # type: ignore[dict-item]
     return method
 
 
-def with_plain_weights(model: PreTrainedModel, method: str, where: str) -> PreTrainedModel:
+def with_plain_weights(model: "PreTrainedModel", method: str, where: str) -> "PreTrainedModel":
     """The model in float32, as any other from here on.
 
     Raises:
@@ -58,7 +90,7 @@ def with_plain_weights(model: PreTrainedModel, method: str, where: str) -> PreTr
         loaded = loaded.dequantize()
     loaded = loaded.float()
     low = [name for name, parameter in loaded.named_parameters() if not parameter.is_floating_point()]
-    if low or getattr(loaded, "is_quantized", False) or hasattr(loaded.config, "quantization_config"):
+    if low or getattr(loaded, "is_quantized", False) or getattr(loaded.config, "quantization_config", None):
         raise ModelError(
             f"{where}: the weights are quantised by '{method}', and still are after loading"
             f"{f' ({low[0]})' if low else ''}; {_INSTEAD}"
@@ -68,10 +100,17 @@ def with_plain_weights(model: PreTrainedModel, method: str, where: str) -> PreTr
     return plain
 
 
-_INSTEAD = "give the model that it was made from"
+def _given(config: Mapping[str, Any]) -> object:
+    """What a config says of quantisation: of the model, or of the text's part of a multimodal one."""
+    own = config.get("quantization_config")
+    text = config.get("text_config")
+    return text.get("quantization_config") if own is None and isinstance(text, dict) else own
 
 
-def _method(given: dict[str, Any]) -> str:
-    if given.get("load_in_4bit") or given.get("load_in_8bit"):
-        return "bitsandbytes_4bit" if given.get("load_in_4bit") else "bitsandbytes_8bit"
-    return str(given.get("quant_method"))
+def _method(given: Mapping[str, Any]) -> str | None:
+    # Older checkpoints of bitsandbytes do not name it.
+    for bits in (4, 8):
+        if given.get(f"load_in_{bits}bit"):
+            return f"bitsandbytes_{bits}bit"
+    method = given.get("quant_method")
+    return None if method is None else str(method)

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from xalign.base.errors import ConfigError, did_you_mean
 from xalign.config.choices import Combine, GradientClipping, TaskProvider
-from xalign.config.parts import AdapterConfig, ObjectiveConfig, TaskConfig
+from xalign.config.parts import AdapterConfig, ObjectiveConfig, TaskConfig, TransformConfig
 from xalign.config.problems import one_of, problem
 from xalign.config.schema import (
     PRESET,
@@ -27,7 +27,6 @@ from xalign.config.schema import (
     TrainerConfig,
 )
 from xalign.data.transforms import TRANSFORMS
-from xalign.data.transforms.base import TransformConfig
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
@@ -40,7 +39,7 @@ _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.
 @cache
 def composed_schema(schema: type) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
-    # Room for the chosen presets, before anything is overridden (`models/own_path.py`).
+    # Room for the chosen presets, before anything is overridden (`models.own_path`).
     presets: Any = (PRESET, dict[str, Any], field(default_factory=dict))
     return _with_short_keys(schema, "", _groups(), presets)
 

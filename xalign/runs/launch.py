@@ -3,6 +3,11 @@
 The parent composes and writes the config, measures before and after, and waits while the ranks train. When
 one of them fails the others are stopped within seconds, and one message says which, where and why. No rank
 outlives the parent.
+
+Not `torch.distributed.elastic.multiprocessing` (2.13), on which torchrun stands: it kills the other ranks as
+soon as one ends badly, before they have saved their step, said why they failed, or shown where they hang;
+takes over the parent's signals; empties the logs of the run that is resumed; and its error files need room on
+the disk, for want of which a run may have failed. Under torchrun and srun these stay in charge (`workers`).
 """
 
 import os

@@ -1,6 +1,6 @@
 """One rank's process: everything up to training as in the run's first process, then training alone.
 
-Started by `ranks.launch` as `python -m xalign.runs.rank FOLDER`, or by torchrun or srun as
+Started by `launch.launch` as `python -m xalign.runs.rank FOLDER`, or by torchrun or srun as
 `python -m xalign.run ...` (`workers.work`). All that it is given is the run's folder: composing the
 config a second time is how sweeps end up mixed.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """A rank that `ranks.launch` started; how it failed is for the parent to tell."""
+    """A rank that `launch.launch` started; how it failed is for the parent to tell."""
     _die_with_parent()
     from xalign.runs.failures import STACK_SIGNAL, failure_of, log_of, report
     from xalign.workspace.folder import RunFolder

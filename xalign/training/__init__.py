@@ -1,0 +1,1 @@
+"""Training: the Lightning module and data, gradients and how they are combined, checkpoints."""

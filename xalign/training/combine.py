@@ -4,16 +4,15 @@ other.
 g_i is the gradient of objective i over all trained parameters, w_i its weight, c the norm to clip at.
 
 - `weighted_sum`: g = sum_i w_i g_i, then g * min(1, c / |g|): the gradient of one fixed loss, sum_i w_i L_i
-  (Li et al.,
-  NAACL 2024, equation 4), clipped once.
+  (Li et al., NAACL 2024, equation 4), clipped once.
 - `clip_each`: g = sum_i w_i min(1, c / |g_i|) g_i. No objective can drown another, however large its
-  gradient; but this
-  descends no fixed loss: the weights that act are w_i min(1, c / |g_i|), and change from step to step.
+  gradient; but this descends no fixed loss: the weights that act are w_i min(1, c / |g_i|), and change from
+  step to step.
 - `pcgrad`: each w_i g_i loses its component along every w_j g_j that it conflicts with (Yu et al. 2020,
-  PCGrad,
-  algorithm 1), the sum is clipped once.
+  PCGrad, algorithm 1), the sum is clipped once.
 
-The weights that act are logged as `weight/<objective>`; under `pcgrad`, of the sum before projection.
+The weights that act are logged as `weight/<objective>`; under `pcgrad`, of the sum before projection. How
+long gradients are before they are clipped: experiments/recipe.
 """
 
 import itertools

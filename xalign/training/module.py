@@ -122,7 +122,6 @@ class AlignedModel(pl.LightningModule):
         metrics["skipped"] = float(not finite)
         scheduler.step()
         self.next_step = step + 1
-        self.last_metrics = {}
         self.log_dict(metrics)
 
     def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
@@ -136,6 +135,8 @@ class AlignedModel(pl.LightningModule):
         # After every callback, in whichever order they are.
         for follow_up in self.at_step_end:
             follow_up.at_step_end(self.trainer, self, batch)
+        # What is logged from now on, as at the start of the next step, belongs to the next line.
+        self.last_metrics = {}
 
     def run(self, step: int) -> Pass:
         """What objectives may run of the model at a step."""

@@ -95,9 +95,17 @@ def _with_dense_gradients(optimizer: torch.optim.Optimizer, args: Any, kwargs: A
 
 
 def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    trained = [p for p in model.parameters() if p.requires_grad]
+    """What is trained of the model, then what objectives train beside it: that is whole where the model is
+    sharded, and one fused update cannot take both."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [
+                p for name, p in trained if name.startswith("own.") is beside and (p.ndim > 1) is matrix
+            ],
+            "weight_decay": config.weight_decay if matrix else 0.0,
+        }
+        for beside in (False, True)
+        for matrix in (True, False)
     ]
     return [g for g in groups if g["params"]]

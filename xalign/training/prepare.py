@@ -9,12 +9,12 @@ import torch
 
 from xalign.base.errors import ConfigError
 from xalign.config.choices import TaskProvider
+from xalign.config.parts import Samples
 from xalign.config.schema import Config
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
 from xalign.data.sampling import PairSampler, sampler_of
 from xalign.data.transforms import TRANSFORMS
-from xalign.data.transforms.base import Samples
 from xalign.evaluation import figures
 from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone

@@ -1,1 +1,1 @@
-"""A run's folder, what the run ran on, and what was decided for it."""
+"""A run's folder: what is in it, whose it is, what it was made with."""

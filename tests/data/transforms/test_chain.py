@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from xalign.base.errors import DataError
+from xalign.config.parts import Samples, TransformConfig
 from xalign.data.instructions.base import InstructionSample
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.sampling import Pair
-from xalign.data.transforms.base import Samples, Setup, Transform, TransformConfig
+from xalign.data.transforms.base import Setup, Transform
 from xalign.data.transforms.chain import NO_TRANSFORMS, Chain
 
 SETUP = Setup(ParallelCorpus.from_rows([], "none"), "en", ["fr"])

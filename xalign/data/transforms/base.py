@@ -9,28 +9,19 @@ Importing this module, and the modules of transforms, is cheap: the configuratio
 imported. What a transform computes with is imported where it is used.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ConfigDict, Field
+from xalign.config.parts import Samples, TransformConfig
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config.schema import Config
     from xalign.data.instructions.base import InstructionSample
     from xalign.data.parallel import ParallelCorpus
     from xalign.data.sampling import Pair
-
-
-class Samples(StrEnum):
-    """Which samples a transform is applied to."""
-
-    all = "all"
-    pairs = "pairs"
-    instructions = "instructions"
 
 
 class Side(StrEnum):
@@ -39,24 +30,6 @@ class Side(StrEnum):
     both = "both"
     source = "source"
     target = "target"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransformConfig:
-    """Options that every transform has."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    kind: str
-    """Which transform: the name of its file, or of an entry point of the group `xalign.transforms`."""
-    share: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the samples that it is applied to, drawn for each; the others stay as they are."""
-    samples: Samples = Samples.all
-    """Which of those that it can change: translation `pairs`, `instructions`, or `all`."""
-
-    def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
-        """What is wrong with these options in a whole configuration: (option, what about its value)."""
-        yield from ()
 
 
 @dataclass(frozen=True)

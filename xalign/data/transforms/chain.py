@@ -7,12 +7,13 @@ from zlib import crc32
 import numpy as np
 
 from xalign.base.errors import DataError
+from xalign.config.parts import Samples
 from xalign.config.schema import Config
 from xalign.data.instructions.base import InstructionSample
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.sampling import Pair
 from xalign.data.transforms import TRANSFORMS
-from xalign.data.transforms.base import Samples, Setup, Transform
+from xalign.data.transforms.base import Setup, Transform
 
 T = TypeVar("T", Pair, InstructionSample)
 

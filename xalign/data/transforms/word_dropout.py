@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.base.languages import has_spaces
-from xalign.data.transforms.base import Side, Transform, TransformConfig
+from xalign.config.parts import TransformConfig
+from xalign.data.transforms.base import Side, Transform
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,1 @@
+"""What is done beside training, one thing a file: metrics, checkpoints, measurements, progress."""
