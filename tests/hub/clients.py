@@ -78,19 +78,19 @@ def instructions(hub: str, *more: str) -> list[str]:
 
 
 def benchmark(hub: str, split: str) -> list[Any]:
-    from xalign.evaluation.benchmark_files import Source, on_hub
+    from xalign.evaluation.sets.files import Source, on_hub
 
     source = Source("toy", hub, {"zh": "zh"}, {"test": split})
     return [dict(row) for row in on_hub(source).rows("test", "zh").rows]
 
 
 def corpus(hub: str) -> list[Any]:
-    from xalign.config.choices import DataFormat
     from xalign.config.schema import DataConfig
-    from xalign.data.readers.hub import read
+    from xalign.data.readers.base import Source
+    from xalign.data.reading import reader_of
 
-    data = DataConfig(name="toy", hub=hub, hub_config="{language}", hub_split="pairs", format=DataFormat.hub)
-    return [row.texts for row in read(data, ["en", "zh"])]
+    data = DataConfig(name="toy", hub=hub, hub_config="{language}", hub_split="pairs", format="hub")
+    return [row.texts for row in reader_of(Source(data, "en", ["zh"]))[1].rows()]
 
 
 if __name__ == "__main__":

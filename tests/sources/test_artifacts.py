@@ -18,7 +18,7 @@ from xalign.sources import artifacts, packages
 from xalign.sources.artifacts import package_file, package_files
 from xalign.sources.packages import PACKAGES, Package
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONTENT = b"a wheel " * 1000
 
 
@@ -182,9 +182,7 @@ def test_no_pip(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_looking_for_pip_leaves_torch_its_compiler(tmp_path: Path) -> None:
     """setuptools, which torch.compile imports, takes a process that asks importlib for pip to be pip."""
-    code = (
-        "from xalign import artifacts\nartifacts._download([], artifacts.Path('wheels'))\nimport setuptools"
-    )
+    code = "from xalign.sources import artifacts\nartifacts._download([], artifacts.Path('wheels'))\nimport setuptools"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -223,7 +221,7 @@ def start_process(body: str) -> "subprocess.Popen[str]":
         "packages.PACKAGES = {'toy-pack': t.toy()}; a._pip_command = t.fake_command(sys.argv[1])\n"
         "print(a.package_file('toy-pack'))"
     )
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), str(ROOT / "tests")])
     return subprocess.Popen(
         [sys.executable, "-c", script, body],
         env=os.environ | {"PYTHONPATH": path},

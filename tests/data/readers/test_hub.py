@@ -108,7 +108,7 @@ def test_a_language_or_column_that_is_not_there_is_named(monkeypatch: pytest.Mon
 def test_a_gated_set_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_flores(monkeypatch)
 
-    def refuse(name: str, config: str, split: str) -> None:
+    def refuse(name: str, config: str, split: str, revision: str | None) -> None:
         raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{name}' is a gated dataset on the Hub.")
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)

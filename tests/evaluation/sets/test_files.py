@@ -122,7 +122,7 @@ def test_a_row_that_is_not_in_the_layout_is_named(tmp_path: Path) -> None:
 def test_the_hub_is_asked_by_its_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def load(name: str, config: str, *, split: str) -> list[Row]:
+    def load(name: str, config: str, *, split: str, revision: str | None) -> list[Row]:
         asked.append((name, config, split))
         return ROWS
 

@@ -212,7 +212,7 @@ def test_without_a_folder_the_hub_is_asked_by_its_own_names(
     spec = SETS[name].QUESTIONS
     asked = []
 
-    def load(hub: str, config: str, *, split: str) -> list[Row]:
+    def load(hub: str, config: str, *, split: str, revision: str | None) -> list[Row]:
         asked.append((hub, config, split))
         return [made_up(spec, 1)]
 

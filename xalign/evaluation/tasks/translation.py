@@ -49,13 +49,14 @@ class Translation(Task):
         from xalign.evaluation.engine.generation import require_room
         from xalign.evaluation.sets.parallel_prompts import demonstration_lines, question
 
-        texts = [target if direction == "into" else source for source, target in pairs]
+        side = 1 if direction == "into" else 0
+        texts, before = ([pair[side] for pair in own] for own in (pairs, shown))
         prefix = demonstration_lines(shown)
         key = {"direction": direction, "pairs": digest(pairs), "prefix": digest(prefix)}
         measure = partial(self._measure, language, direction, written, prefix, len(shown), pairs)
         prompts = [prefix + question(source) for source, _ in pairs]
         check = partial(require_room, prompts=prompts)
-        return Part(self.name, language, key, 2 * len(pairs), measure, texts, check=check)
+        return Part(self.name, language, key, 2 * len(pairs), measure, texts, before, check)
 
     def _measure(
         self,

@@ -86,6 +86,8 @@ class TranslationChoice(Task):
                 items=items,
                 demonstrations=[demonstration_lines([pair]) for pair in shown],
                 shots=len(shown),
+                texts=[target for _, target in pairs],
+                shown=[target for _, target in shown],
             )
             parts.append(question_part(asked))
         return parts
