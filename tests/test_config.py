@@ -212,7 +212,7 @@ MISTAKES = {
 def test_mistakes(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["run", *arguments])
     with pytest.raises(ConfigError) as caught:
-        check("config", Config, paths=False)
+        check("xalign.run", "config", Config, paths=False)
     for expected in MISTAKES[arguments]:
         assert expected in str(caught.value)
     assert "Traceback" not in str(caught.value)
@@ -223,7 +223,7 @@ def test_a_sweep_without_mistakes_passes(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(
         sys, "argv", ["run", "-m", "loss.tau=0.02,0.05", "loss.layer=1,6,12", "seed=range(0,3)"]
     )
-    check("config", Config)
+    check("xalign.run", "config", Config)
 
 
 def test_a_mistake_ends_with_exit_code_2_before_torch_is_imported() -> None:

@@ -164,7 +164,7 @@ def test_9_who_asks_for_gradient_accumulation_is_told_that_it_adds_no_negatives(
 
     monkeypatch.setattr("sys.argv", ["run", "trainer.accumulate_grad_batches=4"])
     with pytest.raises(ConfigError, match="add no negatives to a contrastive batch"):
-        check("config", Config)
+        check("xalign.run", "config", Config)
 
 
 def test_10_the_contrastive_batch_has_its_own_size() -> None:

@@ -36,9 +36,9 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "argv", [module, *arguments])
         match module:
             case "xalign.run":
-                check("config", Config, paths=False)
+                check("xalign.run", "config", Config, paths=False)
             case "xalign.evaluate":
-                check("evaluate", EvaluateConfig, paths=False)
+                check("xalign.evaluate", "evaluate", EvaluateConfig, paths=False)
             case "xalign.report":  # run whole in test_run.py
                 assert all("=" not in a or a.startswith("output=") for a in arguments)
             case _:

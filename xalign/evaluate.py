@@ -23,7 +23,7 @@ def _evaluate(composed: DictConfig) -> None:
 @user_facing
 def main() -> None:
     """Entry point of `python -m xalign.evaluate`."""
-    check("evaluate", EvaluateConfig)
+    check("xalign.evaluate", "evaluate", EvaluateConfig)
     register()
     _evaluate()
 

@@ -60,7 +60,7 @@ def main() -> None:
         raise ConfigError(
             [f"--multirun: a sweep's runs start their own ranks; not {world.ranks} ranks a sweep"]
         )
-    check("config", Config)
+    check("xalign.run", "config", Config)
     register()
     from xalign.sweeps.plan import sweep_of
 

@@ -53,21 +53,21 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_paths_of_a_run(arguments: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["run", *arguments.split()])
     with pytest.raises(ConfigError) as caught:
-        check("config", Config)
+        check("xalign.run", "config", Config)
     assert [RUN[arguments] in problem for problem in caught.value.problems] == [True]
     assert sorted(path.name for path in (place / "mine").iterdir()) == ["config.yaml"]
 
 
 def test_the_folder_of_a_sweep_s_runs_may_be_anyones(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["run", "-m", "run.dir=mine", "loss.tau=0.1,0.2"])
-    check("config", Config)
+    check("xalign.run", "config", Config)
 
 
 @pytest.mark.parametrize("arguments", EVALUATE)
 def test_paths_of_a_measurement(arguments: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["evaluate", *arguments.split()])
     with pytest.raises(ConfigError) as caught:
-        check("evaluate", EvaluateConfig)
+        check("xalign.evaluate", "evaluate", EvaluateConfig)
     assert [EVALUATE[arguments] in problem for problem in caught.value.problems] == [True]
 
 
@@ -75,7 +75,7 @@ def test_paths_of_a_measurement(arguments: str, place: Path, monkeypatch: pytest
 def test_what_is_there_passes(path: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(place / "here"))
     monkeypatch.setattr(sys, "argv", ["run", f"data.path={path}", "run.dir=new/run"])
-    check("config", Config)
+    check("xalign.run", "config", Config)
     assert not (place / "new").exists()
 
 
@@ -96,12 +96,12 @@ def test_the_quotes_that_a_value_needs_are_told(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["run", f"data.path={value}"])
     with pytest.raises(ConfigError) as caught:
-        check("config", Config)
+        check("xalign.run", "config", Config)
     told = str(caught.value).split("for the shell and for Hydra: ")[1].removesuffix(")")
     (quoted,) = shlex.split(told)  # what the shell makes of it
     monkeypatch.setattr(sys, "argv", ["run", quoted])
     with pytest.raises(ConfigError, match="does not exist") as caught:
-        check("config", Config)
+        check("xalign.run", "config", Config)
     assert value.lstrip("~") in str(caught.value)
 
 

@@ -145,3 +145,4 @@ def test_mistakes_in_its_options_are_told_like_ours(installed: Path, tmp_path: P
     assert "did you mean 'dimensions'" in found
     found = with_it(installed, "xalign.run", "loss=matchin", ok=2)
     assert "did you mean 'matching'" in found
+    assert "matching" in with_it(installed, "xalign.run", "--help")

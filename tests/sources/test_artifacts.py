@@ -182,7 +182,8 @@ def test_no_pip(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_looking_for_pip_leaves_torch_its_compiler(tmp_path: Path) -> None:
     """setuptools, which torch.compile imports, takes a process that asks importlib for pip to be pip."""
-    code = "from xalign.sources import artifacts\nartifacts._download([], artifacts.Path('wheels'))\nimport setuptools"
+    lines = ["from xalign.sources.artifacts import Path, _download", "_download([], Path('wheels'))"]
+    code = "\n".join([*lines, "import setuptools"])
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

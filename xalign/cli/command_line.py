@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from xalign.base.errors import ConfigError, did_you_mean, needs_extra
 from xalign.cli import lookups
+from xalign.cli.help import print_help
 from xalign.cli.validation import C, resolve
 from xalign.config import other_names
 from xalign.config.presets import config_folder
@@ -31,21 +32,18 @@ from xalign.options.short_keys import short_names
 from xalign.options.store import register
 
 
-def check(config_name: str, schema: type[C], *, paths: bool = True) -> None:
-    """Compose and validate what the command line asks for, every point of a sweep's axes included; with
-    `paths`, look whether they are there.
+def check(module: str, config_name: str, schema: type[C], *, paths: bool = True) -> None:
+    """Compose and validate what the command line of a module asks for, every point of a sweep's axes
+    included; with `paths`, look whether they are there. `--help` is answered here.
 
     Raises:
         ConfigError: all mistakes together.
     """
     arguments = get_args_parser().parse_args(sys.argv[1:])
-    if (
-        arguments.help
-        or arguments.hydra_help
-        or arguments.cfg
-        or arguments.info
-        or arguments.shell_completion
-    ):
+    if arguments.help:
+        print_help(config_name, module)
+        sys.exit()
+    if arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
         return
     overrides = [o for o in arguments.overrides if not is_for_hydra(o)]
     for_hydra = [o for o in arguments.overrides if is_for_hydra(o)]
