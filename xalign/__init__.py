@@ -4,6 +4,6 @@ import logging
 
 __version__ = "0.1.0"
 
-# Where torchao is installed transformers imports it, and it tells of its kernels for other machines.
+# Where torchao is installed transformers imports it, and it logs which kernels it has for other machines.
 for _library in ("torchao", "torch.utils._pytree"):
     logging.getLogger(_library).setLevel(logging.ERROR)

@@ -22,7 +22,7 @@ from training_helpers import (
     small_config,
     small_module,
     timeless,
-    with_adapters_drawn,
+    with_random_adapters,
 )
 
 from xalign.config.schema import Config
@@ -49,7 +49,7 @@ def config_of(kind: str, *overrides: str, name: str | None = None) -> Config:
 
 def module_of(config: Config, family: str) -> AlignedModel:
     """In training, and no more what it was before."""
-    return moved(with_adapters_drawn(small_module(config, family)))
+    return moved(with_random_adapters(small_module(config, family)))
 
 
 def outcome(module: AlignedModel, part: Part, kind: str) -> tuple[float, dict[str, Tensor]]:

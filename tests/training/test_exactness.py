@@ -10,7 +10,7 @@ from float64 import InFloat64
 from peft.tuners import lora
 from tiny import FAMILIES, tiny_backbone
 from torch import Tensor
-from training_helpers import batches_of, small_config, small_module, with_adapters_drawn
+from training_helpers import batches_of, small_config, small_module, with_random_adapters
 
 from xalign.config.choices import Pooling
 from xalign.config.schema import Config
@@ -31,7 +31,7 @@ TEXTS = ["Save", "Close the file", "Every user may open a page and more", "", "N
 
 def module_of(config: Config, family: str, dtype: torch.dtype) -> AlignedModel:
     """In training; the same parameters each time, adapters too: theirs are drawn, so that none is zero."""
-    return with_adapters_drawn(small_module(config, family).to(dtype))
+    return with_random_adapters(small_module(config, family).to(dtype))
 
 
 def of_objective(module: AlignedModel, batch: StepBatch, name: str) -> tuple[float, dict[str, Tensor]]:

@@ -19,7 +19,7 @@ from training_helpers import small_config
 from xalign.base.errors import ConfigError, RunError, Stopped
 from xalign.distributed.world import World, placed, world_of_launcher
 from xalign.runs.failures import Cause, Failure, failure_in, failure_of, log_of, report
-from xalign.runs.launch import RankError, _tell
+from xalign.runs.launch import RankError, _raise_failure
 from xalign.training.checkpoints import newest
 from xalign.workspace.folder import RunFolder
 
@@ -34,7 +34,7 @@ def test_of_several_failures_the_first_cause_is_told(tmp_path: Path) -> None:
     def told(*failures: Failure | None, asked: int = 0) -> None:
         config = small_config("strategy=ddp", "trainer.devices=2")
         found = {rank: failure for rank, failure in enumerate(failures) if failure is not None}
-        _tell(config, RunFolder(tmp_path), found, asked)
+        _raise_failure(config, RunFolder(tmp_path), found, asked)
 
     lost = failed(Cause.lost, "RuntimeError: Connection closed by peer")
     log = log_of(RunFolder(tmp_path), 1)

@@ -131,7 +131,7 @@ def small_inputs(
     )
 
 
-def with_adapters_drawn(module: AlignedModel) -> AlignedModel:
+def with_random_adapters(module: AlignedModel) -> AlignedModel:
     """The same module with drawn adapters, always the same, so that none is zero."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

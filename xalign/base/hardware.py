@@ -57,14 +57,14 @@ def peak_memory(device: torch.device) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the machine's or the GPU's memory was not enough."""
     # torch has a class for it only where its own allocator on the GPU fails.
-    told = (
+    signs = (
         "out of memory",
         "not enough memory",
         "DefaultCPUAllocator: can't allocate memory",
         "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED.",  # also where only memory is short (pytorch#4107)
     )
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in told)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in signs)
     )
 
 

@@ -66,7 +66,7 @@ def check(module: str, config_name: str, schema: type[C], *, paths: bool = True)
         look_up = partial(lookups.rules, sweep=is_sweep) if paths else None
         found = _problems(config_name, schema, _points(axes), sweeper, look_up)
         if found:
-            # What each override does wrong by itself is told in more words; the rest is tried without it.
+            # What each override does wrong by itself is reported in more words; the rest is tried without it.
             axes = _composable(config_name, schema, axes, problems)
             problems += _problems(config_name, schema, _points(axes), sweeper, look_up)
     if problems:
@@ -103,7 +103,7 @@ def _problems(
 def _composable(
     config_name: str, schema: type, axes: list[list[str]], problems: list[str]
 ) -> list[list[str]]:
-    """The axes without those overrides that cannot be composed at all, which are told of."""
+    """The axes without those overrides that cannot be composed at all, which are reported."""
     filled: list[str] = []
     kept = []
     for values in axes:

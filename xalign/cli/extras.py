@@ -1,4 +1,4 @@
-"""What only some choices need beside the package itself: told before a run begins, not where it is used."""
+"""What only some choices need beside the package itself: reported before a run, not where it is used."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 """From the composed config to one frozen `Config`: ranges, cross-field rules, all mistakes at once.
 
-Imports neither torch nor transformers: a mistake is told within a second or two.
+Imports neither torch nor transformers: a mistake is reported within a second or two.
 """
 
 from collections.abc import Iterator
@@ -195,7 +195,7 @@ def _training_rules(config: Config) -> Iterator[str]:
     if trainer.devices > 1 and config.strategy.name is StrategyName.single:
         yield f"trainer.devices={trainer.devices}: needs strategy=ddp or strategy=fsdp"
     if trainer.nodes > 1 and world_of_launcher() is None:
-        yield f"trainer.nodes={trainer.nodes}: is told by torchrun or srun, which start ranks on each machine"
+        yield f"trainer.nodes={trainer.nodes}: is set by torchrun or srun, which start ranks on each machine"
     yield from _strategy_rules(config)
     if config.optimizer.kind is OptimizerKind.adamw_bf16:
         yield from _low_weights_rules(config)

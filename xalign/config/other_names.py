@@ -43,7 +43,7 @@ KEYS = {
     "report_to": "logger, as in logger=wandb",
     "logger": "logger, as in logger=wandb",
     "callbacks": "none: checkpoints, measurements and a guard against divergence are always there",
-    "profiler": "none: plan=true tells time and memory, metrics.jsonl the time of each phase",
+    "profiler": "none: plan=true shows time and memory, metrics.jsonl the time of each phase",
     "plugins": "strategy",
     "deterministic": "none: a run repeats to the bit on the same machine; seed",
     "inference_mode": "none: measurements need no gradient",

@@ -73,7 +73,7 @@ class ObjectiveConfig:
 
     @property
     def aligned_layer(self) -> int | None:
-        """The layer whose representations it aligns, where it is told a layer of its own."""
+        """The layer whose representations it aligns, where it is given a layer of its own."""
         return None
 
     def problems(self, config: "Config") -> Iterator[tuple[str, str]]:

@@ -83,7 +83,7 @@ class DataConfig:
     """Short name, used in reports."""
     format: str = "auto"
     """Layout of the corpus: the name of a file in `xalign/data/readers`, or of an entry point of the group
-    `xalign.readers`; `auto`: the one that the files' names and beginnings tell."""
+    `xalign.readers`; `auto`: the one that the files' names and beginnings show."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the reader of that layout."""
     path: str | None = None
@@ -240,7 +240,7 @@ class TrainerConfig:
     devices: Positive = 1
     """Processes (ranks) on each machine."""
     nodes: Positive = 1
-    """Machines; more than one are told by torchrun or srun, which start the ranks on each."""
+    """Machines; more than one are set by torchrun or srun, which start the ranks on each."""
     threads: Positive | None = None
     """CPU threads a rank; null divides the cores by the ranks, and heeds a lower OMP_NUM_THREADS."""
 

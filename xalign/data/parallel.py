@@ -168,15 +168,15 @@ def split_corpus(
     A row whose text in ANY language occurs in a split held out before it is dropped: nothing held out
     is trained on, in no language.
     """
-    places: list[list[int]] = [[], [], []]  # test, validation, train
+    rows: list[list[int]] = [[], [], []]  # test, validation, train
     for index, text in enumerate(corpus.texts(pivot)):
-        draw = _uniform(normal_form(text or ""))
-        places[0 if draw < test_fraction else 1 if draw < test_fraction + validation_fraction else 2].append(
+        share = _uniform(normal_form(text or ""))
+        rows[0 if share < test_fraction else 1 if share < test_fraction + validation_fraction else 2].append(
             index
         )
     seen: set[tuple[str, str]] = set()
     kept: list[list[int]] = []
-    for indices in places:
+    for indices in rows:
         own = [{(c, normal_form(t)) for c in corpus.languages if (t := corpus.texts(c)[i])} for i in indices]
         kept.append([i for i, texts in zip(indices, own, strict=True) if not texts & seen])
         seen |= set().union(*own) if own else set()
@@ -199,8 +199,8 @@ def _sample(rows: list[Row], pivot: str, size: int | None) -> list[Row]:
     """
     if size is None or len(rows) <= size:
         return rows
-    draws = np.array([_uniform(f"sample {row.texts[pivot]}") for row in rows])
-    return [rows[i] for i in np.sort(np.argsort(draws, kind="stable")[:size])]
+    places = np.array([_uniform(f"sample {row.texts[pivot]}") for row in rows])
+    return [rows[i] for i in np.sort(np.argsort(places, kind="stable")[:size])]
 
 
 def _uniform(text: str) -> float:

@@ -29,7 +29,7 @@ class Pair:
 
 
 class PairSampler:
-    """Draws the global batch of a step, of which every rank takes its part.
+    """Samples the global batch of a step, of which every rank takes its part.
 
     Raises:
         ConfigError: a language has too few different pairs for its share of a batch (at the first batch).
@@ -67,7 +67,7 @@ class PairSampler:
         return part_of_rank(self.shares(step, ranks), rank, ranks)
 
     def shares(self, step: int, ranks: int = 1) -> list[list[Pair]]:
-        """The step's global batch: equally many pairs of each language drawn."""
+        """The step's global batch: equally many pairs of each language sampled."""
         share = self.batch_size // self.languages_per_batch
         # All languages at every step: a rare one would else stop a run after hours.
         problems = [self._too_few(t, share * ranks, n) for t, n in self.distinct.items() if n < share * ranks]
@@ -78,15 +78,15 @@ class PairSampler:
             self.targets, size=self.languages_per_batch, replace=False, p=self.probabilities
         )
         used: set[tuple[str, int]] = set()
-        return [self._draw(str(language), share * ranks, rng, used) for language in languages]
+        return [self._sample(str(language), share * ranks, rng, used) for language in languages]
 
-    def _draw(
+    def _sample(
         self, language: str, count: int, rng: np.random.Generator, used: set[tuple[str, int]]
     ) -> list[Pair]:
         """`count` pairs of a language, none of whose sides is in `used`, to which they are added."""
         rows = self.rows[language]
         source_keys, target_keys = self.keys[self.pivot], self.keys[language]
-        drawn: list[Pair] = []
+        sampled: list[Pair] = []
         for index in rng.permutation(len(rows)):
             row = int(rows[index])
             source, target = int(source_keys[row]), int(target_keys[row])
@@ -94,10 +94,10 @@ class PairSampler:
             if not sides & used:
                 used |= sides
                 x, y = (text_of(self.corpus, code, row) for code in (self.pivot, language))
-                drawn.append(Pair(row, x, y, language, source, target))
-                if len(drawn) == count:
-                    return drawn
-        raise ConfigError([self._too_few(language, count, len(drawn))])
+                sampled.append(Pair(row, x, y, language, source, target))
+                if len(sampled) == count:
+                    return sampled
+        raise ConfigError([self._too_few(language, count, len(sampled))])
 
     def _too_few(self, language: str, count: int, found: int) -> str:
         return too_few_pairs(self.batch_size, language, count, found)

@@ -13,7 +13,7 @@ from xalign.config.schema import Config
 
 @contextmanager
 def process_group(config: Config) -> Iterator[None]:
-    """Connect this rank with the others that the environment tells of; Lightning takes the group as it is.
+    """Connect this rank with the others that the environment names; Lightning takes the group as it is.
 
     A rank that does not answer for `strategy.timeout_minutes` ends the training of all.
     """

@@ -56,12 +56,12 @@ def contaminated(
 def summary(name: str, overlaps: Mapping[str, Overlap]) -> str:
     """One line: 'xnli: of 5,010 test texts 3 are training texts (sw 3), 12 share 13 words ... (de 12)'."""
 
-    def told(found: Mapping[str, int]) -> str:
+    def counted(found: Mapping[str, int]) -> str:
         where = ", ".join(f"{code} {count:,}" for code, count in found.items() if count)
         return f"{sum(found.values()):,}" + (f" ({where})" if where else "")
 
-    exact = told({code: len(o.exact) for code, o in overlaps.items()})
-    partial = told({code: len(o.partial) for code, o in overlaps.items()})
+    exact = counted({code: len(o.exact) for code, o in overlaps.items()})
+    partial = counted({code: len(o.partial) for code, o in overlaps.items()})
     total = sum(o.texts for o in overlaps.values())
     return (
         f"{name}: of {total:,} test texts {exact} occur in the training text, and {partial} more share "

@@ -64,7 +64,7 @@ def rules(
 
 
 def _languages(benchmark: BenchmarkConfig, name: str, languages: Sequence[str]) -> Sequence[str] | None:
-    """The languages that a figure may be measured in; None where only the data tells."""
+    """The languages that a figure may be measured in; None where only the data says."""
     if benchmark.languages:
         return [*languages[:1], *(canonical(code) for code in benchmark.languages)]
     own = next(

@@ -78,8 +78,8 @@ def require_exportable(backbone: Backbone) -> None:
     if other := sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n)):
         problems["other parameters"] = other
     if problems:
-        told = "; ".join(f"{what.replace('_', ' ')}: {names[0]}" for what, names in problems.items())
-        raise ModelError(f"{kind} cannot be exported after training: written, it would load with {told}")
+        listed = "; ".join(f"{what.replace('_', ' ')}: {names[0]}" for what, names in problems.items())
+        raise ModelError(f"{kind} cannot be exported after training: written, it would load with {listed}")
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Where a model or tokenizer is loaded from, and what to tell the user when that fails."""
+"""Where a model or tokenizer is loaded from, and the message when that fails."""
 
 import logging
 import re

@@ -75,7 +75,7 @@ def choose_micro_batch(
     Args:
         configured: `auto`, or the number.
         largest: tokens of the largest part of a step; more has no meaning.
-        decisions: where the reason is told.
+        decisions: where the reason is kept.
         room: bytes free for activations, all else that training needs being there.
         token: bytes of activations a token.
         reserve: share of `room` that is left free.
@@ -85,9 +85,9 @@ def choose_micro_batch(
         return int(configured)
     needed = 1 << (largest - 1).bit_length()
     fitting = 1 << max(0, int(room * (1 - reserve) / token).bit_length() - 1)
-    told = f"{token / 1e3:.0f} kB of activations a token, {room / 1e9:.1f} GB free for them"
+    found = f"{token / 1e3:.0f} kB of activations a token, {room / 1e9:.1f} GB free for them"
     if fitting >= needed:
-        decisions.add("trainer.micro_batch", needed, f"a step's largest part fits: {told}")
+        decisions.add("trainer.micro_batch", needed, f"a step's largest part fits: {found}")
     else:
-        decisions.add("trainer.micro_batch", fitting, f"the most that fits, {reserve:.0%} in reserve: {told}")
+        decisions.add("trainer.micro_batch", fitting, f"what fits, {reserve:.0%} in reserve: {found}")
     return min(fitting, needed)

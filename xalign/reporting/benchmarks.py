@@ -54,12 +54,12 @@ def benchmarks_of(run: Run) -> list[Benchmark]:
 
 def _setting(run: Run, measure: Measure) -> str:
     shots = {row.shots for row in results_of(run) if row.benchmark == measure.benchmark}
-    told = ["accuracy"]
+    shown = ["accuracy"]
     if len(shots) == 1 and (count := shots.pop()) is not None:
-        told.append("zero-shot" if count == 0 else f"{count}-shot")
+        shown.append("zero-shot" if count == 0 else f"{count}-shot")
     if (chance := measure.metric.chance) is not None:
-        told.append(f"chance {chance:.3f}")
-    return ", ".join(told)
+        shown.append(f"chance {chance:.3f}")
+    return ", ".join(shown)
 
 
 def _gap(run: Run, measure: Measure) -> str | None:
@@ -70,12 +70,12 @@ def _gap(run: Run, measure: Measure) -> str | None:
     if found is None:
         return None
     name = language_name(pivot)
-    told = f"Gap from {name} to the mean of the others: {found.before:.3f} before, {found.after:.3f} after"
+    shown = f"Gap from {name} to the mean of the others: {found.before:.3f} before, {found.after:.3f} after"
     if found.closed is None or found.before <= Z95 * _error_of_gap(changes, pivot):
-        return f"{told}; {name} was not significantly ahead before training."
+        return f"{shown}; {name} was not significantly ahead before training."
     share = f"{found.closed:.0%} closed" if found.closed >= 0 else f"{-found.closed:.0%} wider"
     return (
-        f"{told}: {share} (not tested). {name} itself: {before[pivot]:.3f} before, {after[pivot]:.3f} after."
+        f"{shown}: {share} (not tested). {name} itself: {before[pivot]:.3f} before, {after[pivot]:.3f} after."
     )
 
 
@@ -104,8 +104,8 @@ def _near_ties(run: Run, measure: Measure) -> str | None:
     }
     if not any(ties for ties, _ in counts.values()):
         return None
-    told = ", ".join(f"{ties:,} of {n:,} {when}" for when, (ties, n) in counts.items())
-    return f"Items whose two best candidates are nearly tied, so that rounding may decide: {told}."
+    shown = ", ".join(f"{ties:,} of {n:,} {when}" for when, (ties, n) in counts.items())
+    return f"Items whose two best candidates are nearly tied, so that rounding may decide: {shown}."
 
 
 def _rows(run: Run, measure: Measure, metric: str) -> dict[str, Sequence[Result]]:

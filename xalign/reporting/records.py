@@ -156,19 +156,21 @@ class Run:
     def metric(self, benchmark: str, name: str) -> Metric:
         """What a metric of a benchmark is, as the evaluations say; else what is known by its name."""
         every = [own.metrics.get(benchmark, ()) for own in self.evaluations.values()]
-        told = [*every, self.environment.validation.get(benchmark, ())]
-        return next((own for metrics in told for own in metrics if own.name == name), known(benchmark, name))
+        recorded = [*every, self.environment.validation.get(benchmark, ())]
+        return next(
+            (own for metrics in recorded for own in metrics if own.name == name), known(benchmark, name)
+        )
 
     @property
     def metric_order(self) -> dict[tuple[str, str], int]:
         """(benchmark, metric) -> its place in a report, of those that the evaluations say."""
-        told = [
+        recorded = [
             (benchmark, metric.name)
             for evaluation in self.evaluations.values()
             for benchmark, metrics in evaluation.metrics.items()
             for metric in metrics
         ]
-        return {name: place for place, name in enumerate(dict.fromkeys(told))}
+        return {name: place for place, name in enumerate(dict.fromkeys(recorded))}
 
     def difference(
         self, benchmark: str, metric: str, language: str, layer: int | None = None

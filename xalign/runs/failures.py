@@ -1,4 +1,4 @@
-"""How a rank ended, if not well: told by the rank, or read off its exit status."""
+"""How a rank ended, if not well: as the rank reports it, or read off its exit status."""
 
 import json
 import os
@@ -55,7 +55,7 @@ class Failure:
 
 
 def failure_of(error: BaseException, host: str) -> Failure:
-    """How a rank that this exception ended is to be told of."""
+    """What to report of a rank that this exception ended."""
     match error:
         case Stopped():
             return Failure(Cause.stopped, error.saved, error.exit_code, host)
@@ -70,7 +70,7 @@ def failure_of(error: BaseException, host: str) -> Failure:
 
 
 def _is_about_others(error: BaseException) -> bool:
-    """Whether a collective operation failed. gloo has no class for it: its place tells."""
+    """Whether a collective operation failed. gloo has no class for it: its place shows."""
     if isinstance(error, dist.DistError):
         return True
     frames = traceback.extract_tb(error.__traceback__)
@@ -87,7 +87,7 @@ def log_of(folder: RunFolder, rank: int) -> Path:
 def report(failure: Failure, rank: int) -> None:
     """Let the parent know; by network, as the disk may be full."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    with suppress(dist.DistError):  # the parent is dead: nobody to tell
+    with suppress(dist.DistError):  # the parent is dead: nobody to report to
         TCPStore(address, port, is_master=False).set(_key(rank), json.dumps(asdict(failure)))
 
 

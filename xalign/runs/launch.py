@@ -63,7 +63,7 @@ def launch(config: Config, folder: RunFolder) -> None:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
         "TORCHELASTIC_USE_AGENT_STORE": "True",  # do not open another
-        "TORCHELASTIC_RUN_ID": folder.path.name,  # tells Lightning that processes are started for it
+        "TORCHELASTIC_RUN_ID": folder.path.name,  # by which Lightning knows that processes are started for it
         # Threads of libraries; torch's own are set by each rank.
         "OMP_NUM_THREADS": str(config.trainer.threads or 1),
         THREADS: str(threads_asked() or ""),
@@ -95,20 +95,20 @@ def launch(config: Config, folder: RunFolder) -> None:
     failures = {rank: failure_in(store, rank, code) for rank, code in enumerate(codes) if code}
     # These were killed by us.
     failures |= {rank: Failure(Cause.silent, "", 1, socket.gethostname()) for rank in silent}
-    _tell(config, folder, failures, requests.asked)
+    _raise_failure(config, folder, failures, requests.asked)
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]], requests: Requests) -> set[int]:
     """Until all ranks have ended, or some time after the first failure; those that had not, by then."""
-    told, failed_at = 0, None
+    passed_on, failed_at = 0, None
     while True:
         running = {rank for rank, process in enumerate(ranks) if process.poll() is None}
         if not running:
             return set()
-        if requests.asked != told:
-            told = requests.asked
+        if requests.asked != passed_on:
+            passed_on = requests.asked
             for rank in running:
-                ranks[rank].send_signal(told)
+                ranks[rank].send_signal(passed_on)
         if failed_at is None and any(process.returncode for process in ranks):
             failed_at = time.monotonic()
         if failed_at is not None and time.monotonic() - failed_at > GRACE:
@@ -119,7 +119,7 @@ def _wait(ranks: list[subprocess.Popen[bytes]], requests: Requests) -> set[int]:
         time.sleep(0.05)
 
 
-def _tell(config: Config, folder: RunFolder, failures: dict[int, Failure], asked: int) -> None:
+def _raise_failure(config: Config, folder: RunFolder, failures: dict[int, Failure], asked: int) -> None:
     """Raise what became of the ranks that did not end well; `asked` is the signal that was passed on."""
     if not failures:
         return

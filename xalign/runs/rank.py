@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """A rank that `launch.launch` started; how it failed is for the parent to tell."""
+    """A rank that `launch.launch` started; how it failed is reported by the parent."""
     _die_with_parent()
     from xalign.runs.failures import STACK_SIGNAL, failure_of, log_of, report
     from xalign.workspace.folder import RunFolder

@@ -43,7 +43,7 @@ class Workers:
         Raises:
             RunError: they do not answer.
         """
-        self._tell(str(folder.path.resolve()))
+        self._announce(str(folder.path.resolve()))
         with lost_ranks_told(self.world), process_group(config):
             fit(config, folder, inputs)
 
@@ -51,13 +51,13 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tell("")
+        self._announce("")
         # This process may be the one that keeps the store: they should have read it.
         until = time.monotonic() + 5
         while self._store.add(_LEFT, 0) < self.world.ranks - 1 and time.monotonic() < until:
             time.sleep(0.05)
 
-    def _tell(self, what: str) -> None:
+    def _announce(self, what: str) -> None:
         self._store.set(_key(next(self._number)), what)
 
 

@@ -14,7 +14,7 @@ from xalign.base.files import checked, read_json, write_atomically
 from xalign.evaluation.metrics import KNOWN
 
 OUTPUTS = Path("outputs")
-"""Where runs go that are not told otherwise (`workspace.content.default_folder`)."""
+"""Where runs go without a folder of their own (`workspace.content.default_folder`)."""
 
 
 class Status(StrEnum):

@@ -41,7 +41,7 @@ SIGNALS = {
     # Slurm's warning before a time limit, for submitit, which queues the job again once the run is saved.
     signal.SIGUSR2: signal.SIGTERM,
 }
-"""What a scheduler or a user sends to stop a job, and what the run is told then."""
+"""What a scheduler or a user sends to stop a job, and the signal that the run is sent then."""
 
 
 def run_job(composed: DictConfig) -> float | tuple[float, ...] | None:
@@ -69,7 +69,7 @@ def run_job(composed: DictConfig) -> float | tuple[float, ...] | None:
         with FileLock(folder.jobs / f".{place.name}.lock"):
             job = _carried_out(job, config, sweep, folder)
     folder.record(job)
-    _tell(sweep, job, job.status if job.message is None else f"{job.status}: {job.message}")
+    _report(sweep, job, job.status if job.message is None else f"{job.status}: {job.message}")
     values = job.values or [float("nan")] * len(sweep.figures)
     return tuple(values) if len(values) > 1 else values[0] if values else None
 
@@ -85,7 +85,7 @@ def _carried_out(job: Job, config: Config, sweep: Sweep, folder: SweepFolder) ->
     if run.finished and not config.run.rerun:
         return _complete(job, config, run)
     folder.record(job)
-    _tell(sweep, job, f"started in {run.path}")
+    _report(sweep, job, f"started in {run.path}")
     content = {"overrides": job.overrides, "config": plain(config)}
     description, words = folder.file(job.number, "yaml"), folder.file(job.number, "error")
     write_atomically(description, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -187,6 +187,6 @@ def _last_words(code: int, log: Path) -> str:
     return f"ended with status {code}; see {log}"
 
 
-def _tell(sweep: Sweep, job: Job, what: str) -> None:
+def _report(sweep: Sweep, job: Job, what: str) -> None:
     point = " ".join(f"{key}={value}" for key, value in point_of(sweep, job.overrides).items())
     print(f"[{job.number + 1}/{sweep.jobs}] {point}: {what}", file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ def main() -> None:
     """Carry out the run that the file describes."""
     description, errors = Path(sys.argv[1]), Path(sys.argv[2])
     _end_with_parent()
-    # Slurm sends it to all processes of a job; the one that waits for this one tells it what to do.
+    # Slurm sends it to all processes of a job; the one that waits for this one passes on what is to be done.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     job = yaml.safe_load(description.read_text(encoding="utf-8"))
     config = resolve(job["config"], Config)

@@ -160,8 +160,8 @@ def _headlines(job: Job) -> dict[str, str]:
 def _notes(summary: Summary) -> list[str]:
     notes = []
     for figure, shares in summary.importance.items():
-        told = ", ".join(f"{key} {share:.0%}" for key, share in shares.items())
-        notes.append(f"importance for {_short(figure)}: {told}")
+        found = ", ".join(f"{key} {share:.0%}" for key, share in shares.items())
+        notes.append(f"importance for {_short(figure)}: {found}")
     for job in summary.jobs:
         if job.status in (Status.failed, Status.stopped):
             point = " ".join(f"{k}={v}" for k, v in point_of(summary.sweep, job.overrides).items())

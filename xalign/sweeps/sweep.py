@@ -44,6 +44,6 @@ def carry_out(sweep: Sweep, start: Callable[[], object]) -> None:
     failed = sum(job.status is Status.failed for job in folder.recorded())
     if failed:
         raise RunError(
-            f"{failed} of {sweep.jobs} jobs failed, as told above; the others are kept, and the same command "
-            "runs only what is missing"
+            f"{failed} of {sweep.jobs} jobs failed, as reported above; the others are kept, and the same "
+            "command runs only what is missing"
         )

@@ -6,7 +6,7 @@
 
 A folder is written as `<name>.part`, put on disk and renamed; to be deleted it is first renamed to
 `<name>.old`. Whatever kills the process, the bare name is that of a whole checkpoint. What happens to it
-later (a bad disk, a hasty hand) the checksums tell.
+later (a bad disk, a hasty hand) the checksums show it.
 """
 
 import json

@@ -22,10 +22,10 @@ from xalign.performance.automatic import choose_precision
 from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
-from xalign.training.callbacks.judge import Judge
 from xalign.training.callbacks.metrics import MetricsWriter
 from xalign.training.callbacks.own import own_callbacks
 from xalign.training.callbacks.progress import TrainingProgress
+from xalign.training.callbacks.trial_pruning import TrialPruning
 from xalign.training.checkpoints import newest, restore_chosen
 from xalign.training.inputs import TrainingInputs
 from xalign.training.loggers import RunLogger, finished, logger_of
@@ -71,7 +71,7 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
         TrainingProgress(),
         NonFiniteGuard(config.trainer.max_bad_steps),
         Checkpoints(folder, config.trainer, stopping.requests),
-        *([Judge(config, folder.pruned)] if config.sweep.metric else []),
+        *([TrialPruning(config, folder.pruned)] if config.sweep.metric else []),
     ]
     module.at_step_end = at_step_end
     callbacks = [

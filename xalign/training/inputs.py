@@ -74,9 +74,9 @@ def training_inputs(
     if config.trainer.compile:
         backbone.compile_blocks()
     if dropout := dropout_of(backbone.model.config):
-        told = ", ".join(f"{name} {value:g}" for name, value in dropout.items())
+        shares = ", ".join(f"{name} {value:g}" for name, value in dropout.items())
         decisions.add(
-            "dropout", "on" if config.trainer.dropout else "off", f"trainer.dropout; of the model: {told}"
+            "dropout", "on" if config.trainer.dropout else "off", f"trainer.dropout; of the model: {shares}"
         )
     enter_training(backbone, dropout=config.trainer.dropout)
     if micro_batch is None:

@@ -149,7 +149,7 @@ class RunFolder:
         try:
             content = read_yaml(self.config)
         except DataError as error:
-            raise RunError(f"{error}: not the config of a run, as far as can be told; {_UNTOUCHED}") from None
+            raise RunError(f"{error}: not the config of a run, as far as can be seen; {_UNTOUCHED}") from None
         if content is None:
             raise RunError(f"{self.config} is empty: not the config of a run; {_UNTOUCHED}")
         if not is_run_config(content):

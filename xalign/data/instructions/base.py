@@ -95,7 +95,7 @@ class RowSource:
 
 
 def part_of_rank(
-    draw: Callable[["np.random.Generator"], InstructionSample],
+    sample: Callable[["np.random.Generator"], InstructionSample],
     seed: Sequence[int],
     size: int,
     rank: int,
@@ -105,5 +105,5 @@ def part_of_rank(
     import numpy as np
 
     rng = np.random.default_rng(seed)
-    drawn = [draw(rng) for _ in range(size * ranks)]
-    return drawn[rank * size : (rank + 1) * size]
+    sampled = [sample(rng) for _ in range(size * ranks)]
+    return sampled[rank * size : (rank + 1) * size]

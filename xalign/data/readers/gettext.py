@@ -147,8 +147,8 @@ def _language(path: PurePath, read: Callable[[], bytes]) -> str | None:
     names = [path.stem, path.stem.rpartition(".")[2], path.parent.name]
     header = _LANGUAGE.search(read())
     short = [name for name in names if re.match(r"[A-Za-z]{2}(?![A-Za-z])", name)]
-    told = [header[1].decode()] if header else []
-    return next((canonical(name) for name in (*short, *told, *names) if is_language(name)), None)
+    said = [header[1].decode()] if header else []
+    return next((canonical(name) for name in (*short, *said, *names) if is_language(name)), None)
 
 
 def _entries(content: bytes, name: str) -> polib.POFile:

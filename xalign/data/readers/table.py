@@ -20,7 +20,7 @@ DELIMITERS = "\t,;"
 _LONGEST_CELL = 2**31 - 1
 """What `csv` takes as its limit on every system; its own is 131,072 characters."""
 _SAID = re.compile(r"sep=(.)", re.IGNORECASE)
-"""A first line that tells Excel the delimiter."""
+"""A first line that names Excel's delimiter."""
 
 
 class TableReader(FileReader):
@@ -29,7 +29,7 @@ class TableReader(FileReader):
     @dataclass(frozen=True, kw_only=True)
     class Config(ReaderConfig):
         delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-        """What stands between cells; null: of tab, comma and semicolon the one that the first line tells."""
+        """What stands between cells; null: of tab, comma and semicolon the one that the first line has."""
 
     endings = ("tsv", "csv")
 

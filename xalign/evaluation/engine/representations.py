@@ -131,7 +131,7 @@ def choose_points(
     return points
 
 
-def draw(points: list[tuple[int, str, str]], vectors_ND: Tensor) -> Picture:
+def projected(points: list[tuple[int, str, str]], vectors_ND: Tensor) -> Picture:
     """The picture of chosen points and their vectors (N, D)."""
     scaled = vectors_ND / vectors_ND.norm(dim=1).mean().clamp(min=torch.finfo(torch.float32).tiny)
     return Picture(

@@ -50,16 +50,16 @@ class Layout:
 
     files: str
     split: str = ""
-    """What it holds, where the name doesn't tell."""
+    """What it holds, where the name doesn't say."""
     header: tuple[str, ...] = ()
     """Columns of a table without a first line that names them."""
     languages: Callable[[Row], Iterable[str]] | None = None
-    """Codes of the languages that a row is in, where the name doesn't tell."""
+    """Codes of the languages that a row is in, where the name doesn't say."""
     adapt: Callable[[Row, str], Row | None] = lambda row, code: row
     """A row in the hub's columns, in the language of a code; None where it is not in that language."""
 
     def holds(self, name: str) -> Mapping[str, str] | None:
-        """The language and split that a file's path tells; None for a file that is not of this layout."""
+        """The language and split that a file's path says; None for a file that is not of this layout."""
         pieces = re.split(r"(\{language\}|\{split\}|\*)", self.files)
         pattern = "".join(_PATTERNS.get(piece, re.escape(piece)) for piece in pieces)
         match = re.fullmatch(pattern, name.removeprefix("data/"))
@@ -205,12 +205,12 @@ def _names(folder: Path) -> Iterator[str]:
 
 def _contents(folder: Path, name: str, layout: Layout, parse: _Parse) -> Iterator[tuple[str, _File]]:
     """Split and language of what a file holds, if it is one of the layout's."""
-    told = layout.holds(name)
-    if told is None:
+    said = layout.holds(name)
+    if said is None:
         return
-    split = SPLITS[told["split"]] if "split" in told else layout.split
+    split = SPLITS[said["split"]] if "split" in said else layout.split
     if layout.languages is None:
-        yield split, _File(folder / name, layout, told["language"])
+        yield split, _File(folder / name, layout, said["language"])
     else:
         rows = parse(folder / name, layout.header)
         for code in dict.fromkeys(code for _, row in rows for code in layout.languages(row)):

@@ -49,13 +49,13 @@ def shown_before(
             f"benchmark.shots={shots}: '{name}' has no text for demonstrations apart from what it measures; "
             "set benchmark.shots=0"
         )
-    shown = draw_demonstrations(text.pairs(setting.pivot, language), measured, shots, rng)
+    shown = sample_demonstrations(text.pairs(setting.pivot, language), measured, shots, rng)
     if len(shown) < shots:
         log.warning("%s: %s has only %d demonstrations", task, language, len(shown))
     return shown
 
 
-def draw_demonstrations(
+def sample_demonstrations(
     candidates: Pairs, measured: Pairs, shots: int, rng: np.random.Generator
 ) -> list[tuple[str, str]]:
     """At most `shots` pairs out of `candidates`, none of which shares a side with a measured pair."""

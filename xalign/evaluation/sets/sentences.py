@@ -5,7 +5,7 @@ import logging
 
 from xalign.base.errors import DataError, did_you_mean
 from xalign.data.parallel import ParallelCorpus
-from xalign.evaluation.engine.representations import Picture, choose_points, draw
+from xalign.evaluation.engine.representations import Picture, choose_points, projected
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.engine.similarity import distinct_pairs
 from xalign.evaluation.task import SentenceVectors, Setting
@@ -70,4 +70,4 @@ def picture(
 ) -> Picture:
     """The points as they lie at a layer, with the first pooling."""
     texts = [text for _, _, text in points]
-    return draw(points, session.represent(texts, vectors.poolings[0], vectors.max_length)[:, layer])
+    return projected(points, session.represent(texts, vectors.poolings[0], vectors.max_length)[:, layer])

@@ -55,7 +55,7 @@ class TranslationChoice(Task):
 
         from xalign.evaluation.engine.multiple_choice import Questions, question_part
         from xalign.evaluation.engine.similarity import distinct_pairs
-        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, draw_demonstrations
+        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, sample_demonstrations
         from xalign.evaluation.sets.sentences import sentence_pairs
 
         config, text = self.config, setting.demonstrations
@@ -69,7 +69,9 @@ class TranslationChoice(Task):
             # Everything random follows from the seed and the language.
             rng = np.random.default_rng([setting.seed, crc32(language.encode())])
             candidates = text.pairs(setting.pivot, language) if text is not None else []
-            shown = draw_demonstrations(candidates, [p for _, p in distinct_pairs(pairs)], config.shots, rng)
+            shown = sample_demonstrations(
+                candidates, [p for _, p in distinct_pairs(pairs)], config.shots, rng
+            )
             if len(shown) < config.shots:
                 log.warning("translation choice: %s has only %d demonstrations", language, len(shown))
             items = choices(pairs, config.distractors, config.limit, rng)

@@ -1,4 +1,4 @@
-"""When to save: every few steps or minutes, at the end, when losses go wrong, and when told to stop."""
+"""When to save: every few steps or minutes, at the end, when losses go wrong, and when asked to stop."""
 
 import time
 from pathlib import Path

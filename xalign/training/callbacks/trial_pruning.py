@@ -12,8 +12,8 @@ from xalign.training.module import AlignedModel
 from xalign.trials.figures import falls, wanted
 
 
-class Judge(pl.Callback):
-    """After each measurement: every figure of `sweep` must be there; a trial of a search is told of it.
+class TrialPruning(pl.Callback):
+    """After each measurement: every figure of `sweep` must be there; the trial of a search reports it.
 
     With one figure and `sweep.prune`, all ranks end with `Pruned` where the search gives the trial up; the
     reason is also left in the file `marker`, for the process that waits for ranks.
@@ -54,7 +54,7 @@ class Judge(pl.Callback):
             raise Pruned(why)
 
     def _given_up(self, value: float, step: int) -> bool:
-        """Tell the search of a value, and hear whether to stop."""
+        """Report a value to the search; whether it gives the trial up."""
         import optuna
 
         from xalign.trials.study import open_study
