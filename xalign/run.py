@@ -6,7 +6,7 @@ Nothing heavy is imported before the config is known to be right.
 import sys
 
 import hydra
-from hydra._internal.utils import get_args_parser
+from hydra._internal.utils import get_args_parser  # hydra.main's own: the same command line
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig

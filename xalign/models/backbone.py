@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         decoder = model.get_decoder()
-        self._blocks = _name_of_blocks(decoder, model.config.get_text_config().num_hidden_layers)
+        self.blocks_name = _name_of_blocks(decoder, model.config.get_text_config().num_hidden_layers)
         self._norm = _name_of_norm(decoder)
         self.compute_dtype: torch.dtype = torch.float32
         self._rounded_head = Rounded()
@@ -54,7 +54,7 @@ class Backbone(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The decoder's blocks, in order."""
-        return list(getattr(self.model.get_decoder(), self._blocks))
+        return list(getattr(self.model.get_decoder(), self.blocks_name))
 
     @property
     def device(self) -> torch.device:
@@ -180,8 +180,9 @@ class Backbone(nn.Module):
         if layer == self.depth:
             return decoder
         view = copy.copy(decoder)
+        # A copy with blocks left out: setting them by name would take them from the decoder, too.
         view._modules = dict(decoder._modules)
-        view._modules[self._blocks] = nn.ModuleList(self.blocks[:layer])
+        view._modules[self.blocks_name] = nn.ModuleList(self.blocks[:layer])
         view._modules[self._norm] = nn.Identity()
         return view
 

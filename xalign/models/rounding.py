@@ -18,6 +18,7 @@ class Rounded:
         weight = weight.detach()
         if weight.dtype is dtype:
             return weight
+        # torch counts changes in place here, and nowhere else.
         now = (weight.data_ptr(), weight._version, weight.device, dtype)
         if self.value is None or self.made_of != now:
             self.made_of, self.value = now, weight.to(dtype)

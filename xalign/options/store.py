@@ -28,6 +28,7 @@ def _writable(node: DictConfig) -> DictConfig:
     for name, hint in get_type_hints(kind).items():
         if OmegaConf.is_missing(node, name) and is_dataclass(hint):
             node[name] = OmegaConf.structured(hint)  # or what lies in it could not be marked
+        # OmegaConf gives a node's value alone; flags are the node's.
         child = node._get_node(name)
         if isinstance(child, DictConfig):
             if child._is_none():

@@ -29,6 +29,7 @@ def choose_precision(
     if device.type == "cuda":
         native, reason = torch.cuda.is_bf16_supported(including_emulation=False), "the GPU"
     else:
+        # What torch's own dispatch asks; there is no public question.
         native, reason = (
             torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
             "the CPU",

@@ -105,9 +105,9 @@ def costs_of(backbone: Backbone) -> Costs:
     for product in within:
         # "layers.3.mlp.up_proj" -> "layers.3"; what is outside the list of blocks -> "".
         name = ".".join(product.path.split(".")[:2])
-        parts.setdefault(name if name.startswith(f"{backbone._blocks}.") else "", []).append(product)
+        parts.setdefault(name if name.startswith(f"{backbone.blocks_name}.") else "", []).append(product)
     return Costs(
-        blocks=tuple(_block(parts.get(f"{backbone._blocks}.{i}", [])) for i in range(backbone.depth)),
+        blocks=tuple(_block(parts.get(f"{backbone.blocks_name}.{i}", [])) for i in range(backbone.depth)),
         outside=_cost(parts.get("", [])),
         head=_cost(of_head),
         width=hidden_12D.shape[-1],

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from shutil import which
 
-from hydra._internal.utils import get_args_parser
+from hydra._internal.utils import get_args_parser  # hydra.main's own: the same command line
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf

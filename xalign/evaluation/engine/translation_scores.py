@@ -21,7 +21,8 @@ def corpus_score(
     value = metric.corpus_score(hypotheses, [references]).score
     stderr = None
     if len(hypotheses) > 1:
-        # sacrebleu's own resampling stumbles over scores of zero (2.6.0: float and numpy.float32 mixed).
+        # sacrebleu's own resampling stumbles over scores of zero (2.6.0: float and numpy.float32 mixed), and
+        # nothing public gives the statistics that it resamples.
         counts_NC = np.array(metric._extract_corpus_statistics(hypotheses, [references]))
         rng = np.random.default_rng(0)
         drawn_RN = rng.integers(len(counts_NC), size=(RESAMPLES, len(counts_NC)))

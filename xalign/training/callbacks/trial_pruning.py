@@ -63,6 +63,7 @@ class TrialPruning(pl.Callback):
         assert self.settings.trial is not None
         study = open_study(Path(self.settings.study), self.falls, self.settings)
         own = study.get_trials(deepcopy=False)[self.settings.trial]
+        # A trial of another process: optuna's public ways make new ones alone.
         trial = optuna.trial.Trial(study, own._trial_id)
         if step not in own.intermediate_values:  # said before, where the run was resumed
             trial.report(value, step)
