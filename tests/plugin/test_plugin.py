@@ -103,7 +103,7 @@ def test_it_trains_resumes_plans_and_is_reported(installed: Path, tmp_path: Path
     ]  # fmt: skip
     assert "matching" in with_it(installed, *keys, "plan=true")
     assert not run.exists()
-    with_it(installed, *keys)
+    with_it(installed, *keys, "transforms=shouting", "data.transforms.shouting.share=0.5")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 7))
     assert all(line["loss/matching"] > 0 and 0 <= line["matching_accuracy"] <= 1 for line in lines)
