@@ -32,4 +32,4 @@ def test_the_command_is_one_that_the_program_takes(monkeypatch: pytest.MonkeyPat
     assert words[-2:] == ["loss.tau=0.0312", "loss.layer=12"]
     # The figure that W&B judges by is one that the run logs.
     monkeypatch.setattr(sys, "argv", [*words[3:], f"sweep.metric={sweep['metric']['name']}"])
-    check("config", Config)
+    check("xalign.run", "config", Config)

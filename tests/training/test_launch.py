@@ -127,7 +127,7 @@ def test_a_batch_script_is_no_rank(change: tuple[str, str | None], monkeypatch: 
 
 
 def test_more_machines_need_a_launcher() -> None:
-    with pytest.raises(ConfigError, match=r"trainer\.nodes=2: is told by torchrun or srun"):
+    with pytest.raises(ConfigError, match=r"trainer\.nodes=2: is set by torchrun or srun"):
         small_config("strategy=ddp", "trainer.nodes=2")
 
 
