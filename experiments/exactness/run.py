@@ -24,14 +24,15 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from sets import SETS, harness_task, write
 
-from xalign.config.choices import Demonstrations
-from xalign.config.schema import BenchmarkConfig, ModelConfig
+from xalign.config.schema import ModelConfig
 from xalign.evaluation.engine.scoring import Request, score
+from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.results import Record
-from xalign.evaluation.task import Session, Setting
-from xalign.evaluation.tasks import load
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
 from xalign.models.backbone import Backbone
 from xalign.models.loading import load_model_and_tokenizer
+from xalign.options.composed import benchmark_of
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries
 
 NEAR_TIE = 1e-3
@@ -119,17 +120,17 @@ def ask_xalign(
     backbone: Backbone, benchmark: str, shots: int, folder: Path, batch_tokens: int
 ) -> tuple[list[Record], float]:
     """The records of xalign's own task in the order of the items, and its accuracy."""
-    config = BenchmarkConfig(
+    config = benchmark_of(
         name=benchmark,
         tasks=[benchmark],
         path=str(folder),
         split="validation",
         shots=shots,
-        demonstrations=Demonstrations.first,
+        demonstrations="first",
         batch_tokens=batch_tokens,
     )
-    (part,) = load(benchmark).parts(Setting(config, None, None, "en", [], 0, seed=0))
-    measured = part.measure(Session(backbone, config), lambda count: None)
+    (part,) = tasks_of(config)[benchmark].parts(Setting(config, None, None, "en", [], 0, seed=0))
+    measured = part.measure(session_of(backbone, config), lambda count: None)
     (records,) = measured.items.values()
     (accuracy,) = (row.value for row in measured.results if row.metric == "accuracy")
     return records, accuracy

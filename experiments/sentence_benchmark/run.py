@@ -16,12 +16,14 @@ from xalign.base.decisions import Decisions
 from xalign.cli.command_line import compose_config
 from xalign.cli.validation import resolve
 from xalign.config.choices import Pooling, Precision
-from xalign.config.schema import BenchmarkConfig, Config
-from xalign.evaluation import tasks
+from xalign.config.schema import Config
+from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.sets.own_text import load_own_text
-from xalign.evaluation.task import Session, Setting
+from xalign.evaluation.task import Setting
+from xalign.evaluation.tasks import tasks_of
 from xalign.models.backbone import Backbone, computing_in
 from xalign.models.loading import load_model_and_tokenizer
+from xalign.options.composed import benchmark_of
 from xalign.performance.automatic import choose_precision
 
 
@@ -40,24 +42,24 @@ def main() -> None:
 
     config = resolve(compose_config("config", []), Config)
     backbone = Backbone(*load_model_and_tokenizer(config.model, config.seed)).eval()
-    benchmark = BenchmarkConfig(
+    benchmark = benchmark_of(
         name="tatoeba",
         tasks=["retrieval", "mexa"],
         path=str(options.data),
         own_text=True,
         limit=options.sentences,
-        poolings=[Pooling(p) for p in options.poolings],
+        poolings=options.poolings,
     )
     corpus, _ = load_own_text(benchmark, "en", options.languages)
     languages = options.languages or [code for code in corpus.languages if code != "en"]
     setting = Setting(benchmark, corpus, None, "en", languages, backbone.depth // 2, config.seed)
-    session = Session(backbone, benchmark)
+    session = session_of(backbone, benchmark)
     precision = Precision(options.precision)
     dtype = choose_precision(precision, backbone.device, Decisions(quiet=True))
     print("| task | languages | sentences each | layers | arithmetic | seconds | CPU seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name in benchmark.tasks:
-        parts = tasks.load(name).parts(setting)
+    for name, task in tasks_of(benchmark).items():
+        parts = task.parts(setting)
         clock, processor = time.perf_counter(), time.process_time()
         with computing_in(backbone, dtype):
             for part in parts:

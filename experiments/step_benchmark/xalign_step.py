@@ -15,6 +15,7 @@ from xalign.models.backbone import Backbone
 from xalign.training.fit import fit
 from xalign.training.inputs import training_inputs
 from xalign.training.module import AlignedModel
+from xalign.training.prepare import prepare
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries
 from xalign.workspace.folder import RunFolder
 
@@ -52,6 +53,9 @@ def drive(setup: Setup, gate: Gate) -> None:
     corpus = setup.texts.corpus
     backbone = Backbone(setup.model, setup.tokenizer)
     splits = Splits(corpus, corpus, corpus)
-    inputs = training_inputs(setup.config, backbone, splits, setup.layer, setup.dtype, Decisions(quiet=True))
+    prepared = replace(
+        prepare(setup.config, backbone, splits, setup.layer), instructions=setup.texts.instructions
+    )
+    inputs = training_inputs(setup.config, backbone, prepared, setup.dtype, Decisions(quiet=True))
     with tempfile.TemporaryDirectory() as folder:
-        fit(setup.config, RunFolder(Path(folder)), replace(inputs, instructions=setup.texts.instructions))
+        fit(setup.config, RunFolder(Path(folder)), inputs)
