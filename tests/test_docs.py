@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from xalign.analyze import with_models_as_key
 from xalign.cli.command_line import check
 from xalign.config.presets import config_folder
-from xalign.config.schema import Config, EvaluateConfig
+from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig
 
 ROOT = Path(__file__).parent.parent
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,6 +40,9 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 check("xalign.run", "config", Config, paths=False)
             case "xalign.evaluate":
                 check("xalign.evaluate", "evaluate", EvaluateConfig, paths=False)
+            case "xalign.analyze":
+                monkeypatch.setattr(sys, "argv", [module, *with_models_as_key(arguments)])
+                check("xalign.analyze", "analyze", AnalyzeConfig, paths=False)
             case "xalign.report":  # run whole in test_run.py
                 assert all("=" not in a or a.startswith("output=") for a in arguments)
             case _:

@@ -12,6 +12,7 @@ PUBLIC = {"_replace", "_asdict", "_fields", "_exit"}
 """Of named tuples and `os`: documented, whatever their first letter."""
 USES = {
     ("run.py", "hydra._internal.utils"): "test_run.py",
+    ("analyze.py", "hydra._internal.utils"): "test_analyze.py",
     ("cli/command_line.py", "hydra._internal.utils"): "test_config.py",
     ("sweeps/plan.py", "hydra._internal.utils"): "sweeps/test_sweep.py",
     ("options/store.py", "_get_node"): "test_config.py",

@@ -91,14 +91,14 @@ def test_every_experiment_goes_the_whole_way_on_the_tiny_model(experiment: str, 
 
 
 def test_finished_run_is_shown_not_repeated_and_its_model_can_be_measured(place: Path) -> None:
-    first = xalign("run", *QUICK, "run.dir=out", cwd=place)
+    first = xalign("run", *QUICK, "run.dir=out", "data.test_fraction=0.2", "analyses=[cka]", cwd=place)
     assert first.returncode == 0, first.stderr
     stamp = (place / "out/model/model.safetensors").stat().st_mtime_ns
-    again = xalign("run", *QUICK, "run.dir=out", cwd=place)
+    again = xalign("run", *QUICK, "run.dir=out", "data.test_fraction=0.2", cwd=place)
     assert again.returncode == 0
     assert "is complete" in again.stdout
     assert (place / "out/model/model.safetensors").stat().st_mtime_ns == stamp
-    other = xalign("run", *QUICK, "run.dir=out", "loss.tau=0.1", cwd=place)
+    other = xalign("run", *QUICK, "run.dir=out", "data.test_fraction=0.2", "loss.tau=0.1", cwd=place)
     assert other.returncode == 1
     assert "holds a run with another config (loss.tau: 0.05 -> 0.1)" in other.stderr
     measured = xalign(
@@ -109,6 +109,17 @@ def test_finished_run_is_shown_not_repeated_and_its_model_can_be_measured(place:
     assert json.loads((place / "result.json").read_text())["model"] == "out/model"
     report = xalign("report", "out", cwd=place)
     assert report.returncode == 0, report.stderr
+    # The same text, base model and aligned model as the run itself had.
+    looked = xalign("analyze", "out", "analyses=[cka]", "benchmark.precision=fp32", "output=found", cwd=place)
+    assert looked.returncode == 0, looked.stderr
+    for when in ("before", "after"):
+        of_run, found = (
+            json.loads((place / folder / f"{when}.analyses.json").read_text())["analyses"]["cka"]["findings"]
+            for folder in ("out/evaluation", "found")
+        )
+        assert of_run["languages"] == ["zh"]
+        assert found == of_run, when
+    assert (place / "out/plots/analysis_cka.png").exists()
 
 
 def test_multirun_gives_every_point_its_own_complete_folder(place: Path) -> None:

@@ -174,7 +174,7 @@ class Results:
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
-        from xalign.reporting.style import INK, PALETTE, applied, new_figure
+        from xalign.base.drawing import INK, PALETTE, applied, new_figure
 
         colours = dict(zip((XALIGN, PUBLISHED, LIBRARIES, RETAINING, LOW), PALETTE, strict=False))
         by_model: dict[tuple[str, ...], list[dict[str, Measured]]] = {}

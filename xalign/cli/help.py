@@ -13,7 +13,8 @@ def print_help(config_name: str, module: str) -> None:
     """Print the config groups of an entry point with their options, and how keys are given."""
     console = Console(highlight=False)
     defaults = _defaults(config_name)
-    console.print(f"python -m {module} [GROUP=OPTION ...] [GROUP.KEY=VALUE ...]\n", markup=False)
+    what = (config_folder() / f"{config_name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    console.print(f"{what}\n\npython -m {module} [GROUP=OPTION ...] [GROUP.KEY=VALUE ...]\n", markup=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from xalign.base.errors import RunError
 from xalign.base.files import absence
-from xalign.config.schema import Config, EvaluateConfig
+from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig
 from xalign.data import reading
 from xalign.data.readers.base import Source
+from xalign.evaluation.findings import output_folder, written
 from xalign.models.gguf import MODELS
 from xalign.models.model_folder import problem_of_folder
-from xalign.models.own_path import problem_of_path, unreachable
+from xalign.models.own_path import name_of, problem_of_path, unreachable
 from xalign.sources.hub import Kind, hub_answers, in_cache, problem_of_repository
 from xalign.workspace.folder import RunFolder
 
@@ -37,7 +38,9 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
         for path in config.models:
             yield from _model("models", path, config.model.revision)
             yield from _model_folder("models", path, measured)
-        if config.output:
+        if isinstance(config, AnalyzeConfig):
+            yield from _analyses(config)
+        elif config.output:
             yield from _output(config.output, several=bool(config.models))
         return
     instructions = config.instructions
@@ -105,6 +108,16 @@ def _output(given: str, several: bool) -> Iterator[str]:
         yield f"output={given}: is a folder; name a file in it, such as output={output / 'results.json'}"
     elif problem := _unwritable(output if several else output.parent):
         yield f"output={given}: {problem}"
+
+
+def _analyses(config: AnalyzeConfig) -> Iterator[str]:
+    names = [name_of(path) for path in config.models] or [config.model.name]
+    folder = output_folder(config.output, names)
+    if problem := _unwritable(folder):
+        yield f"output={folder}: {problem}"
+    elif found := written(folder, config.analyses):
+        held = ", ".join(path.name for path in found)
+        yield f"output={folder}: holds {held}; nothing is overwritten, give another output=FOLDER"
 
 
 def _unwritable(folder: Path) -> str | None:

@@ -13,8 +13,10 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from xalign.config import schema as config
+from xalign.config.parts import AnalysisConfig
 from xalign.config.presets import config_folder
 from xalign.data.transforms import TRANSFORMS
+from xalign.evaluation.analyses import ANALYSES
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
@@ -48,6 +50,12 @@ TASK_OPTIONS = """## benchmark.options
 its own; of the benchmark that is measured during training it is `validation.<...>`.
 """
 
+ANALYSIS_OPTIONS = """## analyses
+
+`analyses=[<name>,...]` asks for them, `analyses.<name>.<option>` sets an option ([analyses.md](analyses.md)).
+Every analysis has those of the first table.
+"""
+
 
 def reference() -> str:
     """The whole table as Markdown."""
@@ -67,6 +75,7 @@ def reference() -> str:
         else:
             field = next(f for f in fields(config.Config) if f.name == name)
             top.append(_row(name, field, config.Config))
+    parts += [ANALYSIS_OPTIONS, *_analyses()]
     parts.insert(1, "## top level\n\n" + _table(top))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -127,6 +136,15 @@ def _tasks() -> Iterator[str]:
         rows = [_row(f.name, f, config, shorts.get(f.name)) for f in fields(config)]
         if rows:
             yield f"### {name}\n\n{inspect.getdoc(TASKS.load(name))}\n\n{_table(rows, short=True)}"
+
+
+def _analyses() -> Iterator[str]:
+    common = [f.name for f in fields(AnalysisConfig)]
+    yield _table([_row(f.name, f, AnalysisConfig) for f in fields(AnalysisConfig)])
+    for name in ANALYSES.own_names():
+        config = ANALYSES.load(name).Config
+        rows = [_row(f.name, f, config) for f in fields(config) if f.name not in common]
+        yield f"### {name}\n\n{inspect.getdoc(ANALYSES.load(name))}" + (f"\n\n{_table(rows)}" if rows else "")
 
 
 def _table(rows: list[str], short: bool = False) -> str:

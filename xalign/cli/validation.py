@@ -21,11 +21,19 @@ from xalign.config.choices import (
     TaskProvider,
 )
 from xalign.config.problems import field_names, one_of, problem, unknown_key
-from xalign.config.schema import BenchmarkConfig, Config, DataConfig, EvaluateConfig, LanguagesConfig
+from xalign.config.schema import (
+    AnalyzeConfig,
+    BenchmarkConfig,
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    LanguagesConfig,
+)
 from xalign.data import reading
 from xalign.data.instructions import SOURCES
 from xalign.distributed.world import world_of_launcher
 from xalign.evaluation import figures
+from xalign.evaluation.analyses import ANALYSES, analyses_of, problems_of
 from xalign.evaluation.tasks import TASKS
 from xalign.models import rules as model_rules
 from xalign.models.adapters import ADAPTERS
@@ -34,7 +42,7 @@ from xalign.options.composed import rules, take_options
 from xalign.options.short_keys import short_names
 from xalign.training.callbacks import rules as callback_rules
 
-C = TypeVar("C", Config, EvaluateConfig)
+C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig)
 
 
 def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
@@ -68,6 +76,8 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
     if isinstance(config, EvaluateConfig):
         for name in config.data.transforms:
             problems.append(f"data.transforms.{name}: of training; what is measured is never transformed")
+    if isinstance(config, Config | AnalyzeConfig):
+        problems += _analysis_rules(config)
     if isinstance(config, Config):
         problems += _sweep_rules(config)
         problems += _training_rules(config)
@@ -162,6 +172,25 @@ def _benchmark_rules(benchmark: BenchmarkConfig, key: str) -> Iterator[str]:
             yield one_of(f"{key}.tasks", task, known)
     if benchmark.own_text and not (benchmark.path or benchmark.hub):
         yield f"{key}.path: required, but not given (the folder of {benchmark.name})"
+
+
+def _analysis_rules(config: Config | AnalyzeConfig) -> Iterator[str]:
+    """What analyses ask for in vain, as far as it is known before model and text are loaded."""
+    if isinstance(config, AnalyzeConfig):
+        if not config.analyses:
+            yield f"analyses: none is asked for (there are: {', '.join(ANALYSES.names())})"
+        parallel = [name for name in TASKS.names() if TASKS.load(name).parallel_text]
+        if not set(config.benchmark.tasks) & set(parallel):
+            yield f"benchmark={config.benchmark.name}: has no parallel text; benchmark=heldout?"
+    # Of other models than the config's neither depth nor languages are known yet.
+    is_known = isinstance(config, Config) or not config.models
+    targets = [*config.languages.targets, *config.languages.unseen]
+    own_text = config.benchmark.own_text or config.benchmark.languages
+    yield from problems_of(
+        analyses_of(config.analyses),
+        depth=config.model.depth if is_known else None,
+        languages=targets if is_known and not own_text else [],
+    )
 
 
 def _training_rules(config: Config) -> Iterator[str]:

@@ -4,11 +4,13 @@ The schema holds them without knowing any part by name.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
+
+from xalign.config.choices import Pooling
 
 if TYPE_CHECKING:
     from xalign.config.schema import Config
@@ -127,3 +129,21 @@ class TaskConfig:
     """Options that every task has."""
 
     __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisConfig:
+    """Options that every analysis has: which vectors it looks at."""
+
+    __pydantic_config__ = STRICT
+
+    pooling: Pooling = Pooling.mean
+    """How hidden states become vectors."""
+    max_length: Annotated[int, Field(ge=4)] = 64
+    """Tokens kept of a sentence. Vectors are shared with tasks that keep as many."""
+    sentences: Annotated[int, Field(ge=4)] = 100
+    """Most pairs of a language."""
+    layers: list[Annotated[int, Field(ge=0)]] = field(default_factory=list)
+    """Layers looked at (0: embeddings); empty: all."""
+    languages: list[str] = field(default_factory=list)
+    """Languages looked at beside the pivot; empty: all of the text's."""

@@ -18,7 +18,14 @@ from xalign.config.choices import (
     StrategyName,
     TaskProvider,
 )
-from xalign.config.parts import STRICT, AdapterConfig, ObjectiveConfig, TaskConfig, TransformConfig
+from xalign.config.parts import (
+    STRICT,
+    AdapterConfig,
+    AnalysisConfig,
+    ObjectiveConfig,
+    TaskConfig,
+    TransformConfig,
+)
 
 PRESET = "preset"
 """Key of composed configs, gone from resolved ones (`models.own_path`)."""
@@ -382,6 +389,10 @@ class Config:
     benchmark: BenchmarkConfig
     validation: BenchmarkConfig | None = None
     """Measured during training, on validation splits (`benchmark@validation=heldout`); null: nothing."""
+    analyses: dict[str, AnalysisConfig] = field(default_factory=dict)
+    """What is looked at in sentence vectors before and after training: name of a file in
+    `xalign/evaluation/analyses`, or of an entry point of the group `xalign.analyses` -> its options;
+    `analyses=[]`: nothing, `analyses.cka=null`: not that one."""
     logger: LoggerConfig
     callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name -> a callback of Lightning's or of one's own: its class as `_target_`, and its arguments."""
@@ -424,3 +435,25 @@ class EvaluateConfig:
     """CPU threads; null takes as many as there are cores, or fewer where OMP_NUM_THREADS says so."""
     seed: Natural = 0
     """Source of every random choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyzeConfig(EvaluateConfig):
+    """What `python -m xalign.analyze` needs: models, parallel text (that of `benchmark`), analyses."""
+
+    models: list[str] = field(default_factory=list)
+    """Models to look into: folders of runs, each with its base model and its aligned one, folders of models,
+    or hub ids; empty: `model` alone."""
+    analyses: dict[str, AnalysisConfig] = field(default_factory=dict)
+    """What is looked at: name of an analysis -> its options."""
+    output: str | None = None
+    """Folder for what was found (JSON, one file a model) and the pictures (PNG, one an analysis); null:
+    `outputs/analyses/<names of the models>`."""
+
+
+SCHEMAS: dict[str, type] = {
+    "schema": Config,
+    "evaluate_schema": EvaluateConfig,
+    "analyze_schema": AnalyzeConfig,
+}
+"""Of each entry point that composes a config."""

@@ -1,5 +1,6 @@
 """All parts of a benchmark on one model, each from the cache where the same was measured before."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,10 +15,9 @@ from xalign.evaluation.engine.session import Session, poolings_of
 from xalign.evaluation.metrics import Metric
 from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.sentences import picture, picture_points
-from xalign.evaluation.task import Measured, Part, Setting
+from xalign.evaluation.task import Measured, Part, SentenceVectors, Setting
 from xalign.evaluation.tasks import tasks_of
 from xalign.models.backbone import Backbone, computing_in
-from xalign.models.fingerprint import model_fingerprint
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,17 @@ class Measurement:
     """Task -> language -> what its items are made of; `<task>, demonstrations`: what is shown before them."""
 
 
-def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.dtype) -> Measurement:
+def evaluate(
+    backbone: Backbone,
+    setting: Setting,
+    *,
+    model: str,
+    dtype: torch.dtype,
+    session: Session | None = None,
+) -> Measurement:
     """Measure the benchmark's tasks; `model` is its name in the results.
+
+    `session`: of the same backbone and benchmark, where its vectors are wanted afterwards.
 
     Every part is kept as soon as it is done, and of the slow ones every batch: an interrupted measurement
     goes on where it stopped.
@@ -51,9 +60,9 @@ def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.d
         part.check(backbone)
     vectors = next((task.sentence_vectors for task in chosen.values() if task.sentence_vectors), None)
     points = picture_points(setting) if vectors else None
-    session = session_of(backbone, setting.benchmark)
+    session = session or session_of(backbone, setting.benchmark)
     common: dict[str, object] = {
-        "parameters": model_fingerprint(backbone.model, backbone.tokenizer),
+        "parameters": session.fingerprint,
         "dtype": str(dtype),
     }
     results: list[Result] = []
@@ -91,9 +100,12 @@ def evaluate(backbone: Backbone, setting: Setting, *, model: str, dtype: torch.d
     return Measurement(Evaluation(model, results, items, metrics), drawn, texts)
 
 
-def session_of(backbone: Backbone, benchmark: BenchmarkConfig) -> Session:
-    """A model that a benchmark's tasks are measured on."""
-    poolings = poolings_of(tasks_of(benchmark).values())
+def session_of(
+    backbone: Backbone, benchmark: BenchmarkConfig, further: Iterable[SentenceVectors] = ()
+) -> Session:
+    """A model that a benchmark's tasks are measured on, and whatever `further` looks at sentence vectors."""
+    of_tasks = [task.sentence_vectors for task in tasks_of(benchmark).values()]
+    poolings = poolings_of([*of_tasks, *further])
     return Session(backbone, benchmark.name, benchmark.batch_tokens, poolings)
 
 

@@ -1,13 +1,16 @@
 """Lengths of texts within what a model has positions for: lowered before anything is run, each with a line in
 the log."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from xalign.base.decisions import Decisions
 from xalign.base.errors import ModelError
 from xalign.config.schema import BenchmarkConfig, Config
 from xalign.models.backbone import Backbone
+
+P = TypeVar("P")
 
 LEAST = 16
 """Positions that a model needs: fewer hold no sentence."""
@@ -20,13 +23,8 @@ def within_context(config: Config, backbone: Backbone, decisions: Decisions) -> 
     Raises:
         ModelError: the model has positions for a few tokens only.
     """
-    trainer, validation, objectives = config.trainer, config.validation, dict(config.loss.objectives)
-    for name, own in objectives.items():
-        length = getattr(own, "max_length", None)
-        if isinstance(length, int):
-            lowered = _lowered(f"loss.objectives.{name}.max_length", length, backbone, decisions)
-            changes: dict[str, Any] = {"max_length": lowered}
-            objectives[name] = replace(own, **changes)
+    trainer, validation = config.trainer, config.validation
+    objectives = parts_within_context(config.loss.objectives, "loss.objectives", backbone, decisions)
     length = _lowered("trainer.max_length", trainer.max_length, backbone, decisions)
     if validation is not None:
         validation = benchmark_within_context(validation, backbone, decisions, "validation")
@@ -36,6 +34,7 @@ def within_context(config: Config, backbone: Backbone, decisions: Decisions) -> 
         loss=replace(config.loss, objectives=objectives),
         benchmark=benchmark_within_context(config.benchmark, backbone, decisions),
         validation=validation,
+        analyses=parts_within_context(config.analyses, "analyses", backbone, decisions),
     )
 
 
@@ -43,14 +42,22 @@ def benchmark_within_context(
     benchmark: BenchmarkConfig, backbone: Backbone, decisions: Decisions, key: str = "benchmark"
 ) -> BenchmarkConfig:
     """The same for what is measured alone."""
-    options = dict(benchmark.options)
-    for name, own in options.items():
+    options = parts_within_context(benchmark.options, f"{key}.options", backbone, decisions)
+    return replace(benchmark, options=options)
+
+
+def parts_within_context(
+    parts: Mapping[str, P], key: str, backbone: Backbone, decisions: Decisions
+) -> dict[str, P]:
+    """The same for the options, by name, of whatever stands under a key and has a `max_length`."""
+    found = dict(parts)
+    for name, own in parts.items():
         length = getattr(own, "max_length", None)
         if isinstance(length, int):
-            lowered = _lowered(f"{key}.options.{name}.max_length", length, backbone, decisions)
+            lowered = _lowered(f"{key}.{name}.max_length", length, backbone, decisions)
             changes: dict[str, Any] = {"max_length": lowered}
-            options[name] = replace(own, **changes)
-    return replace(benchmark, options=options)
+            found[name] = replace(own, **changes)  # type: ignore[type-var]
+    return found
 
 
 def _lowered(key: str, length: int, backbone: Backbone, decisions: Decisions) -> int:

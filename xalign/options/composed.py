@@ -1,5 +1,5 @@
-"""Options that stand beside the part that has them: objectives, transforms, adapters and tasks, whichever
-there are.
+"""Options that stand beside the part that has them: objectives, transforms, adapters, tasks and analyses,
+whichever there are.
 
 The schema knows none of them by name. Here their values, as composed, become the frozen configs that the
 parts declare; every mistake names the key that was given.
@@ -15,18 +15,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from xalign.base.errors import ConfigError, did_you_mean
 from xalign.config.choices import Combine, GradientClipping, TaskProvider
-from xalign.config.parts import AdapterConfig, ObjectiveConfig, TaskConfig, TransformConfig
+from xalign.config.parts import AdapterConfig, AnalysisConfig, ObjectiveConfig, TaskConfig, TransformConfig
 from xalign.config.problems import one_of, problem
 from xalign.config.schema import (
     PRESET,
+    SCHEMAS,
     BenchmarkConfig,
     Config,
     DataConfig,
-    EvaluateConfig,
     LossConfig,
     TrainerConfig,
 )
 from xalign.data.transforms import TRANSFORMS
+from xalign.evaluation.analyses import ANALYSES
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
@@ -56,6 +57,7 @@ def _groups() -> dict[str, Any]:
         "benchmark": benchmark,
         "validation": benchmark | None,
         "callbacks": dict,
+        "analyses": dict,
     }
 
 
@@ -89,7 +91,7 @@ _COMPOSED = "Composed"
 
 def __getattr__(name: str) -> type:
     if name.startswith(_COMPOSED):
-        for schema in (Config, EvaluateConfig):
+        for schema in SCHEMAS.values():
             composed_schema(schema)
         if name in globals():
             found: type = globals()[name]
@@ -107,8 +109,8 @@ def _is_group(group: str, name: str) -> bool:
 
 
 def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """Composed values with the options of objectives, transforms, adapter and tasks as configs; short keys
-    are gone from them."""
+    """Composed values with the options of objectives, transforms, adapter, tasks and analyses as configs;
+    short keys are gone from them."""
     values = copy.deepcopy(values)
     loss, trainer, adapter = (values.get(group) for group in ("loss", "trainer", "adapter"))
     if isinstance(loss, dict) and isinstance(trainer, dict):
@@ -126,6 +128,8 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     for group in BENCHMARKS:
         if isinstance(values.get(group), dict):
             values[group]["options"] = _tasks(values[group], group, problems)
+    if "analyses" in values:
+        values["analyses"] = _analyses(values["analyses"] or {}, problems)
     return values
 
 
@@ -233,6 +237,22 @@ def _tasks(benchmark: dict[str, Any], group: str, problems: list[str]) -> dict[s
         config = _validated(TASKS.load(name).Config, values, place, problems, origins)
         if config is not None:
             found[name] = config
+    return found
+
+
+def _analyses(given: Mapping[str, Any], problems: list[str]) -> dict[str, AnalysisConfig]:
+    found = {}
+    for name, options in given.items():
+        if name not in ANALYSES:
+            names = ANALYSES.names()
+            listed = f"{did_you_mean(name, names)} (there are: {', '.join(names)})"
+            problems.append(f"analyses.{name}: no such analysis{listed}")
+        elif options is not None and not isinstance(options, Mapping):
+            problems.append(f"analyses.{name}={options}: must be a group of options, or null")
+        elif options is not None:  # null: taken out of those that a preset asks for
+            config = _validated(ANALYSES.load(name).Config, options, f"analyses.{name}", problems, {})
+            if config is not None:
+                found[name] = config
     return found
 
 

@@ -6,14 +6,18 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from xalign.config.schema import Config, EvaluateConfig
+from xalign.config.schema import SCHEMAS
 from xalign.options.composed import composed_schema
 
 
-def register() -> None:
-    """Put the schemas into Hydra's ConfigStore, as `schema` and `evaluate_schema`."""
+def register(*names: str) -> None:
+    """Put the schemas of these names, or all, into Hydra's ConfigStore.
+
+    Hydra copies all that lies there for every group of its `--help`: an entry point has its own alone.
+    """
     store = ConfigStore.instance()
-    for name, kind in (("schema", Config), ("evaluate_schema", EvaluateConfig)):
+    for name in names or SCHEMAS:
+        kind = SCHEMAS[name]
         store.store(name=name, node=_writable(OmegaConf.structured(composed_schema(kind))))
 
 

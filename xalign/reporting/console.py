@@ -16,6 +16,7 @@ from xalign.evaluation.item_scores import errors_of_means
 from xalign.evaluation.metrics import MEAN
 from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison, compare_models
+from xalign.reporting.analyses import lines_of
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.formatting import number, percent, signed
 from xalign.reporting.measures import (
@@ -86,6 +87,8 @@ def print_comparison(run_dir: Path, console: Console | None = None) -> None:
         if finding.losses:
             names = ", ".join(finding.losses)
             console.print(_note(f"significantly worse: {finding.measure.heading}, {names}", "red"))
+    for line in lines_of(run.analyses):
+        console.print(_note(line))
     for gap in gaps_of(run):
         console.print(_note(gap, "yellow"))
     for note in notes_on_tests(run):

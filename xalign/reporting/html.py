@@ -9,8 +9,10 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from xalign.base.drawing import applied
 from xalign.base.files import write_atomically
 from xalign.evaluation.tasks import TASKS
+from xalign.reporting.analyses import gaps_in, shown_of
 from xalign.reporting.benchmarks import benchmarks_of
 from xalign.reporting.formatting import (
     duration,
@@ -25,12 +27,11 @@ from xalign.reporting.formatting import (
     signed,
 )
 from xalign.reporting.measures import language_name, measures_of
-from xalign.reporting.plots import compare_by_layer, write_plots
+from xalign.reporting.plots import analysis_name, compare_by_layer, write_plots
 from xalign.reporting.records import Contamination, Run
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.seeds import SEED_NOTE, over_seeds
 from xalign.reporting.sentences import group_texts
-from xalign.reporting.style import applied
 from xalign.reporting.summary import (
     Finding,
     findings_of,
@@ -79,6 +80,8 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
             groups=group_texts(run),
             tables=[table for table in tables_of(run) if not table.measures[0].in_context],
             benchmarks=benchmarks_of(run),
+            analyses=[(shown, images[analysis_name(shown.name)]) for shown in shown_of(run.analyses)],
+            analysis_gaps=list(gaps_in(run.analyses)),
             means=means_by_verdict(findings),
             tests=notes_on_tests(run),
             translated=any(measure.generated for measure in measures_of(run)),

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from xalign.base.drawing import INK, PALETTE, new_figure
 from xalign.reporting.records import Floats, Run, Series
-from xalign.reporting.style import INK, PALETTE, new_figure
 
 
 def losses(run: Run) -> Figure | None:

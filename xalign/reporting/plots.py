@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from xalign.base.drawing import AFTER, BEFORE, INK, PALETTE, LineStyle, applied, new_figure, write_clearly
 from xalign.config.choices import Pooling
 from xalign.evaluation.metrics import KNOWN, MEAN, RETRIEVAL, layered
 from xalign.evaluation.results import Evaluation
+from xalign.reporting.analyses import Shown, shown_of
 from xalign.reporting.losses import losses
 from xalign.reporting.measures import (
     Measure,
@@ -28,7 +30,6 @@ from xalign.reporting.measures import (
 )
 from xalign.reporting.records import Run
 from xalign.reporting.sentences import sentences
-from xalign.reporting.style import AFTER, BEFORE, INK, PALETTE, LineStyle, applied, new_figure, write_clearly
 from xalign.reporting.validation import validation
 
 METRICS = [metric.name for metric in layered(RETRIEVAL, [Pooling.mean]) if metric.has_layers]
@@ -50,8 +51,11 @@ def write_plots(run: Run) -> dict[str, Path]:
     for measure in measures_of(run):
         if measure.in_context:
             makers[in_context_name(measure)] = partial(in_context, measure=measure)
+    for shown in shown_of(run.analyses):
+        makers[analysis_name(shown.name)] = partial(analysis, shown=shown)
     # A report written anew must not show what an older state of the folder left.
-    for stale in [*(folder / f"{name}.png" for name in makers), *folder.glob("in_context_*.png")]:
+    of_any = [*folder.glob("in_context_*.png"), *folder.glob("analysis_*.png")]
+    for stale in [*(folder / f"{name}.png" for name in makers), *of_any]:
         stale.unlink(missing_ok=True)
     written = {}
     for name, make in makers.items():
@@ -159,6 +163,11 @@ def in_context_name(measure: Measure) -> str:
     return "in_context_" + re.sub(r"[^\w.-]", "_", measure.benchmark)
 
 
+def analysis_name(analysis: str) -> str:
+    """Name of the picture of an analysis."""
+    return f"analysis_{analysis}"
+
+
 def in_context(run: Run, measure: Measure) -> Figure:
     """Accuracy before and after, a line a language, with the level of chance."""
     codes = ordered_languages(run, codes_of(run, [measure]))
@@ -178,6 +187,11 @@ def in_context(run: Run, measure: Measure) -> Figure:
         handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=(0, (2, 2)), label="chance"))
     _legend(figure, handles)
     return figure
+
+
+def analysis(run: Run, shown: Shown) -> Figure:
+    """What an analysis found before and after."""
+    return shown.draw()
 
 
 def _panels(sets: Sequence[str], height: float) -> tuple[Figure, dict[tuple[str, str], Axes]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
+from xalign.evaluation.findings import AnalysedModel
 from xalign.evaluation.metrics import Metric
 from xalign.evaluation.results import Evaluation, known
 from xalign.evaluation.statistics import Comparison
@@ -87,6 +88,8 @@ class Run:
     comparison: tuple[Comparison, ...]
     before_representations: Representations | None
     after_representations: Representations | None
+    analyses: Mapping[str, AnalysedModel]
+    """`before` and `after`, as far as analyses were asked for."""
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from xalign.base.errors import DataError, RunError
 from xalign.base.files import checked, read_json, read_text, read_yaml
+from xalign.evaluation.findings import AnalysedModel, file_of
 from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison
 from xalign.reporting.records import Environment, Representations, Run, Series
@@ -50,6 +51,11 @@ def load_run(path: Path) -> Run:
         comparison=_read_comparison(evaluation / "comparison.json"),
         before_representations=_read_representations(evaluation / "before.representations.npz"),
         after_representations=_read_representations(evaluation / "after.representations.npz"),
+        analyses={
+            moment: AnalysedModel.read(file)
+            for moment in ("before", "after")
+            if (file := file_of(evaluation, moment)).is_file()
+        },
     )
 
 

@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
+from xalign.base.drawing import INK, hide_axes, language_look, new_figure
 from xalign.reporting.measures import language_name, ordered_languages, role_of
 from xalign.reporting.records import Representations, Run
-from xalign.reporting.style import INK, hide_axes, language_look, new_figure
 
 MAX_POINTS = 600
 GROUPS = 5

@@ -4,11 +4,11 @@ import math
 
 from matplotlib.figure import Figure
 
+from xalign.base.drawing import AFTER, INK, new_figure
 from xalign.evaluation.figures import best_of
 from xalign.evaluation.metrics import MEAN
 from xalign.reporting.measures import Measure, measure_of
 from xalign.reporting.records import Run, Series
-from xalign.reporting.style import AFTER, INK, new_figure
 
 COLUMNS = 3
 

@@ -25,9 +25,14 @@ from xalign.cli.extras import require_extras
 from xalign.config.choices import LoggerName, StrategyName
 from xalign.config.schema import Config, ModelConfig
 from xalign.data.parallel import Splits
+from xalign.evaluation.analyse import analyse, require_possible
+from xalign.evaluation.analyses import analyses_of
 from xalign.evaluation.contamination import Overlap, contaminated, summary
-from xalign.evaluation.evaluate import evaluate
+from xalign.evaluation.engine.session import Session
+from xalign.evaluation.evaluate import evaluate, session_of
+from xalign.evaluation.findings import AnalysedModel, file_of
 from xalign.evaluation.results import Evaluation
+from xalign.evaluation.sets.translations import pairs_of
 from xalign.evaluation.statistics import compare, write_comparisons
 from xalign.evaluation.task import Setting
 from xalign.evaluation.tasks import tasks_of
@@ -54,6 +59,7 @@ from xalign.runs.workers import Workers
 from xalign.training.checkpoints import chosen_own, restore_chosen
 from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs, training_inputs
+from xalign.training.loggers import log_pictures
 from xalign.training.out_of_memory import measuring_in_memory
 from xalign.training.prepare import Prepared, prepare
 from xalign.training.splits import load_splits
@@ -128,13 +134,21 @@ class _Run:
                 config.benchmark.precision, self.device, self.decisions, "benchmark.precision"
             )
             folder.update_environment(decisions=self.decisions.made, layer=layer, depth=backbone.depth)
+            texts = texts_to_measure(config, splits)
             self.setting = setting_of(
                 config.benchmark,
-                texts_to_measure(config, splits),
+                texts,
                 pivot=config.languages.pivot,
                 layer=layer,
                 seed=config.seed,
             )
+            self.analyses = analyses_of(config.analyses)
+            self.pairs = pairs_of(
+                splits.test if texts.test is None else texts.test,
+                config.languages.pivot,
+                self.setting.languages,
+            )
+            require_possible(self.analyses, backbone.depth, list(self.pairs))
             # Whatever training will ask for is asked for now, not when all has been measured.
             prepared = None if folder.exported else prepare(config, backbone, splits, layer, self.setting)
             if prepared is not None and prepared.validation is not None:
@@ -177,6 +191,7 @@ class _Run:
             folder.update_environment(seconds=self.seconds)
             write_card(folder.path)
             write_report(folder.path)
+            log_pictures(config, folder, sorted((folder.path / "plots").glob("*.png")))
         write_atomically(folder.done, "")
         print_comparison(folder.path)
         print(f"model:  {folder.model}\nreport: {folder.report}")
@@ -228,19 +243,46 @@ class _Run:
         self, when: str, backbone: Backbone, dtype: torch.dtype, prepared: Prepared | None
     ) -> Evaluation:
         config = self.config
+        vectors = (analysis.needs.vectors for analysis in self.analyses.values())
+        session = session_of(backbone, config.benchmark, vectors)
+        evaluation = self._evaluate(when, session, dtype, prepared)
+        self._analyse(when, session, dtype)
+        return evaluation
+
+    def _evaluate(
+        self, when: str, session: Session, dtype: torch.dtype, prepared: Prepared | None
+    ) -> Evaluation:
         path = self.folder.evaluation / f"{when}.json"
         if path.exists():
             return Evaluation.read(path)
-        log.info("measuring %s training: %s", when, ", ".join(config.benchmark.tasks))
-        model = config.model.name if when == "before" else str(self.folder.model)
+        log.info("measuring %s training: %s", when, ", ".join(self.config.benchmark.tasks))
         with measuring_in_memory():
-            measured = evaluate(backbone, self.setting, model=model, dtype=dtype)
+            measured = evaluate(
+                session.backbone, self.setting, model=self._model(when), dtype=dtype, session=session
+            )
         if measured.picture is not None:
             measured.picture.write(self.folder.evaluation / f"{when}.representations.npz")
         if prepared is not None:
             self._check_contamination(measured.texts, prepared)
         measured.evaluation.write(path)
         return measured.evaluation
+
+    def _analyse(self, when: str, session: Session, dtype: torch.dtype) -> None:
+        """What was asked for of analyses and is not there yet; what is there stays."""
+        config, path = self.config, file_of(self.folder.evaluation, when)
+        known = AnalysedModel.read(path).answers(self.analyses) if path.exists() else {}
+        missing = {name: analysis for name, analysis in self.analyses.items() if name not in known}
+        if not missing:
+            return
+        log.info("analyses %s training: %s", when, ", ".join(missing))
+        with measuring_in_memory():
+            pivot = config.languages.pivot
+            known |= analyse(session, missing, self.pairs, pivot=pivot, dtype=dtype, seed=config.seed)
+        found = {name: known[name] for name in self.analyses if name in known}
+        AnalysedModel(model=self._model(when), text=config.benchmark.name, analyses=found).write(path)
+
+    def _model(self, when: str) -> str:
+        return self.config.model.name if when == "before" else str(self.folder.model)
 
     def _check_contamination(self, texts: dict[str, dict[str, list[str]]], prepared: Prepared) -> None:
         training = prepared.training_texts

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.colors import Normalize
 
-from xalign.reporting.style import INK, applied, new_figure, write_clearly
+from xalign.base.drawing import INK, applied, new_figure, write_clearly
 from xalign.sweeps.folder import Job, Sweep
 from xalign.sweeps.importance import sortable
 from xalign.sweeps.job import point_of

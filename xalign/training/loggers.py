@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,17 @@ def finished(logger: Logger | None) -> Iterator[None]:
     finally:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
+
+
+def log_pictures(config: Config, folder: RunFolder, pictures: Iterable[Path]) -> None:
+    """Pictures of a run that has been trained, into its run on W&B if there is one, as `pictures/<name>`."""
+    if config.logger.name is not LoggerName.wandb:
+        return
+    logger = logger_of(config, folder, 0)
+    assert isinstance(logger, WandbLogger)
+    with finished(logger):
+        for picture in pictures:
+            logger.log_image(f"pictures/{picture.stem}", [str(picture)])
 
 
 class RunLogger(Logger):

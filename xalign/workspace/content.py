@@ -19,8 +19,9 @@ from xalign.options.composed import take_options
 from xalign.options.plain import plain_without_short_keys
 from xalign.options.short_keys import full_names, short_names
 
-NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep")
-"""Where a run is kept and how it is started: the same run in another folder is the same run."""
+NOT_CONTENT = ("run", "resume", "logger", "plan", "sweep", "analyses")
+"""Where a run is kept, how it is started, and what else is looked at: the same run in another folder is the
+same run."""
 
 MAY_CHANGE = (
     "model.name",
@@ -55,13 +56,23 @@ def is_run_config(values: object) -> bool:
     return isinstance(values, Mapping) and all(isinstance(values.get(group), Mapping) for group in GROUPS)
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run.
+
+    Raises:
+        DataError: it has a `config.yaml` that is damaged.
+    """
+    file = folder / "config.yaml"
+    return file.is_file() and is_run_config(read_yaml(file))
+
+
 def differences(former: Mapping[str, Any], config: Config) -> list[str]:
     """`key: former -> now` for every value that differs and matters to the results.
 
     `former` is the content of a `config.yaml`, perhaps of an older version: keys that it lacks have their
     defaults, keys that there no longer are do not count.
     """
-    before = _as_config(former)
+    before = config_of(former)
     if before is None:  # no longer understood: value by value, as it stands
         return _differing(former, plain_without_short_keys(config), {})
     common = full_names(before).items() & full_names(config).items()
@@ -116,15 +127,18 @@ def _holds(file: Path, config: Config) -> bool:
     return isinstance(former, dict) and is_run_config(former) and not differences(former, config)
 
 
-def _as_config(former: Mapping[str, Any]) -> Config | None:
-    """The former config in today's schema; None where it cannot be had."""
+def config_of(former: Mapping[str, Any]) -> Config | None:
+    """The content of a run's `config.yaml`, perhaps of an older version, in today's schema and without
+    analyses; None where it cannot be had."""
     problems: list[str] = []
     hints = get_type_hints(Config)
     new: dict[str, Any] = {
         f.name: {} for f in fields(Config) if f.name not in former and is_dataclass(hints[f.name])
     }
     try:
-        values = settle_model({**_known(former, Config, ""), **new}, problems)
+        # What is looked at beside is another matter: its package may be gone.
+        values = {**_known(former, Config, ""), **new, "analyses": {}}
+        values = settle_model(values, problems)
         values = take_options(values, problems)
         return None if problems else _adapter().validate_python(values)
     except ValidationError:

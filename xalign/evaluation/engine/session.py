@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from xalign.base.progress import Advance
 from xalign.config.choices import Pooling
 from xalign.evaluation.engine.journal import Journal
 from xalign.evaluation.engine.representations import represent
-from xalign.evaluation.task import Task
+from xalign.evaluation.task import SentenceVectors
 from xalign.models.backbone import Backbone
+from xalign.models.fingerprint import model_fingerprint
 
 KEPT_VECTORS = 2**31
 """Bytes of sentence vectors that a session keeps."""
@@ -30,6 +32,11 @@ class Session:
     journal: Journal = field(default_factory=Journal)
     """Of the part that is being measured."""
     _vectors: dict[tuple[int, Pooling, str], Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """One hash for what the model computes."""
+        return model_fingerprint(self.backbone.model, self.backbone.tokenizer)
 
     def represent(
         self,
@@ -63,10 +70,11 @@ class Session:
         return torch.stack([found[text] for text in texts])
 
 
-def poolings_of(tasks: Iterable[Task]) -> dict[int, list[Pooling]]:
-    """Tokens kept of a sentence -> poolings that tasks want with so many."""
+def poolings_of(looked_at: Iterable[SentenceVectors | None]) -> dict[int, list[Pooling]]:
+    """Tokens kept of a sentence -> poolings that are wanted with so many, of what tasks and analyses look
+    at."""
     wanted: dict[int, list[Pooling]] = {}
-    for vectors in (task.sentence_vectors for task in tasks):
+    for vectors in looked_at:
         if vectors is not None:
             own = wanted.setdefault(vectors.max_length, [])
             own += [pooling for pooling in vectors.poolings if pooling not in own]
