@@ -103,13 +103,20 @@ def test_it_trains_resumes_plans_and_is_reported(installed: Path, tmp_path: Path
     ]  # fmt: skip
     assert "matching" in with_it(installed, *keys, "plan=true")
     assert not run.exists()
-    with_it(installed, *keys, "transforms=shouting", "data.transforms.shouting.share=0.5")
+    with_it(installed, *keys, "transforms=shouting", "data.transforms.shouting.share=0.5", "analyses=norms")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 7))
     assert all(line["loss/matching"] > 0 and 0 <= line["matching_accuracy"] <= 1 for line in lines)
     head = load_file(run / "model" / "objectives" / "matching.safetensors")
     assert head["weight"].shape[0] == 8
-    assert "matching" in (run / "report.html").read_text(encoding="utf-8")
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert "matching" in report
+    assert "Length of sentence vectors" in report
+    found = json.loads((run / "evaluation" / "after.analyses.json").read_text())["analyses"]["norms"][
+        "findings"
+    ]
+    assert found["languages"] == ["de"]
+    assert all(value > 0 for value in found["values"][0])
     # Its reader read the corpus: nothing else here knows the ending.
     assert json.loads((run / "environment.json").read_text())["corpus"]["de"] > 50
 
