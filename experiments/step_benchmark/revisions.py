@@ -4,7 +4,7 @@
 
 Each commit's `python -m xalign.run experiment=demo`, cut to a few steps and next to no measuring, with the
 recipe that it has by default. Seconds are medians over the steps (of `metrics.jsonl`) and repeats; "in all"
-is that times the steps of the recipe.
+is that times the steps of the recipe. Memory is the largest of the process in training, the median of repeats.
 """
 
 import argparse
@@ -36,8 +36,8 @@ def unpacked(revision: str, folder: Path) -> Path:
     return folder
 
 
-def seconds_of_steps(tree: Path, run: Path, steps: int, overrides: list[str]) -> list[float]:
-    """Seconds of each step of a run, those that warm up left out.
+def steps_of(tree: Path, run: Path, steps: int, overrides: list[str]) -> tuple[list[float], float]:
+    """Seconds of each step of a run, those that warm up left out, and the peak of its memory in GB.
 
     Raises:
         SystemExit: the run failed; its own messages stand above.
@@ -56,7 +56,8 @@ def seconds_of_steps(tree: Path, run: Path, steps: int, overrides: list[str]) ->
         sys.exit(f"the run of {tree.name} failed with exit code {done.returncode}")
     pairs = yaml.safe_load((run / "config.yaml").read_text())["trainer"]["batch_size"]
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [pairs / line["pairs_per_second"] for line in lines[WARM_UP:]]
+    peak = max(line["peak_memory_gb"] for line in lines)
+    return [pairs / line["pairs_per_second"] for line in lines[WARM_UP:]], peak
 
 
 def main() -> None:
@@ -73,21 +74,23 @@ def main() -> None:
         place = Path(name)
         trees = {revision: unpacked(revision, place / revision.replace("/", "-")) for revision in revisions}
         found: dict[str, list[float]] = {revision: [] for revision in revisions}
+        peaks: dict[str, list[float]] = {revision: [] for revision in revisions}
         for repeat in range(arguments.repeats):
             for revision, tree in trees.items():
                 run = place / f"run-{tree.name}-{repeat}"
-                found[revision] += seconds_of_steps(tree, run, arguments.steps, overrides)
-        print(
-            "| commit | seconds a step | steps of the recipe | seconds in all | times as fast as the first |"
-        )
-        print("| --- | --- | --- | --- | --- |")
+                seconds, peak = steps_of(tree, run, arguments.steps, overrides)
+                found[revision] += seconds
+                peaks[revision].append(peak)
+        print("| commit | seconds a step | steps | seconds in all | times as fast as the first | GB |")
+        print("| --- | --- | --- | --- | --- | --- |")
         first = 0.0
         for revision, tree in trees.items():
             steps = yaml.safe_load((tree / "conf/trainer/default.yaml").read_text())["steps"]
             each = median(found[revision])
             first = first or steps * each
             ratio = first / (steps * each)
-            print(f"| {revision} | {each:.2f} | {steps} | {steps * each:.0f} | {ratio:.2f} |")
+            memory = f"{median(peaks[revision]):.2f}"
+            print(f"| {revision} | {each:.2f} | {steps} | {steps * each:.0f} | {ratio:.2f} | {memory} |")
 
 
 if __name__ == "__main__":
