@@ -4,7 +4,7 @@
 
 Each commit's `python -m xalign.run experiment=demo`, cut to a few steps and next to no measuring, with the
 recipe that it has by default. Seconds are medians over the steps (of `metrics.jsonl`) and repeats; "in all"
-is that times the steps of the recipe. Memory is the largest of the process in training, the median of repeats.
+is that times the steps of the recipe. Memory is the largest of the process in training, median of repeats.
 """
 
 import argparse
