@@ -59,7 +59,14 @@ def xalign(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProc
 QUICK = ("experiment=quick", "data.path=corpus", "trainer.precision=fp32", "benchmark.precision=fp32")
 
 
-@pytest.mark.parametrize("experiment", ["demo", "quick", "afp_xglm_en_zh", "afp_xglm_5lang"])
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        "demo",
+        "afp_xglm_en_zh",
+        *(pytest.param(e, marks=pytest.mark.slow) for e in ("quick", "afp_xglm_5lang")),
+    ],
+)
 def test_every_experiment_goes_the_whole_way_on_the_tiny_model(experiment: str, place: Path) -> None:
     """The experiment's own settings, with a tiny model, local text and few steps."""
     changes = [

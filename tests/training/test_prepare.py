@@ -1,4 +1,4 @@
-"""What is looked up before training: transforms that nothing runs are reported."""
+"""What is looked up before training: what could not be done, or would do nothing, is reported."""
 
 import logging
 
@@ -6,6 +6,7 @@ import pytest
 from tiny import tiny_backbone
 from training_helpers import small_config, small_corpus
 
+from xalign.base.errors import ConfigError
 from xalign.data.parallel import Splits
 from xalign.training.prepare import prepare
 
@@ -30,3 +31,17 @@ def test_a_transform_that_does_nothing_is_reported(
     reported = [m for m in caplog.messages if m.startswith("data.transforms.")]
     assert [m.split(":")[0] for m in reported] == [f"data.transforms.{name}" for name in idle]
     assert all("it does nothing" in m for m in reported)
+
+
+@pytest.mark.parametrize("held", ["strategy=fsdp", "optimizer=adamw_bf16"])
+def test_validation_in_another_precision_than_the_model_is_held_in_is_refused(held: str) -> None:
+    """Before anything is measured."""
+    corpus = small_corpus()
+    validation = [
+        "benchmark@validation=heldout",
+        "validation.tasks=[bits_per_byte]",
+        "trainer.evaluate_every=2",
+    ]
+    config = small_config(*validation, held, "validation.precision=bf16", "trainer.precision=fp32")
+    with pytest.raises(ConfigError, match=rf"validation\.precision=bf16: with {held} the model is measured"):
+        prepare(config, tiny_backbone("llama"), Splits(corpus, corpus, corpus), 2)

@@ -4,13 +4,12 @@ import logging
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from xalign.base.decisions import Decisions
 from xalign.base.errors import ConfigError
-from xalign.config.choices import OptimizerKind, Precision, StrategyName
+from xalign.config.choices import StrategyName
 from xalign.config.schema import Config
 from xalign.data.datamodule import AlignmentData
 from xalign.distributed import collectives
@@ -31,6 +30,7 @@ from xalign.training.inputs import TrainingInputs
 from xalign.training.loggers import RunLogger, finished, logger_of
 from xalign.training.module import AlignedModel
 from xalign.training.out_of_memory import less_next_time
+from xalign.training.prepare import measured_as_held
 from xalign.training.strategy import build_strategy
 from xalign.workspace.folder import RunFolder
 
@@ -120,27 +120,11 @@ def _measuring(
 ) -> list[Evaluate]:
     if validation is None:
         return []
-    precision, dtype = validation.benchmark.precision, backbone.compute_dtype
-    holds_low = None
-    if config.strategy.name is StrategyName.fsdp:
-        holds_low = "strategy=fsdp"
-    elif config.optimizer.kind is OptimizerKind.adamw_bf16:
-        holds_low = "optimizer=adamw_bf16"
-    if holds_low is None:
+    dtype = backbone.compute_dtype
+    if measured_as_held(config) is None:
         # Said already, for the measurement before training.
-        dtype = _dtype(precision, backbone)
-    elif precision is not Precision.auto and _dtype(precision, backbone) is not dtype:
-        raise ConfigError(
-            [
-                f"validation.precision={precision}: with {holds_low} the model is measured as it is "
-                "held for training, in trainer.precision; validation.precision=auto"
-            ]
-        )
+        dtype = choose_precision(validation.benchmark.precision, backbone.device, Decisions(quiet=True))
     measuring = Evaluate(validation, config, folder.checkpoints, dtype)
     for part in measuring.parts:
         part.check(backbone)
     return [measuring]
-
-
-def _dtype(precision: Precision, backbone: Backbone) -> torch.dtype:
-    return choose_precision(precision, backbone.device, Decisions(quiet=True))

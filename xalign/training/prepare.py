@@ -7,8 +7,9 @@ from zlib import crc32
 
 import torch
 
+from xalign.base.decisions import Decisions
 from xalign.base.errors import ConfigError
-from xalign.config.choices import TaskProvider
+from xalign.config.choices import OptimizerKind, Precision, StrategyName, TaskProvider
 from xalign.config.parts import Samples
 from xalign.config.schema import Config
 from xalign.data.instructions import InstructionSampler, load_instructions
@@ -21,6 +22,7 @@ from xalign.models.backbone import Backbone
 from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import Needs, Objective, Setup
 from xalign.objectives.passes import mixed_seed
+from xalign.performance.automatic import choose_precision
 from xalign.training.callbacks.evaluate import require_other_items, validation_setting
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,8 @@ def prepare(
     """Read and check everything; `measured` is what the run is judged by at its end.
 
     Raises:
-        ConfigError: no instructions in a language, a figure that is not measured, or validation on items that
-            are reported at the end.
+        ConfigError: no instructions in a language, a figure that is not measured, validation in a precision
+            that is not the model's, or on items that are reported at the end.
         DataError, ArtifactError: a file or a set cannot be read.
     """
     objectives = make_objectives(config, backbone, layer)
@@ -73,6 +75,7 @@ def prepare(
     validation = validation_setting(config, splits, layer)
     if validation is not None:
         _require_figures(config)
+        _require_precision(config, backbone.device)
         if measured is not None and config.chosen_by:
             require_other_items([key for key, _ in config.chosen_by], validation, measured)
     return Prepared(objectives, splits, pairs, instructions, validation, layer)
@@ -89,6 +92,31 @@ def _warn_of_idle_transforms(config: Config, needs: Sequence[Needs]) -> None:
         if not any(run[samples] for samples in changes):
             what = " and ".join(sorted(changes))
             log.warning("data.transforms.%s: no objective with a weight runs %s: it does nothing", name, what)
+
+
+def measured_as_held(config: Config) -> str | None:
+    """What lets the model be measured during training only in the arithmetic in which it is held; None:
+    nothing does."""
+    if config.strategy.name is StrategyName.fsdp:
+        return "strategy=fsdp"
+    return "optimizer=adamw_bf16" if config.optimizer.kind is OptimizerKind.adamw_bf16 else None
+
+
+def _require_precision(config: Config, device: torch.device) -> None:
+    assert config.validation is not None
+    wanted, held = config.validation.precision, measured_as_held(config)
+    if held is None or wanted is Precision.auto:
+        return
+    quiet = Decisions(quiet=True)
+    if choose_precision(wanted, device, quiet) is not choose_precision(
+        config.trainer.precision, device, quiet
+    ):
+        raise ConfigError(
+            [
+                f"validation.precision={wanted}: with {held} the model is measured as it is held for "
+                "training, in trainer.precision; validation.precision=auto"
+            ]
+        )
 
 
 def _require_figures(config: Config) -> None:
