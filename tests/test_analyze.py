@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from xalign.analyze import main, with_models_as_key
 from xalign.base.errors import ConfigError
-from xalign.cli.command_line import compose_config
+from xalign.cli.command_line import check, compose_config
 from xalign.cli.validation import resolve
 from xalign.config.schema import AnalyzeConfig, Config
 from xalign.options.plain import plain
@@ -84,6 +84,15 @@ def test_runs_are_their_base_model_and_their_own(place: Path) -> None:
         with_text_of(asked("a", "other"), {k: runs[k] for k in ("a", "other")})
     shared = asked("a", "other", "benchmark=flores", "benchmark.path=x")
     assert with_text_of(shared, {k: runs[k] for k in ("a", "other")}).languages.targets == ["de"]
+
+
+def test_a_run_without_a_model_is_refused_before_anything_is_loaded(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (written_run(place / "run") / "model" / "config.json").unlink()
+    monkeypatch.setattr(sys, "argv", ["analyze", *with_models_as_key(["run"])])
+    with pytest.raises(ConfigError, match="models=run: this run has no model yet"):
+        check("xalign.analyze", "analyze", AnalyzeConfig)
 
 
 def test_the_whole_way_and_nothing_is_overwritten(

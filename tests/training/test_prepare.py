@@ -33,15 +33,17 @@ def test_a_transform_that_does_nothing_is_reported(
     assert all("it does nothing" in m for m in reported)
 
 
-@pytest.mark.parametrize("held", ["strategy=fsdp", "optimizer=adamw_bf16"])
-def test_validation_in_another_precision_than_the_model_is_held_in_is_refused(held: str) -> None:
+@pytest.mark.parametrize(
+    ("held", "others"),
+    [("strategy=fsdp", []), ("optimizer=adamw_bf16", ["adapter=full", "loss.retention_weight=0"])],
+)
+def test_validation_in_another_precision_than_the_model_is_held_in_is_refused(
+    held: str, others: list[str]
+) -> None:
     """Before anything is measured."""
     corpus = small_corpus()
-    validation = [
-        "benchmark@validation=heldout",
-        "validation.tasks=[bits_per_byte]",
-        "trainer.evaluate_every=2",
-    ]
-    config = small_config(*validation, held, "validation.precision=bf16", "trainer.precision=fp32")
-    with pytest.raises(ConfigError, match=rf"validation\.precision=bf16: with {held} the model is measured"):
+    validation = ["benchmark@validation=heldout", "validation.tasks=[bits_per_byte]"]
+    precision = ["trainer.precision=bf16", "validation.precision=fp32"]
+    config = small_config(*validation, "trainer.evaluate_every=2", *precision, held, *others)
+    with pytest.raises(ConfigError, match=rf"validation\.precision=fp32: with {held} the model is measured"):
         prepare(config, tiny_backbone("llama"), Splits(corpus, corpus, corpus), 2)

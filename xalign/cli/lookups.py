@@ -14,6 +14,7 @@ from xalign.models.gguf import MODELS
 from xalign.models.model_folder import problem_of_folder
 from xalign.models.own_path import name_of, problem_of_path, unreachable
 from xalign.sources.hub import Kind, hub_answers, in_cache, problem_of_repository
+from xalign.workspace.content import is_run
 from xalign.workspace.folder import RunFolder
 
 _EMBEDDED = {*MODELS, "bytes"}
@@ -80,7 +81,9 @@ def _model_folder(key: str, name: str | None, measured: bool) -> Iterator[str]:
         return
     exported = Path(name) / "model"
     folder = exported if measured and (exported / "config.json").is_file() else Path(name)
-    if problem := problem_of_folder(folder):
+    if measured and folder != exported and is_run(folder):
+        yield f"{key}={name}: this run has no model yet; the command that began it goes on with it"
+    elif problem := problem_of_folder(folder):
         yield f"{key}={name}: {problem}"
 
 

@@ -60,7 +60,8 @@ class Curve:
 def draw_curves(curves: Mapping[str, Curve], label: str, chance: float | None = None) -> Figure:
     """Left, a line a title: the mean over languages at each layer, with its 95 % interval where there is a
     standard error. Right: each language, of two titles the difference; of more there is no right side."""
-    first, *_, last = [*curves.values(), *curves.values()]
+    every = list(curves.values())
+    first, last = every[0], every[-1]
     shared = [code for code in last.languages if code in first.languages]
     layers = [layer for layer in last.layers if layer in first.layers]
     beside = len(curves) <= 2 and bool(shared) and bool(layers)
