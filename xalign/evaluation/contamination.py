@@ -5,6 +5,7 @@ suspicious that shares 13 words in a row with the training text. Where a script 
 in a row count instead. Shorter texts are suspicious only as a whole.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from xalign.base.languages import has_spaces
 from xalign.data.cleaning import normal_form
+
+log = logging.getLogger(__name__)
 
 WORDS = 13
 LETTERS = 50
@@ -51,6 +54,23 @@ def contaminated(
         code: _overlap(texts, [text for text in training_texts.get(code, ()) if text is not None], code)
         for code, texts in test_texts.items()
     }
+
+
+def contamination(
+    texts: Mapping[str, Mapping[str, Sequence[str]]], training_texts: Mapping[str, Iterable[str | None]]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """What of each task's texts, by language, is in the training texts: counts, as `environment.json` keeps
+    them. Where there is anything, a warning says so."""
+    found: dict[str, dict[str, Overlap]] = {}
+    for task, own in texts.items():
+        # Retrieval and MEXA, for one, are on the same sentences.
+        same = next((other for other in found if texts[other] == own), None)
+        if own:
+            found[task] = contaminated(own, training_texts) if same is None else found[same]
+    for task, overlaps in found.items():
+        if any(o.exact or o.partial for o in overlaps.values()):
+            log.warning(summary(task, overlaps))
+    return {task: {code: o.counts for code, o in overlaps.items()} for task, overlaps in found.items()}
 
 
 def summary(name: str, overlaps: Mapping[str, Overlap]) -> str:

@@ -4,7 +4,6 @@ Every stage leaves its result in the run's folder and is skipped where the resul
 interrupted a run, the same command goes on.
 """
 
-import gc
 import logging
 import secrets
 import time
@@ -27,7 +26,7 @@ from xalign.config.schema import Config, ModelConfig
 from xalign.data.parallel import Splits
 from xalign.evaluation.analyse import analyse, require_possible
 from xalign.evaluation.analyses import analyses_of
-from xalign.evaluation.contamination import Overlap, contaminated, summary
+from xalign.evaluation.contamination import contamination
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.evaluate import evaluate, session_of
 from xalign.evaluation.findings import AnalysedModel, file_of
@@ -43,7 +42,6 @@ from xalign.models.backbone import Backbone
 from xalign.models.context import within_context
 from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
-from xalign.models.reference import FrozenCopy
 from xalign.performance.automatic import (
     choose_device,
     choose_layer,
@@ -67,7 +65,6 @@ from xalign.workspace.commits import at_commits, commits_of
 from xalign.workspace.content import default_folder
 from xalign.workspace.environment import (
     describe_environment,
-    hand_back_freed_memory,
     keep_freed_memory,
     quiet_libraries,
     set_up_logging,
@@ -230,7 +227,7 @@ class _Run:
                 return inputs.backbone, inputs.adapter
             # What was trained is spread over the ranks: taken up from the files.
         else:
-            release(inputs)
+            inputs.release()
             launch(config, folder)
             if config.sweep.trial is not None and folder.pruned.exists():
                 raise Pruned(folder.pruned.read_text(encoding="utf-8"))
@@ -263,7 +260,8 @@ class _Run:
         if measured.picture is not None:
             measured.picture.write(self.folder.evaluation / f"{when}.representations.npz")
         if prepared is not None:
-            self._check_contamination(measured.texts, prepared)
+            found = contamination(measured.texts, prepared.training_texts)
+            self.folder.update_environment(contamination=found)
         measured.evaluation.write(path)
         return measured.evaluation
 
@@ -284,42 +282,11 @@ class _Run:
     def _model(self, when: str) -> str:
         return self.config.model.name if when == "before" else str(self.folder.model)
 
-    def _check_contamination(self, texts: dict[str, dict[str, list[str]]], prepared: Prepared) -> None:
-        training = prepared.training_texts
-        found: dict[str, dict[str, Overlap]] = {}
-        for task, own in texts.items():
-            # Retrieval and MEXA, for one, are on the same sentences.
-            same = next((other for other in found if texts[other] == own), None)
-            if own:
-                found[task] = contaminated(own, training) if same is None else found[same]
-        for task, overlaps in found.items():
-            if any(o.exact or o.partial for o in overlaps.values()):
-                log.warning(summary(task, overlaps))
-        self.folder.update_environment(
-            contamination={
-                task: {code: o.counts for code, o in overlaps.items()} for task, overlaps in found.items()
-            }
-        )
-
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - started, 1)
-
-
-def release(inputs: TrainingInputs) -> None:
-    """Give back the memory of the model, on whichever device, before other processes need it."""
-    inputs.backbone.to("meta")
-    for objective in inputs.objectives.values():
-        if objective.own is not None:
-            objective.own.to("meta")
-    if isinstance(inputs.reference, FrozenCopy):
-        inputs.reference.backbone.to("meta")
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    hand_back_freed_memory()
 
 
 def _metrics_of(setting: Setting) -> dict[str, list[dict[str, Any]]]:

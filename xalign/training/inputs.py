@@ -1,5 +1,6 @@
 """What training needs besides the config: made alike by a run's only process and by each of several ranks."""
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,11 @@ from xalign.models.backbone import Backbone
 from xalign.models.dropout import dropout_of, enter_training
 from xalign.models.own_text import own_texts
 from xalign.models.packing import packs_exactly
-from xalign.models.reference import Reference
+from xalign.models.reference import FrozenCopy, Reference
 from xalign.objectives.base import Objective
 from xalign.performance.memory import micro_batch_of
 from xalign.training.prepare import Prepared
+from xalign.workspace.environment import hand_back_freed_memory
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class TrainingInputs:
     def objectives(self) -> Mapping[str, Objective]:
         """By name."""
         return self.prepared.objectives
+
+    def release(self) -> None:
+        """Give back the memory of the model, on whichever device, before other processes need it."""
+        self.backbone.to("meta")
+        for objective in self.objectives.values():
+            if objective.own is not None:
+                objective.own.to("meta")
+        if isinstance(self.reference, FrozenCopy):
+            self.reference.backbone.to("meta")
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        hand_back_freed_memory()
 
 
 def training_inputs(
