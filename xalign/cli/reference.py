@@ -3,6 +3,7 @@ are declared."""
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -178,7 +179,8 @@ def _values(kind: Any) -> str:
     if isinstance(kind, type):
         return kind.__name__
     enums = [k for k in get_args(kind) if isinstance(k, type) and issubclass(k, StrEnum)]
-    return ", ".join([*enums[0], "null"]) if enums else str(kind)
+    # Classes of ours by their names alone.
+    return ", ".join([*enums[0], "null"]) if enums else re.sub(r"xalign\.[\w.]+\.(\w+)", r"\1", str(kind))
 
 
 def _meaning(owner: type, name: str) -> str:
