@@ -1,0 +1,42 @@
+"""What the config groups `data`, `languages` and `instructions` must say. Imports nothing heavy."""
+
+from collections.abc import Iterator
+
+from xalign.config.problems import one_of
+from xalign.config.schema import Config, EvaluateConfig
+from xalign.data import reading
+from xalign.data.instructions import SOURCES
+
+
+def rules(config: Config | EvaluateConfig) -> Iterator[str]:
+    """What can be said of the text before any of it is looked at."""
+    if not (config.data.path or config.data.packages or config.data.hub):
+        yield "data.path: required, but not given (or data.hub, or data.packages)"
+    if config.data.hub_revision is not None and not config.data.hub:
+        yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
+    yield from reading.rules(config.data)
+    if isinstance(config, EvaluateConfig):
+        for name in config.data.transforms:
+            yield f"data.transforms.{name}: of training; what is measured is never transformed"
+    else:
+        source = config.instructions.source
+        if source not in SOURCES:
+            yield one_of("instructions.source", source, SOURCES.names())
+        else:
+            yield from SOURCES.load(source).problems(config.instructions)
+        yield from _training_rules(config)
+
+
+def _training_rules(config: Config) -> Iterator[str]:
+    languages = config.languages
+    if not languages.targets:
+        yield "languages.targets=[]: at least one language is needed beside the pivot"
+    if languages.pivot in languages.targets:
+        yield f"languages.targets: {languages.pivot} is the pivot; it cannot be its own target"
+    for name, codes in (("targets", languages.targets), ("unseen", languages.unseen)):
+        for twice in sorted({c for c in codes if codes.count(c) > 1}):
+            yield f"languages.{name}: {twice} is given twice"
+    for both in sorted(set(languages.unseen) & {*languages.targets, languages.pivot}):
+        yield f"languages.unseen: {both} is also trained on"
+    if config.data.validation_fraction + config.data.test_fraction >= 1:
+        yield "data.validation_fraction + data.test_fraction: must leave something to train on"
