@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data.readers.base import Source
 from xalign.data.reading import reader_of
 from xalign.data.rows import Row

@@ -11,7 +11,8 @@ from training_helpers import small_config
 from xalign.base.errors import ConfigError
 from xalign.cli.extras import require_extras
 from xalign.config.choices import LoggerName, OptimizerKind
-from xalign.config.schema import Config, LoggerConfig, OptimizerConfig
+from xalign.config.schema import Config, LoggerConfig
+from xalign.config.training import OptimizerConfig
 from xalign.runs.experiment import run
 from xalign.runs.planner import make_plan
 

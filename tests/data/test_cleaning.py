@@ -1,6 +1,6 @@
 import pytest
 
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data.cleaning import (
     CleaningReport,
     clean,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from xalign.base.errors import ConfigError, DataError
-from xalign.config.schema import InstructionsConfig, LanguagesConfig
+from xalign.config.text import InstructionsConfig, LanguagesConfig
 from xalign.data.instructions import InstructionSample, load_instructions
 from xalign.data.instructions.cross_lingual import CrossLingualInstructions
 from xalign.data.instructions.parallel import TranslationInstructions

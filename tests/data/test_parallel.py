@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from xalign.base.errors import ConfigError, DataError
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data.cleaning import CleaningReport, normal_form
 from xalign.data.parallel import ParallelCorpus, load_corpus, load_test_set, split_corpus
 from xalign.data.readers.lines import LinesReader

@@ -11,7 +11,7 @@ from sources import format_of, rows_of, texts_of
 
 from xalign.base import registry
 from xalign.base.errors import ConfigError, DataError
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data import reading
 from xalign.data.readers import READERS
 from xalign.data.readers.base import Source

@@ -68,7 +68,7 @@ def main(folder: Path) -> dict[str, Any]:
 
 def instructions(hub: str, *more: str) -> list[str]:
     """The texts in Chinese that instruction samples are made of."""
-    from xalign.config.schema import InstructionsConfig, LanguagesConfig
+    from xalign.config.text import InstructionsConfig, LanguagesConfig
     from xalign.data.instructions import load_instructions
     from xalign.data.parallel import ParallelCorpus
 
@@ -85,7 +85,7 @@ def benchmark(hub: str, split: str) -> list[Any]:
 
 
 def corpus(hub: str) -> list[Any]:
-    from xalign.config.schema import DataConfig
+    from xalign.config.text import DataConfig
     from xalign.data.readers.base import Source
     from xalign.data.reading import reader_of
 

@@ -14,7 +14,8 @@ from training_helpers import small_config, timeless
 from xalign.base.errors import Stopped
 from xalign.config.choices import OptimizerKind, Pooling
 from xalign.config.parts import AdapterConfig
-from xalign.config.schema import Config, OptimizerConfig
+from xalign.config.schema import Config
+from xalign.config.training import OptimizerConfig
 from xalign.data.collate import IGNORED, Tokens, tokenize
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from xalign.config.choices import OptimizerKind
-from xalign.config.schema import OptimizerConfig
+from xalign.config.training import OptimizerConfig
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
 from xalign.training.row_adamw import BLOCK
 

@@ -9,7 +9,8 @@ import yaml
 from training_helpers import small_config
 
 from xalign.base.errors import RunError
-from xalign.config.schema import Config, LanguagesConfig, RunConfig
+from xalign.config.schema import Config, RunConfig
+from xalign.config.text import LanguagesConfig
 from xalign.models.own_path import MARK
 from xalign.options.plain import plain
 from xalign.workspace.content import default_folder, differences

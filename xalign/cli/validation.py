@@ -14,13 +14,8 @@ from pydantic_core import ErrorDetails
 from xalign.base.errors import ConfigError, XalignError
 from xalign.base.languages import canonical
 from xalign.config.problems import field_names, problem, unknown_key
-from xalign.config.schema import (
-    AnalyzeConfig,
-    Config,
-    DataConfig,
-    EvaluateConfig,
-    LanguagesConfig,
-)
+from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig
+from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data import reading
 from xalign.data import rules as data_rules
 from xalign.evaluation import rules as evaluation_rules

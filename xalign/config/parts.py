@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 STRICT = ConfigDict(extra="forbid")
 
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
 
 class ScheduleKind(StrEnum):
     """How a weight changes over the steps."""

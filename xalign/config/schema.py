@@ -1,8 +1,9 @@
-"""The schema of every config group: frozen dataclasses, one a group, a docstring under every field.
+"""The schema of the whole config: frozen dataclasses, one a group, a docstring under every field. Groups of
+text and of training are in files of their own.
 
 Hydra composes YAML values against this schema (registered in the ConfigStore by `register`), then
 `xalign.cli.validation` turns the whole into one frozen `Config`. Nothing below the entry points reads a
-config by string. `docs/config.md` is generated from the docstrings in this file.
+config by string. `docs/config.md` is generated from the docstrings.
 """
 
 from dataclasses import dataclass, field
@@ -10,30 +11,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from xalign.config.choices import (
-    Combine,
-    LoggerName,
-    OptimizerKind,
-    Precision,
-    StrategyName,
-    TaskProvider,
-)
-from xalign.config.parts import (
-    STRICT,
-    AdapterConfig,
-    AnalysisConfig,
-    ObjectiveConfig,
-    TaskConfig,
-    TransformConfig,
-)
+from xalign.config.choices import LoggerName, Precision, TaskProvider
+from xalign.config.parts import STRICT, AdapterConfig, AnalysisConfig, Natural, Positive, TaskConfig
+from xalign.config.text import DataConfig, InstructionsConfig, LanguagesConfig
+from xalign.config.training import LossConfig, OptimizerConfig, StrategyConfig, TrainerConfig
 
 PRESET = "preset"
 """Key of composed configs, gone from resolved ones (`models.own_path`)."""
-
-Positive = Annotated[int, Field(gt=0)]
-Natural = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,212 +46,6 @@ class ModelConfig:
     """Number of decoder blocks; lets `loss.layer` be checked before anything is loaded."""
     trust_remote_code: bool = False
     """Whether code that a hub repository ships may be executed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguagesConfig:
-    """The pivot, the languages that are trained on, and those that are only measured."""
-
-    __pydantic_config__ = STRICT
-
-    pivot: str = "en"
-    """Language that every pair shares; ISO 639-1/-3 codes, BCP 47 tags and FLORES codes resolve."""
-    targets: list[str]
-    """Languages aligned with the pivot."""
-    unseen: list[str] = field(default_factory=list)
-    """Languages measured before and after but never trained on."""
-    temperature: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Languages are drawn in proportion to (number of pairs) ** temperature: 1 as found, 0 uniform."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """The parallel corpus: where it is, its layout, how it is cleaned and split."""
-
-    __pydantic_config__ = STRICT
-
-    name: str
-    """Short name, used in reports."""
-    format: str = "auto"
-    """Layout of the corpus: the name of a file in `xalign/data/readers`, or of an entry point of the group
-    `xalign.readers`; `auto`: the one that the files' names and beginnings show."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Options of the reader of that layout."""
-    path: str | None = None
-    """Local file or folder."""
-    packages: list[str] = field(default_factory=list)
-    """Pinned packages whose gettext catalogues are read (see `xalign/sources/packages.py`)."""
-    hub: str | None = None
-    """Dataset id on the Hugging Face hub."""
-    hub_config: str | None = None
-    """Configuration of the hub dataset; `{first}-{second}`: one a pair, sorted; `{language}`: one each."""
-    hub_revision: str | None = None
-    """Commit or tag of the hub dataset; null takes the default branch."""
-    hub_split: str = "train"
-    """Split of the hub dataset."""
-    columns: dict[str, str] = field(default_factory=dict)
-    """Language code -> column (dots reach into nested records) for table, jsonl and hub sources."""
-    min_words: Natural = 3
-    """Pairs whose pivot side has fewer words are dropped."""
-    max_characters: Positive = 1000
-    """Pairs with a longer side are dropped."""
-    max_length_ratio: Annotated[float, Field(gt=1)] = 6.0
-    """Pairs whose longer side has more than this many times the UTF-8 bytes of the shorter are dropped."""
-    validation_fraction: Fraction = 0.04
-    """Share of pivot sentences held out for choices made during training."""
-    test_fraction: Fraction = 0.08
-    """Share of pivot sentences held out for the measurement before and after."""
-    max_rows: Positive | None = None
-    """Keep only so many pivot sentences (after cleaning); null keeps all."""
-    transforms: dict[str, TransformConfig] = field(default_factory=dict)
-    """Name -> options of a random change of what is trained on, applied in this order; `kind` says which it
-    is, without it the name does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstructionsConfig:
-    """The instruction samples of cross-lingual instruction following (CIF)."""
-
-    __pydantic_config__ = STRICT
-
-    source: str = "parallel"
-    """`parallel` makes translation instructions from the corpus, `bactrian` reads `path` or `hub`, `xquad`
-    `path`; other packages add theirs (entry points `xalign.instructions`)."""
-    path: str | None = None
-    """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
-    hub: str | None = None
-    """Dataset id on the hub in Bactrian-X layout: one file or one configuration a language."""
-    p_cross: Fraction = 0.5
-    """Probability that instruction and answer are in different languages."""
-    p_swap: Fraction = 0.5
-    """Probability that the pivot is the answer's side in a cross-lingual sample."""
-    equals_fraction: Fraction = 0.5
-    """Share of translation instructions written `{x} = {y}` instead of in words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """What the model is trained on: objectives, each with a weight and options of its own, and how they are
-    combined.
-
-    Options of an objective are `loss.objectives.<name>.<option>`; those with an older, shorter key can be
-    given by that as well, for every objective that has them.
-    """
-
-    __pydantic_config__ = STRICT
-
-    name: str
-    """Short name, used for folders and in reports."""
-    objectives: dict[str, ObjectiveConfig] = field(default_factory=dict)
-    """Name in the log -> options of the objective; `kind` says which it is, without it the name does."""
-    layer: Natural | None = None
-    """The aligned layer: representations after this block (0: embeddings); null takes half of the model's
-    depth."""
-    combine: Combine = Combine.clip_each
-    """How the objectives' gradients are made one: `weighted_sum`, clipped as one (as published); `clip_each`,
-    so that none drowns another; `pcgrad`, without the components that conflict."""
-
-    @property
-    def aligned_layer(self) -> int | None:
-        """`layer`, else that of the first objective that aligns a layer of its own; None: half of the
-        depth."""
-        own = (objective.aligned_layer for objective in self.objectives.values())
-        return self.layer if self.layer is not None else next((n for n in own if n is not None), None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """The optimizer, with linear warm-up and cosine decay of its learning rate."""
-
-    __pydantic_config__ = STRICT
-
-    name: str = "adamw"
-    """Short name, used in reports."""
-    kind: OptimizerKind = OptimizerKind.adamw
-    """Bytes kept beside each parameter: `adamw` 8 (of embeddings that no trained head shares: for the rows
-    seen so far), `adamw_8bit` 2 (bitsandbytes), `adamw_bf16` 4, with weights and gradients in bf16 too,
-    rounded stochastically (torchao), `adafactor` nearly none (without `betas`, `eps`)."""
-    lr: Annotated[float, Field(gt=0)] = 5e-4
-    """Peak learning rate."""
-    weight_decay: Weight = 0.0
-    """Decoupled weight decay; never applied to biases and norms."""
-    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = field(
-        default_factory=lambda: [0.9, 0.999]
-    )
-    """Decay rates of the first and second moments."""
-    eps: Annotated[float, Field(gt=0)] = 1e-8
-    """Added to the denominator."""
-    warmup_fraction: Fraction = 0.03
-    """Share of the steps with linearly rising learning rate."""
-    min_lr_fraction: Fraction = 0.0
-    """Learning rate at the end, as a share of the peak."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainerConfig:
-    """Length, batches, precision and bookkeeping of training."""
-
-    __pydantic_config__ = STRICT
-
-    steps: Positive = 100
-    """Optimizer steps."""
-    batch_size: Annotated[int, Field(ge=2)] = 32
-    """Translation pairs a step and rank: for the contrastive loss, batch_size - 1 in-batch negatives."""
-    languages_per_batch: Positive = 1
-    """Target languages that share a batch of pairs, in equal parts."""
-    max_length: Annotated[int, Field(ge=4)] = 64
-    """Tokens kept of a sentence of a pair."""
-    # A string: Hydra cannot compose OmegaConf's unions.
-    micro_batch: str = "auto"
-    """Most tokens, padding included, of one forward and backward pass; `auto`: the most that fit."""
-    activation_checkpointing: bool = False
-    """Keep only each block's input for the backward pass and run the block again: less memory, more time."""
-    compile: bool = False
-    """torch.compile for each block: a minute at the start, then some percent a step (needs a compiler)."""
-    precision: Precision = Precision.auto
-    """`auto` takes bf16 where the hardware computes in it, and says why."""
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients are scaled down to this norm; which of them, `loss.combine` says."""
-    dropout: bool = False
-    """Whether the model's own dropout is on while it trains. Then losses depend on how texts are divided over
-    micro-batches and ranks, not by rounding alone, and so does a run that goes on in smaller parts after
-    memory ran out."""
-    gradient_stats_every: Positive = 10
-    """Steps between logs of each objective's gradient norm and the cosine of every pair of them."""
-    checkpoint_every: Positive = 25
-    """Steps between checkpoints."""
-    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
-    """Minutes after which a checkpoint is written all the same, at the next step."""
-    evaluate_every: Positive | None = None
-    """Steps between measurements of `validation` during training (and at the end); null: never."""
-    select: str | None = None
-    """Metric that chooses the step to export, such as `eval/heldout/retrieval@1/mean`; null: the last."""
-    max_bad_steps: Positive = 5
-    """Consecutive steps with a non-finite loss or gradient after which the run stops, its state saved."""
-    devices: Positive = 1
-    """Processes (ranks) on each machine."""
-    nodes: Positive = 1
-    """Machines; more than one are set by torchrun or srun, which start the ranks on each."""
-    threads: Positive | None = None
-    """CPU threads a rank; null divides the cores by the ranks, and heeds a lower OMP_NUM_THREADS."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StrategyConfig:
-    """How training spreads over devices."""
-
-    __pydantic_config__ = STRICT
-
-    name: StrategyName = StrategyName.single
-    """One process, or data parallelism with global in-batch negatives: `ddp` with the whole model on every
-    rank, `fsdp` with its matrices, their gradients and optimizer states shared out."""
-    timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
-    """Minutes after which a rank that does not answer the others ends the run."""
-    cpu_offload: bool = False
-    """fsdp: shards, their gradients and optimizer states stay in the machine's memory, not the GPU's."""
-    reshard_after_forward: bool = True
-    """fsdp: blocks are gathered again for the backward pass; false keeps them: faster, as much as the model
-    more memory."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from xalign.base.languages import has_spaces
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data.rows import Row
 
 

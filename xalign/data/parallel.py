@@ -12,7 +12,7 @@ import numpy as np
 
 from xalign.base.cache import cached_by_key
 from xalign.base.errors import ConfigError, did_you_mean
-from xalign.config.schema import DataConfig, LanguagesConfig
+from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
 from xalign.data.readers.base import Source
 from xalign.data.reading import reader_of

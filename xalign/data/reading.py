@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from xalign.base.errors import ConfigError, DataError, XalignError
 from xalign.base.languages import is_language, unknown
 from xalign.config.problems import one_of, problem
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data.readers import READERS
 from xalign.data.readers.base import Reader, ReaderConfig, Source
 from xalign.data.readers.files import existing

@@ -17,15 +17,9 @@ from xalign.base.errors import ConfigError, did_you_mean
 from xalign.config.choices import Combine, GradientClipping, TaskProvider
 from xalign.config.parts import AdapterConfig, AnalysisConfig, ObjectiveConfig, TaskConfig, TransformConfig
 from xalign.config.problems import one_of, problem
-from xalign.config.schema import (
-    PRESET,
-    SCHEMAS,
-    BenchmarkConfig,
-    Config,
-    DataConfig,
-    LossConfig,
-    TrainerConfig,
-)
+from xalign.config.schema import PRESET, SCHEMAS, BenchmarkConfig, Config
+from xalign.config.text import DataConfig
+from xalign.config.training import LossConfig, TrainerConfig
 from xalign.data.transforms import TRANSFORMS
 from xalign.evaluation.analyses import ANALYSES
 from xalign.evaluation.tasks import TASKS

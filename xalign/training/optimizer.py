@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers.optimization import Adafactor
 
 from xalign.config.choices import OptimizerKind
-from xalign.config.schema import OptimizerConfig
+from xalign.config.training import OptimizerConfig
 from xalign.training.row_adamw import RowAdamW
 from xalign.workspace.environment import hand_back_freed_memory
 

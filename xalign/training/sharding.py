@@ -27,7 +27,7 @@ from torch.distributed.fsdp import (
     register_fsdp_forward_method,
 )
 
-from xalign.config.schema import StrategyConfig
+from xalign.config.training import StrategyConfig
 from xalign.data.collate import IGNORED, Buckets, Tokens
 from xalign.distributed import collectives
 from xalign.models.backbone import Backbone

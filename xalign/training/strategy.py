@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from xalign.config.choices import StrategyName
-from xalign.config.schema import StrategyConfig
+from xalign.config.training import StrategyConfig
 from xalign.training import shards
 
 

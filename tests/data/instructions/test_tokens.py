@@ -7,7 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from xalign.base.cache import cache_dir
 from xalign.base.errors import ModelError
-from xalign.config.schema import InstructionsConfig, LanguagesConfig, ModelConfig
+from xalign.config.schema import ModelConfig
+from xalign.config.text import InstructionsConfig, LanguagesConfig
 from xalign.data.collate import IGNORED
 from xalign.data.instructions import InstructionSample, load_instructions
 from xalign.data.instructions.tokens import instruction_rows

@@ -7,7 +7,7 @@ import pytest
 from sources import rows_with
 
 from xalign.base.errors import ArtifactError, ConfigError, DataError
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 
 DATA = DataConfig(name="opus", hub="some/set", hub_config="{first}-{second}", format="hub")
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from xalign.base.errors import DataError
-from xalign.config.schema import BenchmarkConfig, DataConfig
+from xalign.config.schema import BenchmarkConfig
+from xalign.config.text import DataConfig
 from xalign.data.parallel import ParallelCorpus
 from xalign.data.rows import Row
 from xalign.evaluation.sets import own_text as module

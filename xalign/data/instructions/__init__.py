@@ -10,7 +10,7 @@ from xalign.base.registry import Registry
 from xalign.data.instructions.base import InstructionSample, InstructionSampler, Source
 
 if TYPE_CHECKING:
-    from xalign.config.schema import InstructionsConfig, LanguagesConfig
+    from xalign.config.text import InstructionsConfig, LanguagesConfig
     from xalign.data.parallel import ParallelCorpus
 
 __all__ = ["SOURCES", "InstructionSample", "InstructionSampler", "Source", "load_instructions"]

@@ -13,7 +13,7 @@ from xalign.data.rows import InstructionRow
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config.schema import InstructionsConfig, LanguagesConfig
+    from xalign.config.text import InstructionsConfig, LanguagesConfig
     from xalign.data.parallel import ParallelCorpus
 
 STREAM = 1

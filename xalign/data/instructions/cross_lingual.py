@@ -10,7 +10,7 @@ import numpy as np
 
 from xalign.base.errors import ConfigError
 from xalign.base.languages import english_name
-from xalign.config.schema import InstructionsConfig, LanguagesConfig
+from xalign.config.text import InstructionsConfig, LanguagesConfig
 from xalign.data.instructions.base import STREAM, InstructionSample, part_of_rank
 from xalign.data.rows import InstructionRow
 from xalign.data.sampling import language_probabilities

@@ -10,7 +10,7 @@ from xalign.data.instructions.base import STREAM, InstructionSample, Instruction
 if TYPE_CHECKING:
     import numpy as np
 
-    from xalign.config.schema import InstructionsConfig, LanguagesConfig
+    from xalign.config.text import InstructionsConfig, LanguagesConfig
     from xalign.data.parallel import ParallelCorpus
 
 

@@ -13,7 +13,7 @@ from xalign.data.instructions.base import RowSource
 from xalign.data.rows import InstructionRow, Turn
 
 if TYPE_CHECKING:
-    from xalign.config.schema import InstructionsConfig
+    from xalign.config.text import InstructionsConfig
 
 
 def read(config: "InstructionsConfig", languages: Sequence[str]) -> Iterator[InstructionRow]:

@@ -13,7 +13,7 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from xalign.base.errors import DataError
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data.readers.files import ending, existing
 from xalign.data.rows import Row
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xalign.base.errors import ConfigError, DataError, did_you_mean
 from xalign.base.languages import canonical, is_language
-from xalign.config.schema import DataConfig
+from xalign.config.text import DataConfig
 from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.records import Record, rows_from_records
 from xalign.data.rows import Row

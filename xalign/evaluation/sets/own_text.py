@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from xalign.base.errors import DataError, did_you_mean
-from xalign.config.schema import BenchmarkConfig, DataConfig
+from xalign.config.schema import BenchmarkConfig
+from xalign.config.text import DataConfig
 from xalign.data.parallel import ParallelCorpus, load_test_set
 
 MEASURED = "devtest"

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from xalign.base.errors import Stopped
 from xalign.base.files import fsync
 from xalign.base.stopping import Requests
-from xalign.config.schema import TrainerConfig
+from xalign.config.training import TrainerConfig
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
 from xalign.training.callbacks.guard import Diverged

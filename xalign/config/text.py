@@ -1,0 +1,89 @@
+"""Config groups of what is trained on: languages, parallel text, instructions."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from xalign.config.parts import STRICT, Fraction, Natural, Positive, TransformConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguagesConfig:
+    """The pivot, the languages that are trained on, and those that are only measured."""
+
+    __pydantic_config__ = STRICT
+
+    pivot: str = "en"
+    """Language that every pair shares; ISO 639-1/-3 codes, BCP 47 tags and FLORES codes resolve."""
+    targets: list[str]
+    """Languages aligned with the pivot."""
+    unseen: list[str] = field(default_factory=list)
+    """Languages measured before and after but never trained on."""
+    temperature: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Languages are drawn in proportion to (number of pairs) ** temperature: 1 as found, 0 uniform."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The parallel corpus: where it is, its layout, how it is cleaned and split."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    """Short name, used in reports."""
+    format: str = "auto"
+    """Layout of the corpus: the name of a file in `xalign/data/readers`, or of an entry point of the group
+    `xalign.readers`; `auto`: the one that the files' names and beginnings show."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the reader of that layout."""
+    path: str | None = None
+    """Local file or folder."""
+    packages: list[str] = field(default_factory=list)
+    """Pinned packages whose gettext catalogues are read (see `xalign/sources/packages.py`)."""
+    hub: str | None = None
+    """Dataset id on the Hugging Face hub."""
+    hub_config: str | None = None
+    """Configuration of the hub dataset; `{first}-{second}`: one a pair, sorted; `{language}`: one each."""
+    hub_revision: str | None = None
+    """Commit or tag of the hub dataset; null takes the default branch."""
+    hub_split: str = "train"
+    """Split of the hub dataset."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Language code -> column (dots reach into nested records) for table, jsonl and hub sources."""
+    min_words: Natural = 3
+    """Pairs whose pivot side has fewer words are dropped."""
+    max_characters: Positive = 1000
+    """Pairs with a longer side are dropped."""
+    max_length_ratio: Annotated[float, Field(gt=1)] = 6.0
+    """Pairs whose longer side has more than this many times the UTF-8 bytes of the shorter are dropped."""
+    validation_fraction: Fraction = 0.04
+    """Share of pivot sentences held out for choices made during training."""
+    test_fraction: Fraction = 0.08
+    """Share of pivot sentences held out for the measurement before and after."""
+    max_rows: Positive | None = None
+    """Keep only so many pivot sentences (after cleaning); null keeps all."""
+    transforms: dict[str, TransformConfig] = field(default_factory=dict)
+    """Name -> options of a random change of what is trained on, applied in this order; `kind` says which it
+    is, without it the name does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstructionsConfig:
+    """The instruction samples of cross-lingual instruction following (CIF)."""
+
+    __pydantic_config__ = STRICT
+
+    source: str = "parallel"
+    """`parallel` makes translation instructions from the corpus, `bactrian` reads `path` or `hub`, `xquad`
+    `path`; other packages add theirs (entry points `xalign.instructions`)."""
+    path: str | None = None
+    """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
+    hub: str | None = None
+    """Dataset id on the hub in Bactrian-X layout: one file or one configuration a language."""
+    p_cross: Fraction = 0.5
+    """Probability that instruction and answer are in different languages."""
+    p_swap: Fraction = 0.5
+    """Probability that the pivot is the answer's side in a cross-lingual sample."""
+    equals_fraction: Fraction = 0.5
+    """Share of translation instructions written `{x} = {y}` instead of in words."""
