@@ -75,7 +75,7 @@ def test_supervised_logits_equal_the_full_model(family: str) -> None:
 @pytest.mark.parametrize("family", ["xglm", "bloom", "llama", "gemma3_text"])
 def test_blocks_above_the_layer_do_not_run_and_get_no_gradient(family: str) -> None:
     backbone = tiny_backbone(family)
-    blocks = getattr(backbone.model.get_decoder(), backbone._blocks)
+    blocks = getattr(backbone.model.get_decoder(), backbone.blocks_name)
     ran = []
     for index, block in enumerate(blocks):
         block.register_forward_hook(lambda *_, index=index: ran.append(index))

@@ -123,7 +123,7 @@ def test_checkpointed_activations_give_the_same_gradients(family: str, adapter: 
     plainly, again = (module_of(config, family, torch.float32) for _ in range(2))
     again.backbone.checkpoint_activations()
     ran: list[int] = []
-    block = getattr(again.backbone.model.get_decoder(), again.backbone._blocks)[0]
+    block = getattr(again.backbone.model.get_decoder(), again.backbone.blocks_name)[0]
     next(block.children()).register_forward_pre_hook(lambda *_: ran.append(1))
     enter_training(again.backbone, dropout=False)
     for name in ("contrastive", "instruction"):

@@ -7,7 +7,7 @@ from tiny import tiny_backbone
 
 from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens, tokenize
-from xalign.evaluation.engine.representations import Picture, batches, choose_points, draw, represent
+from xalign.evaluation.engine.representations import Picture, batches, choose_points, projected, represent
 from xalign.models.backbone import computing_in
 
 TEXTS = ["one", "two words", "", "ein längerer Satz als die anderen", "one", "ไทย", "two words"]
@@ -80,7 +80,7 @@ def test_points_cover_most_languages_first_and_number_translations_alike() -> No
 def test_picture_survives_float16_and_the_disk(tmp_path: Path) -> None:
     points = [(0, "en", "a"), (0, "de", "ä")]
     huge = torch.tensor([[3e6, -4e6], [1.0, 2e5]])
-    picture = draw(points, huge)
+    picture = projected(points, huge)
     assert np.isfinite(picture.vectors).all()
     np.testing.assert_allclose(picture.vectors[0, 1] / picture.vectors[0, 0], -4 / 3, rtol=1e-3)
     picture.write(tmp_path / "picture.npz")
