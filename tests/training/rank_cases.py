@@ -63,6 +63,8 @@ class Outcome:
     """Losses and whole gradients of each objective at the first step; parameters after the last."""
 
     losses: dict[str, float]
+    figures: dict[str, float]
+    """Further numbers for the log, such as the accuracy of matching."""
     gradients: dict[str, Named]
     parameters: Named
     vectors: Tensor
@@ -99,10 +101,11 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
             shard(module.reference.backbone, mesh, config.strategy)
     batches = batches_of(config, module, rank, ranks, arrangement)
     first = _with_duplicates(batches[0])
-    losses, gradients = {}, {}
+    losses, figures, gradients = {}, {}, {}
     for name, part in first.parts.items():
         module.zero_grad()
-        losses[name], _ = accumulate(module.objectives[name], module.run(0), part)
+        losses[name], own = accumulate(module.objectives[name], module.run(0), part)
+        figures |= {f"{name}_{key}": float(value) for key, value in own.items()}
         collectives.sum_gradients(module.trained)
         found = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
         gradients[name] = {n: whole(g) for n, g in found.items()}
@@ -115,7 +118,7 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
     texts = [part.texts for part in first.parts.values()]
     passes, tokens = sum(len(t.buckets) for t in texts), sum(t.count for t in texts)
     return Outcome(
-        losses, gradients, parameters, vectors, norms, collectives.gather_lists([passes]),
+        losses, figures, gradients, parameters, vectors, norms, collectives.gather_lists([passes]),
         collectives.gather_lists([tokens]),
     )  # fmt: skip
 

@@ -103,6 +103,7 @@ def compare(case: Case, several: Outcome) -> None:
     for name, gradient in one.gradients.items():
         assert several.losses[name] == pytest.approx(one.losses[name], rel=1e-6), name
         assert difference(several.gradients[name], gradient) < 1e-6, name
+    assert several.figures == pytest.approx(one.figures, rel=1e-6)
     assert several.norms == pytest.approx(one.norms, rel=1e-5)
     assert difference(several.parameters, one.parameters) < 1e-5
     assert float((several.vectors - one.vectors).norm()) < 1e-5 * float(one.vectors.norm())
