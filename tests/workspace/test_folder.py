@@ -220,15 +220,6 @@ def test_a_difference_is_told_once_by_its_shortest_key() -> None:
     assert differences(former, changed) == ["adapter.r: 4 -> 8", "trainer.steps: 6 -> 7"]
 
 
-def test_objectives_without_a_weight_key_of_their_own_are_kept() -> None:
-    """By a name of one's own, as another package's is."""
-    named = ("loss.objectives.again.kind=instruction", "loss.objectives.again.weight=0.5")
-    former = plain(small_config(*named))
-    assert differences(former, small_config(*named)) == []
-    (found,) = differences(former, small_config(*named[:1], "loss.objectives.again.weight=0.7"))
-    assert found == "loss.objectives.again.weight: 0.5 -> 0.7"
-
-
 def test_a_run_of_an_older_schema_goes_on() -> None:
     """Keys that it lacks have their defaults, keys that there no longer are do not count."""
     former = plain(small_config())
