@@ -33,6 +33,11 @@ def demonstration_lines(shown: Pairs) -> str:
     return "".join(question(x) + answer(y) + "\n" for x, y in shown)
 
 
+def turned(pairs: Pairs) -> list[tuple[str, str]]:
+    """The pairs the other way round: (text, pivot text)."""
+    return [(y, x) for x, y in pairs]
+
+
 def shown_before(
     setting: Setting, language: str, measured: Pairs, rng: np.random.Generator, task: str
 ) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ class Translation(Task):
     def parts(self, setting: Setting) -> list[Part]:
         import numpy as np
 
-        from xalign.evaluation.sets.parallel_prompts import shown_before
+        from xalign.evaluation.sets.parallel_prompts import shown_before, turned
         from xalign.evaluation.sets.sentences import sentence_pairs
 
         parts = []
@@ -40,7 +40,7 @@ class Translation(Task):
             shown = shown_before(setting, language, pairs, rng, self.name)
             parts += [
                 self._part(language, "into", language, pairs, shown),
-                self._part(language, "from", setting.pivot, _turned(pairs), _turned(shown)),
+                self._part(language, "from", setting.pivot, turned(pairs), turned(shown)),
             ]
         return parts
 
@@ -133,10 +133,6 @@ class Translation(Task):
             )
         ]
         return Measured(results, {f"{session.name}.{self.name}": records})
-
-
-def _turned(pairs: "Pairs") -> "Pairs":
-    return [(y, x) for x, y in pairs]
 
 
 def _limit(session: "Session", source: str) -> int:
