@@ -65,6 +65,13 @@ def test_transforms_are_applied_in_the_order_in_which_they_are_given() -> None:
     assert swapped.data.transforms["code_switch"].share == 0.5
 
 
+def test_pairs_of_a_language_are_counted_over_all_ranks() -> None:
+    small = ("trainer.batch_size=4", "trainer.languages_per_batch=2", "languages.targets=[fr,de]")
+    with pytest.raises(ConfigError, match="needs at least 4 pairs of each language"):
+        config(*small)
+    assert config(*small, "strategy=ddp", "trainer.devices=2").trainer.batch_size == 4
+
+
 def test_evaluating_refuses_transforms() -> None:
     keys = ["model=tiny", "data.transforms.word_dropout.share=1"]
     with pytest.raises(ConfigError, match=r"data\.transforms\.word_dropout: of training; what is measured"):

@@ -56,13 +56,14 @@ class Contrastive(BatchObjective):
             trainer, depth = config.trainer, config.model.depth
             if depth is not None and self.layer is not None and self.layer > depth:
                 yield "layer", f"{config.model.name} has layers 0 to {depth}"
-            share = trainer.batch_size // trainer.languages_per_batch
+            ranks = trainer.devices * trainer.nodes
+            share = trainer.batch_size // trainer.languages_per_batch * ranks
             if self.centering is Centering.language and share < FEWEST:
                 yield (
                     "centering",
-                    f"needs at least {FEWEST} pairs of each language in a batch; trainer.batch_size="
-                    f"{trainer.batch_size} and trainer.languages_per_batch={trainer.languages_per_batch} "
-                    f"give {share}",
+                    f"needs at least {FEWEST} pairs of each language in the batch of all ranks; "
+                    f"trainer.batch_size={trainer.batch_size} and trainer.languages_per_batch="
+                    f"{trainer.languages_per_batch} give {share}",
                 )
 
     config: Config
