@@ -73,6 +73,6 @@ def test_a_full_disk_keeps_the_state_and_room_lets_the_run_go_on(place: Path, di
 def test_a_read_only_disk_is_named(place: Path, disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     done = xalign("run", *SMALL, "run.dir=disk/run", cwd=place)
-    assert done.returncode == 1
-    assert "xalign: Read-only file system (disk/run)" in done.stderr
+    assert done.returncode == 2
+    assert "run.dir=disk/run: no right to write into" in done.stderr
     assert "Traceback" not in done.stderr

@@ -95,7 +95,7 @@ def test_a_search_gives_up_what_is_worse(place: Path) -> None:
 def test_two_ranks_give_a_trial_up_together(place: Path) -> None:
     """The first rank asks the search, both stop at that step, and the run that waits for them ends there."""
     figure = "eval/heldout/bits_per_byte/mean"
-    study = open_study(place / "study.log", [False], SweepConfig(startup=1))
+    study = open_study(place / "study.log", [True], SweepConfig(startup=1))
     for _ in range(2):
         trial = study.ask({"loss.tau": FloatDistribution(0.01, 0.2)})
         trial.report(0.1, 2)  # bits a byte that no model reaches

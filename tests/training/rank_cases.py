@@ -83,7 +83,7 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         f"adapter={case.adapter}", "loss.tau=0.2", f"trainer.steps={STEPS}", "optimizer.lr=1e-2",
         # Where the true gradient is zero, as of keys' biases, Adam would else blow up its rounding.
         "optimizer.eps=1e-4",
-        f"strategy={case.strategy}", *case.changes, *EVERY,
+        f"strategy={case.strategy}", f"trainer.devices={ranks}", *case.changes, *EVERY,
     )  # fmt: skip
     module = moved(module_of(config, case.family, torch.float32))
     # Ranks with different numbers of passes, which texts of different lengths alone make seldom.
