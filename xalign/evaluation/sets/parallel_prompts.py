@@ -4,18 +4,19 @@ Demonstrations and question are written by one formatter, here, for choosing and
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
 from xalign.base.errors import DataError
+from xalign.base.files import digest
 from xalign.evaluation.engine.similarity import distinct_pairs, fold
+from xalign.evaluation.sets.sentences import Pairs, sentence_pairs
 from xalign.evaluation.task import Setting
 
 log = logging.getLogger(__name__)
-
-Pairs = Sequence[tuple[str, str]]
-"""(pivot text, text)."""
 
 
 def question(source: str) -> str:
@@ -33,26 +34,75 @@ def demonstration_lines(shown: Pairs) -> str:
     return "".join(question(x) + answer(y) + "\n" for x, y in shown)
 
 
-def turned(pairs: Pairs) -> list[tuple[str, str]]:
-    """The pairs the other way round: (text, pivot text)."""
+@dataclass(frozen=True)
+class Direction:
+    """Translation one way with its demonstrations: `into` a language, or `from` it."""
+
+    language: str
+    name: str
+    written: str
+    """The language of the answers."""
+    pairs: Pairs
+    """(source, reference)."""
+    shown: Pairs
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every question."""
+        return demonstration_lines(self.shown)
+
+    @property
+    def key(self) -> dict[str, object]:
+        """All that figures depend on besides the model."""
+        return {"direction": self.name, "pairs": digest(self.pairs), "prefix": digest(self.prefix)}
+
+    def in_language(self, pairs: Pairs) -> list[str]:
+        """The sides of such pairs that are in the language itself."""
+        return [pair[self.name == "into"] for pair in pairs]
+
+
+def directions(
+    setting: Setting, task: str, shots: int, shots_key: str, limit: int | None = None
+) -> Iterator[Direction]:
+    """Both directions of each language, the first `limit` pairs; demonstrations are none of all pairs.
+
+    Raises:
+        DataError: no language has pairs, or demonstrations are wanted, and there is no text for them.
+    """
+    for language, pairs in sentence_pairs(setting, task).items():
+        # Everything random follows from the seed and the language.
+        rng = np.random.default_rng([setting.seed, crc32(language.encode())])
+        shown = shown_before(setting, language, pairs, rng, task, shots, shots_key)
+        asked = pairs[:limit]
+        yield Direction(language, "into", language, asked, shown)
+        yield Direction(language, "from", setting.pivot, _turned(asked), _turned(shown))
+
+
+def _turned(pairs: Pairs) -> Pairs:
     return [(y, x) for x, y in pairs]
 
 
 def shown_before(
-    setting: Setting, language: str, measured: Pairs, rng: np.random.Generator, task: str
-) -> list[tuple[str, str]]:
-    """The benchmark's demonstrations in a language; fewer, with a warning, where the text has fewer.
+    setting: Setting,
+    language: str,
+    measured: Pairs,
+    rng: np.random.Generator,
+    task: str,
+    shots: int,
+    shots_key: str,
+) -> Pairs:
+    """Demonstrations in a language; fewer than `shots`, with a warning, where the text has fewer.
 
     Raises:
-        DataError: demonstrations are wanted, and there is no text for them.
+        DataError: demonstrations are wanted, and there is no text for them; names `shots_key`.
     """
-    shots, text, name = setting.benchmark.shots or 0, setting.demonstrations, setting.benchmark.name
+    text, name = setting.demonstrations, setting.benchmark.name
     if shots == 0:
         return []
     if text is None:
         raise DataError(
-            f"benchmark.shots={shots}: '{name}' has no text for demonstrations apart from what it measures; "
-            "set benchmark.shots=0"
+            f"{shots_key}={shots}: '{name}' has no text for demonstrations apart from what it measures; "
+            f"set {shots_key}=0"
         )
     shown = sample_demonstrations(text.pairs(setting.pivot, language), measured, shots, rng)
     if len(shown) < shots:

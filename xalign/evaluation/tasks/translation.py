@@ -8,16 +8,14 @@ too little for the other two.
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
-from zlib import crc32
 
-from xalign.base.files import digest
 from xalign.evaluation.metrics import BLEU, CHRF, REFERENCE_BITS, Metric, translated
 from xalign.evaluation.task import Measured, Part, Setting, Task
 
 if TYPE_CHECKING:
     from xalign.base.progress import Advance
     from xalign.evaluation.engine.session import Session
-    from xalign.evaluation.sets.sentences import Pairs
+    from xalign.evaluation.sets.parallel_prompts import Direction
 
 
 class Translation(Task):
@@ -29,46 +27,21 @@ class Translation(Task):
         return [metric for own in (CHRF, BLEU, REFERENCE_BITS) for metric in translated(own)]
 
     def parts(self, setting: Setting) -> list[Part]:
-        import numpy as np
+        from xalign.evaluation.sets.parallel_prompts import directions
 
-        from xalign.evaluation.sets.parallel_prompts import shown_before, turned
-        from xalign.evaluation.sets.sentences import sentence_pairs
+        shots = setting.benchmark.shots or 0
+        return [self._part(way) for way in directions(setting, self.name, shots, "benchmark.shots")]
 
-        parts = []
-        for language, pairs in sentence_pairs(setting, self.name).items():
-            rng = np.random.default_rng([setting.seed, crc32(language.encode())])
-            shown = shown_before(setting, language, pairs, rng, self.name)
-            parts += [
-                self._part(language, "into", language, pairs, shown),
-                self._part(language, "from", setting.pivot, turned(pairs), turned(shown)),
-            ]
-        return parts
-
-    def _part(self, language: str, direction: str, written: str, pairs: "Pairs", shown: "Pairs") -> Part:
-        """One direction, `into` the language or `from` it; `written` is the language of the answers."""
+    def _part(self, way: "Direction") -> Part:
         from xalign.evaluation.engine.generation import require_room
-        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, question
+        from xalign.evaluation.sets.parallel_prompts import question
 
-        side = 1 if direction == "into" else 0
-        texts, before = ([pair[side] for pair in own] for own in (pairs, shown))
-        prefix = demonstration_lines(shown)
-        key = {"direction": direction, "pairs": digest(pairs), "prefix": digest(prefix)}
-        measure = partial(self._measure, language, direction, written, prefix, len(shown), pairs)
-        prompts = [prefix + question(source) for source, _ in pairs]
-        check = partial(require_room, prompts=prompts)
-        return Part(self.name, language, key, 2 * len(pairs), measure, texts, before, check)
+        check = partial(require_room, prompts=[way.prefix + question(source) for source, _ in way.pairs])
+        texts, before = way.in_language(way.pairs), way.in_language(way.shown)
+        measure = partial(self._measure, way)
+        return Part(self.name, way.language, way.key, 2 * len(way.pairs), measure, texts, before, check)
 
-    def _measure(
-        self,
-        language: str,
-        direction: str,
-        written: str,
-        prefix: str,
-        shots: int,
-        pairs: "Pairs",
-        session: "Session",
-        advance: "Advance",
-    ) -> Measured:
+    def _measure(self, way: "Direction", session: "Session", advance: "Advance") -> Measured:
         import numpy as np
         from sacrebleu.metrics import bleu, chrf
 
@@ -79,6 +52,7 @@ class Translation(Task):
         from xalign.evaluation.results import Result
         from xalign.evaluation.sets.parallel_prompts import answer, question
 
+        language, direction, prefix, pairs = way.language, way.name, way.prefix, way.pairs
         references = [target for _, target in pairs]
         hypotheses = continue_greedily(
             session.backbone,
@@ -98,7 +72,7 @@ class Translation(Task):
         )
         bits = np.array([-s.log_likelihood for s in scores]) / np.log(2)
         sizes = np.array([s.bytes for s in scores])
-        bleu_score = bleu.BLEU(tokenize=bleu_tokenizer(written))
+        bleu_score = bleu.BLEU(tokenize=bleu_tokenizer(way.written))
         figures = {
             CHRF.name: corpus_score(chrf.CHRF(word_order=2), hypotheses, references),
             BLEU.name: corpus_score(bleu_score, hypotheses, references),
@@ -112,7 +86,7 @@ class Translation(Task):
                 value=value,
                 stderr=stderr,
                 n=len(pairs),
-                shots=shots,
+                shots=len(way.shown),
                 version=f"{self.version} {signature}".strip(),
             )
             for name, (value, stderr, signature) in figures.items()

@@ -8,7 +8,6 @@ from zlib import crc32
 
 from pydantic import Field
 
-from xalign.base.errors import DataError
 from xalign.base.registry import Short
 from xalign.config.parts import TaskConfig
 from xalign.config.schema import BenchmarkConfig
@@ -55,25 +54,18 @@ class TranslationChoice(Task):
 
         from xalign.evaluation.engine.multiple_choice import Questions, question_part
         from xalign.evaluation.engine.similarity import distinct_pairs
-        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, sample_demonstrations
+        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, shown_before
         from xalign.evaluation.sets.sentences import sentence_pairs
 
-        config, text = self.config, setting.demonstrations
-        if text is None and config.shots > 0:
-            raise DataError(
-                f"benchmark.choice_shots={config.shots}: '{setting.benchmark.name}' has no text for "
-                "demonstrations apart from what it measures; set benchmark.choice_shots=0"
-            )
+        config = self.config
         parts = []
         for language, pairs in sentence_pairs(setting, self.name).items():
             # Everything random follows from the seed and the language.
             rng = np.random.default_rng([setting.seed, crc32(language.encode())])
-            candidates = text.pairs(setting.pivot, language) if text is not None else []
-            shown = sample_demonstrations(
-                candidates, [p for _, p in distinct_pairs(pairs)], config.shots, rng
+            measured = [pair for _, pair in distinct_pairs(pairs)]
+            shown = shown_before(
+                setting, language, measured, rng, "translation choice", config.shots, "benchmark.choice_shots"
             )
-            if len(shown) < config.shots:
-                log.warning("translation choice: %s has only %d demonstrations", language, len(shown))
             items = choices(pairs, config.distractors, config.limit, rng)
             if not items:
                 log.warning(

@@ -6,14 +6,12 @@ of generated sentences to see the same (experiments/harmless).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
-from zlib import crc32
 
 from pydantic import Field
 
-from xalign.base.files import digest
 from xalign.base.registry import Short
 from xalign.config.parts import TaskConfig
 from xalign.evaluation.metrics import Metric, translated
@@ -22,7 +20,7 @@ from xalign.evaluation.task import Measured, Part, Setting, Task
 if TYPE_CHECKING:
     from xalign.base.progress import Advance
     from xalign.evaluation.engine.session import Session
-    from xalign.evaluation.sets.sentences import Pairs
+    from xalign.evaluation.sets.parallel_prompts import Direction
 
 NATS = Metric(name="reference_nats", label="Nats of the reference", higher_is_better=False)
 
@@ -44,42 +42,20 @@ class TranslationLikelihood(Task):
         return translated(NATS)
 
     def parts(self, setting: Setting) -> list[Part]:
-        import numpy as np
+        from xalign.evaluation.sets.parallel_prompts import directions
 
-        from xalign.evaluation.sets.parallel_prompts import shown_before, turned
-        from xalign.evaluation.sets.sentences import sentence_pairs
+        shots, limit = self.config.shots, self.config.limit
+        return [
+            self._part(way)
+            for way in directions(setting, self.name, shots, "benchmark.likelihood_shots", limit)
+        ]
 
-        # Demonstrations are chosen as for translation by generation, but for their number.
-        setting = replace(setting, benchmark=replace(setting.benchmark, shots=self.config.shots))
-        parts = []
-        for language, pairs in sentence_pairs(setting, self.name).items():
-            rng = np.random.default_rng([setting.seed, crc32(language.encode())])
-            shown = shown_before(setting, language, pairs, rng, self.name)
-            own = pairs[: self.config.limit]
-            parts.append(self._part(language, "into", own, shown))
-            parts.append(self._part(language, "from", turned(own), turned(shown)))
-        return parts
+    def _part(self, way: "Direction") -> Part:
+        texts, before = way.in_language(way.pairs), way.in_language(way.shown)
+        measure = partial(self._measure, way)
+        return Part(self.name, way.language, way.key, len(way.pairs), measure, texts, before)
 
-    def _part(self, language: str, direction: str, pairs: "Pairs", shown: "Pairs") -> Part:
-        from xalign.evaluation.sets.parallel_prompts import demonstration_lines
-
-        side = 1 if direction == "into" else 0  # of the language itself
-        texts, before = ([pair[side] for pair in own] for own in (pairs, shown))
-        prefix = demonstration_lines(shown)
-        key = {"direction": direction, "pairs": digest(pairs), "prefix": digest(prefix)}
-        measure = partial(self._measure, language, direction, prefix, len(shown), pairs)
-        return Part(self.name, language, key, len(pairs), measure, texts, before)
-
-    def _measure(
-        self,
-        language: str,
-        direction: str,
-        prefix: str,
-        shots: int,
-        pairs: "Pairs",
-        session: "Session",
-        advance: "Advance",
-    ) -> Measured:
+    def _measure(self, way: "Direction", session: "Session", advance: "Advance") -> Measured:
         import numpy as np
 
         from xalign.evaluation.engine.scoring import Request, score
@@ -89,25 +65,25 @@ class TranslationLikelihood(Task):
         scores = score(
             session.backbone,
             # The end of the line belongs to it: a model that would go on has not translated yet.
-            [Request(prefix, question(source), answer(target) + "\n") for source, target in pairs],
+            [Request(way.prefix, question(source), answer(target) + "\n") for source, target in way.pairs],
             batch_tokens=session.batch_tokens,
             journal=session.journal,
             advance=advance,
         )
         nats_N = np.array([-own.log_likelihood for own in scores])
-        metric = f"{NATS.name}_{direction}"
+        metric = f"{NATS.name}_{way.name}"
         row = Result(
             benchmark=session.name,
-            language=language,
+            language=way.language,
             metric=metric,
             value=float(nats_N.mean()),
             stderr=float(nats_N.std(ddof=1) / np.sqrt(len(nats_N))) if len(nats_N) > 1 else None,
             n=len(nats_N),
-            shots=shots,
+            shots=len(way.shown),
             version=self.version,
         )
         records = [
-            {"language": language, "index": index, "metrics": {metric: float(value)}}
+            {"language": way.language, "index": index, "metrics": {metric: float(value)}}
             for index, value in enumerate(nats_N)
         ]
         return Measured([row], {f"{session.name}.{self.name}": records})
