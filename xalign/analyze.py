@@ -69,7 +69,7 @@ def main() -> None:
     """Entry point of `python -m xalign.analyze`."""
     sys.argv[1:] = with_models_as_key(sys.argv[1:])
     check("xalign.analyze", "analyze", AnalyzeConfig)
-    register("analyze_schema")
+    register()
     _analyze()
 
 

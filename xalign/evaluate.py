@@ -24,7 +24,7 @@ def _evaluate(composed: DictConfig) -> None:
 def main() -> None:
     """Entry point of `python -m xalign.evaluate`."""
     check("xalign.evaluate", "evaluate", EvaluateConfig)
-    register("evaluate_schema")
+    register()
     _evaluate()
 
 

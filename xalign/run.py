@@ -61,7 +61,7 @@ def main() -> None:
             [f"--multirun: a sweep's runs start their own ranks; not {world.ranks} ranks a sweep"]
         )
     check("xalign.run", "config", Config)
-    register("schema")
+    register()
     from xalign.sweeps.plan import sweep_of
 
     sweep = sweep_of(sys.argv[1:])

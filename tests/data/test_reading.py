@@ -2,14 +2,12 @@
 
 import gzip
 import json
-import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from other_packages import installed
 from sources import format_of, rows_of, texts_of
 
-from xalign.base import registry
 from xalign.base.errors import ConfigError, DataError
 from xalign.config.text import DataConfig
 from xalign.data import reading
@@ -164,23 +162,12 @@ class Columns(Reader):
 '''
 
 
-def installed(folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with a reader called `columns`, as pip would leave it."""
-    info = folder / "their_reader-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-reader\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[xalign.readers]\ncolumns = their_reader:Columns\n")
-    (folder / "their_reader.py").write_text(module)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "their_reader", raising=False)
-    registry._loaded.cache_clear()
-    monkeypatch.setattr(
-        registry, "_entry_points", lambda group: {p.name: p for p in entry_points(group=group)}
-    )
+POINT = ("xalign.readers", "columns", "their_reader:Columns")
+"""Group, name and object of the entry point."""
 
 
 def test_another_package_adds_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(tmp_path / "site", READER, monkeypatch)
+    installed(tmp_path / "site", *POINT, READER, monkeypatch)
     assert "columns" in READERS.names()
     path = written(tmp_path / "c", {"x.two": "two\na    b\n"})
     assert format_of(path) == format_of(path.parent) == "columns"
@@ -192,7 +179,7 @@ def test_another_package_adds_a_reader(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_package_that_cannot_be_imported_is_in_nobodys_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    installed(tmp_path / "site", "import nowhere_to_be_found\n", monkeypatch)
+    installed(tmp_path / "site", *POINT, "import nowhere_to_be_found\n", monkeypatch)
     path = written(tmp_path / "c", {"pairs.tsv": TSV})
     assert texts_of(path) == [{"en": "a", "de": "b"}]
     assert "xalign.readers: 'columns' of package their-reader" in caplog.text

@@ -10,14 +10,10 @@ from xalign.config.schema import SCHEMAS
 from xalign.options.composed import composed_schema
 
 
-def register(*names: str) -> None:
-    """Put the schemas of these names, or all, into Hydra's ConfigStore.
-
-    Hydra copies all that lies there for every group of its `--help`: an entry point has its own alone.
-    """
+def register() -> None:
+    """Put the schemas into Hydra's ConfigStore, by the names of `SCHEMAS`."""
     store = ConfigStore.instance()
-    for name in names or SCHEMAS:
-        kind = SCHEMAS[name]
+    for name, kind in SCHEMAS.items():
         store.store(name=name, node=_writable(OmegaConf.structured(composed_schema(kind))))
 
 

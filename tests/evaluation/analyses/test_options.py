@@ -1,12 +1,10 @@
 """What is asked of analyses by config keys, and what is said where it cannot be had."""
 
-import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from other_packages import installed
 
-from xalign.base import registry
 from xalign.base.errors import ConfigError
 from xalign.cli.command_line import compose_config
 from xalign.cli.validation import resolve
@@ -112,17 +110,7 @@ class Norms(Analysis):
 
 
 def test_another_package_adds_an_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "their_norms-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-norms\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[xalign.analyses]\nnorms = their_norms:Norms\n")
-    (tmp_path / "their_norms.py").write_text(THEIRS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "their_norms", raising=False)
-    registry._loaded.cache_clear()
-    monkeypatch.setattr(
-        registry, "_entry_points", lambda group: {p.name: p for p in entry_points(group=group)}
-    )
+    installed(tmp_path, "xalign.analyses", "norms", "their_norms:Norms", THEIRS, monkeypatch)
     assert ANALYSES.names() == ["cka", "language_probe", "norms"]
     assert config("analyses.norms.squared=true").analyses["norms"].squared is True  # type: ignore[attr-defined]
     assert "analyses.norms.squred: unknown key" in problems("analyses.norms.squred=true")[0]
