@@ -16,7 +16,7 @@ from xalign.data.parallel import ParallelCorpus, Splits
 from xalign.data.rows import Row
 from xalign.evaluation.evaluate import session_of
 from xalign.evaluation.results import Result
-from xalign.evaluation.task import Setting
+from xalign.evaluation.task import Measured, Setting
 from xalign.evaluation.tasks import tasks_of
 from xalign.models import adapters
 from xalign.training.callbacks.evaluate import Evaluate, figures, require_other_items, validation_setting
@@ -202,6 +202,61 @@ def test_a_value_that_is_no_number_is_never_best(tmp_path: Path, monkeypatch: py
     assert chosen.step == 2
 
 
+HARMLESS = "eval/use/harmless/mean"
+GATE = (
+    "benchmark@validation=use",
+    "validation.tasks=[retrieval,bits_per_byte]",
+    "validation.precision=fp32",
+    "trainer.evaluate_every=1",
+    "trainer.select=harmless",
+    "loss.retention_weight=0",
+)
+
+
+def test_harmless_is_the_figure_s_short_name() -> None:
+    assert small_config(*GATE).trainer.select == HARMLESS
+    with pytest.raises(ConfigError, match=rf"{HARMLESS}: not measured"):
+        small_config(*GATE, "validation.tasks=[retrieval]")
+    with pytest.raises(ConfigError, match=f"is of all languages together: {HARMLESS}"):
+        small_config(*GATE, "trainer.select=eval/use/harmless/fr")
+    with pytest.raises(ConfigError, match=r"trainer\.select=harmless: nothing is chosen to measure"):
+        small_config("trainer.select=harmless")
+
+
+def test_a_step_before_the_harm_is_kept(tmp_path: Path) -> None:
+    """At a rate at which text is soon predicted worse, the kept step is one that still lost nothing."""
+    hard = ("loss=contrastive", "adapter=full", "optimizer.lr=0.012", "optimizer.warmup_fraction=1")
+    fitted(small_config(*GATE, *hard, "trainer.steps=6"), tmp_path / "run")
+    ranked = {line["step"]: line[HARMLESS] for line in timeless(tmp_path / "run")}
+    assert ranked[1] > 0 > ranked[6]
+    chosen = newest(tmp_path / "run" / "checkpoints", Kind.best)
+    assert chosen is not None
+    assert ranked[chosen.step] == max(ranked.values())
+    assert chosen.step < 6
+    retrieval = {line["step"]: line["eval/use/retrieval@1/mean"] for line in timeless(tmp_path / "run")}
+    assert all(value == retrieval[step] or value < 0 for step, value in ranked.items())
+
+
+def test_a_step_is_compared_with_the_model_before_training_after_a_break_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(*GATE, "trainer.steps=4", "trainer.checkpoint_every=2", "optimizer.lr=0.01")
+    fitted(config, tmp_path / "whole")
+    step = AlignedModel.training_step
+
+    def cut(self: AlignedModel, batch: Any, batch_idx: int) -> None:
+        if batch.step == 3:
+            raise RuntimeError("power cut")
+        step(self, batch, batch_idx)
+
+    monkeypatch.setattr(AlignedModel, "training_step", cut)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fitted(config, tmp_path / "cut")
+    monkeypatch.setattr(AlignedModel, "training_step", step)
+    fitted(config, tmp_path / "cut")
+    assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("key", ["trainer.select", "sweep.metric"])
 def test_figures_that_are_not_measured_are_refused_with_the_config(key: str) -> None:
     for figure, message in (
@@ -259,9 +314,9 @@ def test_ranks_share_out_the_languages(monkeypatch: pytest.MonkeyPatch, tmp_path
     setting = validation_setting(config, splits(), layer=2)
     assert setting is not None
     module = small_module(config)
-    callback = Evaluate(setting, config, tmp_path, torch.float32)
+    callback = Evaluate(setting, config, RunFolder(tmp_path), torch.float32)
     whole = callback.measure(module)
-    gathered: list[list[tuple[int, list[Result]]]] = []
+    gathered: list[list[tuple[int, Measured]]] = []
     monkeypatch.setattr("xalign.distributed.collectives.world_size", lambda: 2)
     monkeypatch.setattr(
         "xalign.distributed.collectives.gather_lists", lambda own: gathered.append(own) or own
@@ -269,7 +324,7 @@ def test_ranks_share_out_the_languages(monkeypatch: pytest.MonkeyPatch, tmp_path
     for rank in (0, 1):
         monkeypatch.setattr("xalign.distributed.collectives.rank", lambda rank=rank: rank)
         callback.measure(module)
-    first, second = ([row for _, rows in parts for row in rows] for parts in gathered)
+    first, second = ([row for _, own in parts for row in own.results] for parts in gathered)
     assert not {row.language for row in first} & {row.language for row in second}
     assert figures([*first, *second], setting) == pytest.approx(whole)
 

@@ -105,7 +105,9 @@ class TrainerConfig:
     evaluate_every: Positive | None = None
     """Steps between measurements of `validation` during training (and at the end); null: never."""
     select: str | None = None
-    """Metric that chooses the step to export, such as `eval/heldout/retrieval@1/mean`; null: the last."""
+    """Metric that chooses the step to export, such as `eval/heldout/retrieval@1/mean`; `harmless`: of steps
+    that lost nothing significant in use, by what benchmark@validation (`use`) measures, the most aligned one,
+    or, where all lost something, the one that lost in fewest figures; null: the last."""
     max_bad_steps: Positive = 5
     """Consecutive steps with a non-finite loss or gradient after which the run stops, its state saved."""
     devices: Positive = 1

@@ -1,6 +1,6 @@
 """All parts of a benchmark on one model, each from the cache where the same was measured before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from xalign.evaluation.engine.session import Session, poolings_of
 from xalign.evaluation.metrics import Metric
 from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.sentences import picture, picture_points
-from xalign.evaluation.task import Measured, Part, SentenceVectors, Setting
+from xalign.evaluation.task import Measured, Part, SentenceVectors, Setting, Task
 from xalign.evaluation.tasks import tasks_of
 from xalign.models.backbone import Backbone, computing_in
 
@@ -93,11 +93,16 @@ def evaluate(
         for name, own in parts.items()
         if any(part.shown for part in own)
     }
+    return Measurement(Evaluation(model, results, items, metrics_of(chosen, setting.benchmark)), drawn, texts)
+
+
+def metrics_of(tasks: Mapping[str, Task], benchmark: BenchmarkConfig) -> dict[str, list[Metric]]:
+    """What the metrics of each benchmark in the rows are, for evaluation files."""
     metrics: dict[str, list[Metric]] = {}
-    for name in parts:
-        for benchmark, metric in chosen[name].figures(setting.benchmark):
-            metrics.setdefault(benchmark, []).append(metric)
-    return Measurement(Evaluation(model, results, items, metrics), drawn, texts)
+    for task in tasks.values():
+        for name, metric in task.figures(benchmark):
+            metrics.setdefault(name, []).append(metric)
+    return metrics
 
 
 def session_of(

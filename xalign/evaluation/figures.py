@@ -7,21 +7,40 @@ from xalign.base.errors import did_you_mean
 from xalign.base.languages import canonical, is_language
 from xalign.config.choices import TaskProvider
 from xalign.config.schema import BenchmarkConfig
-from xalign.evaluation.metrics import MEAN, Metric
+from xalign.evaluation.metrics import HARMLESS, MEAN, Kind, Metric
 from xalign.evaluation.tasks import tasks_of
 
 
-def figures_of(benchmark: BenchmarkConfig) -> dict[str, Metric]:
-    """`eval/<benchmark>/<metric>` -> what the metric is, of everything that will be logged.
+def metrics_of(benchmark: BenchmarkConfig) -> list[tuple[str, Metric]]:
+    """(benchmark's name in rows, metric) of everything that can be logged during training.
 
     Raises:
         ConfigError, DataError: a task of lm-evaluation-harness is not there, or cannot be loaded.
     """
-    return {
-        f"eval/{name}/{metric.name}": metric
-        for task in tasks_of(benchmark).values()
-        for name, metric in task.figures(benchmark)
-    }
+    found = [own for task in tasks_of(benchmark).values() for own in task.figures(benchmark)]
+    use = any(metric.harm is not None for _, metric in found)
+    aligned = any(matches(metric) for name, metric in found if name == benchmark.name)
+    return [*found, (benchmark.name, HARMLESS)] if use and aligned else found
+
+
+def matches(metric: Metric) -> bool:
+    """Whether it says at each layer how well translations match: the first such metric of a benchmark is its
+    measure of alignment."""
+    return metric.kind is Kind.match and metric.has_layers
+
+
+def harmless_figure(benchmark: BenchmarkConfig) -> str:
+    """The figure by which the most aligned of the harmless steps is chosen."""
+    return f"eval/{benchmark.name}/{HARMLESS.name}/{MEAN}"
+
+
+def figures_of(benchmark: BenchmarkConfig) -> dict[str, Metric]:
+    """`eval/<benchmark>/<metric>` -> what the metric is, of everything that can be logged.
+
+    Raises:
+        ConfigError, DataError: a task of lm-evaluation-harness is not there, or cannot be loaded.
+    """
+    return {f"eval/{name}/{metric.name}": metric for name, metric in metrics_of(benchmark)}
 
 
 def metric_of(figure: str, benchmark: BenchmarkConfig) -> Metric:
@@ -52,7 +71,10 @@ def rules(
         near = did_you_mean(figure, names)
         yield f"{key}={figure}: not measured{near} (there are: {', '.join(names)})"
         return
-    possible = _languages(benchmark, name, languages)
+    if known[name] == HARMLESS and language != MEAN:
+        yield f"{key}={figure}: is of all languages together: {harmless_figure(benchmark)}"
+        return
+    possible = None if known[name] == HARMLESS else _languages(benchmark, name, languages)
     if language == MEAN or benchmark.provider is TaskProvider.lm_eval:
         return
     if not is_language(language):

@@ -64,8 +64,12 @@ class Metric:
     chance: float | None = None
     """The value of a guess, where that is known."""
     summary: Summary | None = None
-    """Of a figure for all layers of the metric `of`: what it is of the layers' values."""
+    """What it is of the layers' values, of a figure for all layers."""
     of: str | None = None
+    """The metric of which it is a figure for all layers."""
+    harm: str | None = None
+    """What is said, with the `{language}`, of a model that got significantly worse; None: the metric does not
+    say what a model is worth in use."""
 
     def is_stated(self, language: str) -> bool:
         """Whether a report states its figure in a language, or the mean over them."""
@@ -86,7 +90,13 @@ class Metric:
 
 RETRIEVAL = Metric(name="retrieval@1", label="Retrieval@1", kind=Kind.match, has_layers=True)
 MEXA = Metric(name="mexa", label="MEXA", kind=Kind.match, has_layers=True)
-BITS_PER_BYTE = Metric(name="bits_per_byte", label="Bits per byte", kind=Kind.bits, higher_is_better=False)
+BITS_PER_BYTE = Metric(
+    name="bits_per_byte",
+    label="Bits per byte",
+    kind=Kind.bits,
+    higher_is_better=False,
+    harm="predicts text in {language} worse",
+)
 CHRF = Metric(name="chrf++", label="chrF++", kind=Kind.translation)
 BLEU = Metric(name="bleu", label="BLEU", kind=Kind.translation)
 REFERENCE_BITS = Metric(
@@ -107,6 +117,13 @@ CALIBRATION_ERROR = Metric(
 NEAR_TIES = Metric(
     name="near_ties", label="Near-ties", kind=Kind.whole, higher_is_better=False, shown=Shown.nowhere
 )
+HARMLESS = Metric(
+    name="harmless",
+    label="Alignment without harm",
+    kind=Kind.whole,
+)
+"""During training: alignment at the aligned layer, mean over languages, of a model that has lost nothing
+significant in use since training began; of any other, minus the number of figures of use that got worse."""
 
 SUMMARIES: Mapping[str, Mapping[str, Summary]] = {
     RETRIEVAL.name: {"best": Summary.max},
@@ -162,7 +179,12 @@ def answers(label: str, chance: float | None) -> list[Metric]:
 def translated(metric: Metric) -> list[Metric]:
     """A metric of translations, into a language and from it."""
     return [
-        replace(metric, name=f"{metric.name}_{direction}", label=f"{metric.label} {direction}")
+        replace(
+            metric,
+            name=f"{metric.name}_{direction}",
+            label=f"{metric.label} {direction}",
+            harm=f"translates {direction} {{language}} worse",
+        )
         for direction in ("into", "from")
     ]
 

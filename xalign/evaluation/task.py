@@ -116,6 +116,37 @@ class Task:
         """The languages that its set is in; None where those are the text's."""
         return None
 
+    def measured(
+        self,
+        session: "Session",
+        metric: str,
+        language: str,
+        values: Sequence[float],
+        shots: int | None = None,
+        more: Sequence[Mapping[str, object]] = (),
+    ) -> Measured:
+        """The mean of one value an item, and the items' records, each with its part of `more`."""
+        import numpy as np
+
+        from xalign.evaluation.results import Result, standard_error
+
+        row = Result(
+            benchmark=session.name,
+            language=language,
+            metric=metric,
+            value=float(np.mean(values)),
+            stderr=standard_error(values),
+            n=len(values),
+            shots=shots,
+            version=self.version,
+        )
+        records: list[Record] = [
+            {"language": language, "index": index, "metrics": {metric: float(value)}}
+            | (dict(more[index]) if more else {})
+            for index, value in enumerate(values)
+        ]
+        return Measured([row], {f"{session.name}.{self.name}": records})
+
     def parts(self, setting: Setting) -> list[Part]:
         """What is to be measured, a language each.
 

@@ -22,6 +22,7 @@ from xalign.config.text import DataConfig
 from xalign.config.training import LossConfig, TrainerConfig
 from xalign.data.transforms import TRANSFORMS
 from xalign.evaluation.analyses import ANALYSES
+from xalign.evaluation.metrics import HARMLESS, MEAN
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
@@ -122,6 +123,10 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     for group in BENCHMARKS:
         if isinstance(values.get(group), dict):
             values[group]["options"] = _tasks(values[group], group, problems)
+    validation = values.get("validation")
+    if isinstance(trainer, dict) and isinstance(validation, dict) and trainer.get("select") == HARMLESS.name:
+        # The figure's name in words.
+        trainer["select"] = f"eval/{validation.get('name')}/{HARMLESS.name}/{MEAN}"
     if "analyses" in values:
         values["analyses"] = _analyses(values["analyses"] or {}, problems)
     return values

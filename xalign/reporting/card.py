@@ -14,6 +14,7 @@ from xalign.reporting.measures import language_name
 from xalign.reporting.records import Run
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.summary import findings_of, means_by_verdict, notes_on_tests, tables_of
+from xalign.reporting.verdict import opening_of
 
 UPSTREAM = {
     "gemma3_270m": ("google/gemma-3-270m", "gemma"),
@@ -55,6 +56,7 @@ def write_card(run_dir: Path) -> Path:
         .get_template("card.md.jinja")
         .render(
             run=run,
+            opening=opening_of(run),
             front=yaml.safe_dump(
                 {key: value for key, value in front.items() if value}, allow_unicode=True
             ).strip(),

@@ -39,6 +39,7 @@ from xalign.reporting.summary import (
     notes_on_tests,
     tables_of,
 )
+from xalign.reporting.verdict import opening_of
 
 STYLES = {"gain": "bold green", "loss": "bold red", "same": "dim", "unknown": "dim"}
 VERDICTS: dict[Verdict, str] = {
@@ -62,6 +63,8 @@ def print_comparison(run_dir: Path, console: Console | None = None) -> None:
     """
     console = console or Console(highlight=False)
     run = load_run(run_dir)
+    if opening := opening_of(run):
+        console.print(_note(opening.sentence, STYLES[opening.tone]))
     for table in tables_of(run):
         layered = any(measure.layer is not None for measure in table.measures)
         layer = f", layer {run.aligned_layer}" if layered else ""

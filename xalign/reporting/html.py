@@ -42,6 +42,7 @@ from xalign.reporting.summary import (
     tables_of,
 )
 from xalign.reporting.validation import chosen_step
+from xalign.reporting.verdict import opening_of
 
 FILTERS: dict[str, Callable[..., object]] = {
     "number": number,
@@ -72,6 +73,7 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
         .get_template("report.html.jinja")
         .render(
             run=run,
+            opening=opening_of(run),
             gaps=gaps_of(run),
             headlines=headlines_of(run),
             findings=findings,

@@ -29,12 +29,12 @@ from xalign.evaluation.analyses import analyses_of
 from xalign.evaluation.contamination import contamination
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.evaluate import evaluate, session_of
+from xalign.evaluation.figures import metrics_of
 from xalign.evaluation.findings import AnalysedModel, file_of
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.sets.translations import pairs_of
 from xalign.evaluation.statistics import compare, write_comparisons
 from xalign.evaluation.task import Setting
-from xalign.evaluation.tasks import tasks_of
 from xalign.evaluation.texts import setting_of, texts_to_measure
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
@@ -292,7 +292,6 @@ class _Run:
 def _metrics_of(setting: Setting) -> dict[str, list[dict[str, Any]]]:
     """What is measured during training, for whoever reads the log: benchmark -> its metrics."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for task in tasks_of(setting.benchmark).values():
-        for benchmark, metric in task.figures(setting.benchmark):
-            found.setdefault(benchmark, []).append(asdict(metric))
+    for benchmark, metric in metrics_of(setting.benchmark):
+        found.setdefault(benchmark, []).append(asdict(metric))
     return found

@@ -124,7 +124,7 @@ def _measuring(
     if measured_as_held(config) is None:
         # Said already, for the measurement before training.
         dtype = choose_precision(validation.benchmark.precision, backbone.device, Decisions(quiet=True))
-    measuring = Evaluate(validation, config, folder.checkpoints, dtype)
+    measuring = Evaluate(validation, config, folder, dtype)
     for part in measuring.parts:
         part.check(backbone)
     return [measuring]

@@ -98,6 +98,8 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft")
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*")
+    # Models that bring their own code do not know its new name; transformers 5.40 forgets the old one.
+    warnings.filterwarnings("ignore", ".*`past_key_values` is deprecated.*")
     # Of adapters of experts, whose keys peft itself makes and then looks for among modules alone.
     warnings.filterwarnings("ignore", ".*_pattern keys did not match any targeted module.*")
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")

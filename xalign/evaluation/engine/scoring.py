@@ -74,16 +74,7 @@ def score(
         DataError: a request is longer than the model's context.
         ModelError: a log-likelihood is not finite.
     """
-    rows = _encode(backbone, requests)
-    limit = backbone.context
-    for request, row in zip(requests, rows, strict=True):
-        text = request.prefix + request.context + request.continuation
-        if limit is not None and len(row.ids) - 1 > limit:
-            raise DataError(
-                f"{len(row.ids) - 1} tokens exceed the model's context of {limit}: '{text[:60]}...'"
-            )
-        if not 0 < row.start < len(row.ids):
-            raise DataError(f"context and continuation must each have a token of their own: '{text[-60:]}'")
+    rows = require_room(backbone, requests)
     results = score_rows(backbone, rows, batch_tokens=batch_tokens, way=way, journal=journal, advance=advance)
     return [
         Score(
@@ -95,6 +86,25 @@ def score(
         )
         for (value, greedy), row, request in zip(results, rows, requests, strict=True)
     ]
+
+
+def require_room(backbone: Backbone, requests: Sequence[Request]) -> list[Row]:
+    """The requests as tokens.
+
+    Raises:
+        DataError: one is longer than the model's context.
+    """
+    rows = _encode(backbone, requests)
+    limit = backbone.context
+    for request, row in zip(requests, rows, strict=True):
+        text = request.prefix + request.context + request.continuation
+        if limit is not None and len(row.ids) - 1 > limit:
+            raise DataError(
+                f"{len(row.ids) - 1} tokens exceed the model's context of {limit}: '{text[:60]}...'"
+            )
+        if not 0 < row.start < len(row.ids):
+            raise DataError(f"context and continuation must each have a token of their own: '{text[-60:]}'")
+    return rows
 
 
 def score_rows(

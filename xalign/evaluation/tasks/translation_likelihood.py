@@ -5,7 +5,7 @@ reference after a few demonstrations say so item by item, at the cost of one pas
 of generated sentences to see the same (experiments/harmless).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +19,10 @@ from xalign.evaluation.task import Measured, Part, Setting, Task
 
 if TYPE_CHECKING:
     from xalign.base.progress import Advance
+    from xalign.evaluation.engine.scoring import Request
     from xalign.evaluation.engine.session import Session
     from xalign.evaluation.sets.parallel_prompts import Direction
+    from xalign.models.backbone import Backbone
 
 NATS = Metric(name="reference_nats", label="Nats of the reference", higher_is_better=False)
 
@@ -53,40 +55,37 @@ class TranslationLikelihood(Task):
     def _part(self, way: "Direction") -> Part:
         texts, before = way.in_language(way.pairs), way.in_language(way.shown)
         measure = partial(self._measure, way)
-        return Part(self.name, way.language, way.key, len(way.pairs), measure, texts, before)
+        return Part(
+            self.name, way.language, way.key, len(way.pairs), measure, texts, before, self._check(way)
+        )
+
+    def _check(self, way: "Direction") -> "Callable[[Backbone], None]":
+        def check(backbone: "Backbone") -> None:
+            from xalign.evaluation.engine.scoring import require_room
+
+            require_room(backbone, self._requests(way))
+
+        return check
+
+    def _requests(self, way: "Direction") -> "list[Request]":
+        from xalign.evaluation.engine.scoring import Request
+        from xalign.evaluation.sets.parallel_prompts import answer, question
+
+        # The end of the line belongs to it: a model that would go on has not translated yet.
+        return [Request(way.prefix, question(x), answer(y) + "\n") for x, y in way.pairs]
 
     def _measure(self, way: "Direction", session: "Session", advance: "Advance") -> Measured:
-        import numpy as np
-
-        from xalign.evaluation.engine.scoring import Request, score
-        from xalign.evaluation.results import Result
-        from xalign.evaluation.sets.parallel_prompts import answer, question
+        from xalign.evaluation.engine.scoring import score
 
         scores = score(
             session.backbone,
-            # The end of the line belongs to it: a model that would go on has not translated yet.
-            [Request(way.prefix, question(source), answer(target) + "\n") for source, target in way.pairs],
+            self._requests(way),
             batch_tokens=session.batch_tokens,
             journal=session.journal,
             advance=advance,
         )
-        nats_N = np.array([-own.log_likelihood for own in scores])
-        metric = f"{NATS.name}_{way.name}"
-        row = Result(
-            benchmark=session.name,
-            language=way.language,
-            metric=metric,
-            value=float(nats_N.mean()),
-            stderr=float(nats_N.std(ddof=1) / np.sqrt(len(nats_N))) if len(nats_N) > 1 else None,
-            n=len(nats_N),
-            shots=len(way.shown),
-            version=self.version,
-        )
-        records = [
-            {"language": way.language, "index": index, "metrics": {metric: float(value)}}
-            for index, value in enumerate(nats_N)
-        ]
-        return Measured([row], {f"{session.name}.{self.name}": records})
+        nats = [-own.log_likelihood for own in scores]
+        return self.measured(session, f"{NATS.name}_{way.name}", way.language, nats, len(way.shown))
 
 
 TASK = TranslationLikelihood

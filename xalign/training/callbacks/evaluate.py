@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,19 +18,20 @@ from xalign.base.languages import canonical
 from xalign.config.schema import Config
 from xalign.data.parallel import Splits
 from xalign.distributed import collectives
-from xalign.evaluation.engine.session import Session
-from xalign.evaluation.evaluate import session_of
-from xalign.evaluation.figures import is_better, metric_of
-from xalign.evaluation.results import Result
+from xalign.evaluation.evaluate import metrics_of, session_of
+from xalign.evaluation.figures import harmless_figure, is_better, metric_of
+from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.own_text import load_own_text
 from xalign.evaluation.task import Part, Setting
 from xalign.evaluation.tasks import tasks_of
 from xalign.evaluation.texts import Texts, setting_of
+from xalign.evaluation.use import harmless_alignment
 from xalign.models.backbone import computing_in
 from xalign.training.callbacks.checkpoint import save
 from xalign.training.checkpoints import Kind
 from xalign.training.module import AlignedModel
 from xalign.training.sharding import gathered
+from xalign.workspace.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -82,19 +82,35 @@ class Evaluate(pl.Callback):
     """Adds `eval/<benchmark>/<metric>/<language>`, and `/mean` over languages, to the step's metrics.
 
     Metrics that have a value a layer are taken at the aligned layer. The mean is over all languages but
-    the pivot. With `select` the trained parameters of the step with the best value are kept in
+    the pivot. Where something is chosen by `HARMLESS`, the model is measured before the first step, too, and
+    that figure is added. With `select` the trained parameters of the step with the best value are kept in
     `checkpoints/best-<step>`; the first of equals stays. Ranks share out the languages.
 
     Raises, when made:
         DataError: a task lacks its data.
     """
 
-    def __init__(self, setting: Setting, config: Config, folder: Path, dtype: torch.dtype) -> None:
-        self.setting, self.folder, self.dtype = setting, folder, dtype
+    def __init__(self, setting: Setting, config: Config, folder: RunFolder, dtype: torch.dtype) -> None:
+        self.setting, self.folder, self.dtype = setting, folder.checkpoints, dtype
         self.every, self.last = config.trainer.evaluate_every, config.trainer.steps
         self.select = config.trainer.select
         self.parts = _parts(setting)
         self.best: float | None = None
+        self.harmless = harmless_figure(setting.benchmark)
+        self.compares = self.harmless in [figure for _, figure in config.chosen_by]
+        self.file = folder.evaluation / "validation.json"
+        self.before: Evaluation | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, AlignedModel)
+        if not self.compares:
+            return
+        if pl_module.next_step == 0:
+            self.before = self.evaluated(pl_module)
+            if trainer.is_global_zero:
+                self.before.write(self.file)
+        else:
+            self.before = Evaluation.read(self.file)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -118,18 +134,34 @@ class Evaluate(pl.Callback):
 
     def measure(self, module: AlignedModel) -> dict[str, float]:
         """The figures of the model as it is, the same on every rank."""
+        now, setting = self.evaluated(module), self.setting
+        values = figures(now.results, setting)
+        if self.before is not None:
+            values[self.harmless] = harmless_alignment(
+                self.before, now, setting.benchmark.name, setting.aligned_layer, setting.seed
+            )
+        return values
+
+    def evaluated(self, module: AlignedModel) -> Evaluation:
+        """What the model scores as it is, the same on every rank."""
         languages = list(dict.fromkeys(part.language for part in self.parts))
         own = languages[collectives.rank() :: collectives.world_size()]
         session = session_of(module.backbone, self.setting.benchmark)
         with gathered(module.backbone, module.config.strategy), computing_in(module.backbone, self.dtype):
-            results = [
-                (number, _rows(part, session))
+            measured = [
+                (number, part.measure(session, lambda count: None))
                 for number, part in enumerate(self.parts)
                 if part.language in own
             ]
         # In the order of one rank: sums are rounded alike.
-        merged = sorted(collectives.gather_lists(results), key=lambda part: part[0])
-        return figures([row for _, rows in merged for row in rows], self.setting)
+        merged = sorted(collectives.gather_lists(measured), key=lambda part: part[0])
+        items: dict[str, list[Record]] = {}
+        for _, part in merged:
+            for task, records in part.items.items():
+                items.setdefault(task, []).extend(records)
+        benchmark = self.setting.benchmark
+        metrics = metrics_of(tasks_of(benchmark), benchmark)
+        return Evaluation("", [row for _, part in merged for row in part.results], items, metrics)
 
     def _keep_best(self, trainer: pl.Trainer, values: dict[str, float], select: str, step: int) -> None:
         if select not in values:
@@ -166,7 +198,3 @@ def figures(results: Sequence[Result], setting: Setting) -> dict[str, float]:
 
 def _parts(setting: Setting) -> list[Part]:
     return [part for task in tasks_of(setting.benchmark).values() for part in task.parts(setting)]
-
-
-def _rows(part: Part, session: Session) -> list[Result]:
-    return part.measure(session, lambda count: None).results
