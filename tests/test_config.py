@@ -124,7 +124,7 @@ MISTAKES = {
         "strategy.cpu_offload=true: needs strategy=fsdp",
         "strategy.reshard_after_forward=false: needs strategy=fsdp",
     ],
-    ("adapter=full", "adapter.r=8"): ["adapter.r: unknown key (allowed: method)"],
+    ("adapter=full", "adapter.r=8"): ["adapter.r: unknown key (allowed: method, layers)"],
     ("adapter.rr=8",): ["adapter.rr: unknown key; did you mean 'r'?"],
     ("adapter.method=lorra",): ["adapter.method=lorra: must be one of", "did you mean 'lora'?"],
     ("loss.objectives.contrastiv.weight=1",): ["contrastiv: no such objective; did you mean 'contrastive'?"],

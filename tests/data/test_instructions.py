@@ -47,6 +47,39 @@ def test_one_side_of_a_cross_sample_is_the_pivot_and_p_swap_says_which() -> None
     assert {s.prompt_language for s in translations(p_cross=1.0, p_swap=0.0)} == {"en"}
 
 
+def test_demonstrations_are_other_pairs_in_the_sample_s_own_form() -> None:
+    samples = translations(p_cross=1.0, shots=3)
+    assert Counter(min(len(s.demonstrations), 1) for s in samples)[0] == pytest.approx(100, abs=35)
+    assert {len(s.demonstrations) for s in samples} == {0, 1, 2, 3}
+    ends = set()
+    for s in samples:
+        if not s.demonstrations:
+            continue
+        numbers = []
+        for prompt, answer in (*s.demonstrations, (s.prompt, s.answer)):
+            asked, given = ("".join(filter(str.isdigit, text)) for text in (prompt, answer))
+            assert asked == given  # a sentence and its own translation
+            numbers.append(asked)
+            assert answer.startswith(" ")
+            ends.add((prompt.rstrip()[-1], answer[len(answer.rstrip()) :]))
+        assert len(set(numbers)) == len(numbers)
+        first, last = s.input or (0, 0)
+        assert s.prompt[first:last] in {text for row in ROWS for text in row.texts.values()}
+    assert ends == {("=", "\n"), (":", "\n"), (":", "\n\n")}
+
+
+def test_without_shots_samples_are_what_they_were() -> None:
+    assert translations(shots=0) == translations()
+    assert all(not s.demonstrations for s in translations())
+
+
+def test_more_shots_than_there_are_pairs_take_what_there_is() -> None:
+    corpus = ParallelCorpus.from_rows(ROWS[:3], "made")
+    config = InstructionsConfig(p_cross=1.0, shots=9)
+    samples = TranslationInstructions(corpus, LANGUAGES, config, 0).batch(0, 100)
+    assert max(len(s.demonstrations) for s in samples) == 2
+
+
 def test_both_wordings_and_the_space() -> None:
     for sample in translations(p_cross=1.0):
         assert not sample.prompt.endswith(" ")

@@ -28,6 +28,17 @@ def test_the_model_writes_what_it_believes() -> None:
     assert own_texts(backbone, 7, 0) == ["A" * 7] * 10
 
 
+def test_a_beginning_is_gone_on_from() -> None:
+    backbone = tiny_backbone("llama")
+    texts = own_texts(backbone, 12, 0, ["Der Hund schläft", "ab", "Mbwa analala"])
+    begun = [text for text in texts if text.startswith(("Der ", "Mbwa"))]
+    assert [text[:4] for text in begun] == ["Der ", "Mbwa"]
+    assert not any("Hund" in text for text in texts)  # as many tokens as are given, and no more
+    assert len(texts) <= 12
+    assert own_texts(backbone, 12, 0) == texts[: len(texts) - 2]
+    assert own_texts(backbone, 12, 0, ["Un chien dort"]) != texts
+
+
 def test_written_once_for_a_model_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     original = own_text._write

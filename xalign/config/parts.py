@@ -118,6 +118,14 @@ class TransformConfig:
         yield from ()
 
 
+class AdaptedLayers(StrEnum):
+    """Which blocks are trained, by where they are to the aligned layer."""
+
+    all = "all"
+    below = "below"
+    above = "above"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdapterConfig:
     """Options that every adapter has."""
@@ -127,6 +135,9 @@ class AdapterConfig:
     method: str
     """Which parameters are trained: the name of a file in `xalign/models/adapters`, or of an entry point of
     the group `xalign.adapters`."""
+    layers: AdaptedLayers = AdaptedLayers.all
+    """Which blocks are trained: `all`; `below`, those that the aligned layer is made by (with the embeddings,
+    where these are trained), so that what reads it stays as it was; `above`, those that read it."""
 
 
 @dataclass(frozen=True, kw_only=True)

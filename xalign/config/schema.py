@@ -14,7 +14,7 @@ from pydantic import Field
 from xalign.config.choices import LoggerName, Precision, TaskProvider
 from xalign.config.parts import STRICT, AdapterConfig, AnalysisConfig, Natural, Positive, TaskConfig
 from xalign.config.text import DataConfig, InstructionsConfig, LanguagesConfig
-from xalign.config.training import LossConfig, OptimizerConfig, StrategyConfig, TrainerConfig
+from xalign.config.training import ExportConfig, LossConfig, OptimizerConfig, StrategyConfig, TrainerConfig
 
 PRESET = "preset"
 """Key of composed configs, gone from resolved ones (`models.own_path`)."""
@@ -167,6 +167,7 @@ class Config:
     benchmark: BenchmarkConfig
     validation: BenchmarkConfig | None = None
     """Measured during training, on validation splits (`benchmark@validation=heldout`); null: nothing."""
+    export: ExportConfig = field(default_factory=ExportConfig)
     analyses: dict[str, AnalysisConfig] = field(default_factory=dict)
     """What is looked at in sentence vectors before and after training: name of a file in
     `xalign/evaluation/analyses`, or of an entry point of the group `xalign.analyses` -> its options;

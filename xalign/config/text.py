@@ -87,3 +87,6 @@ class InstructionsConfig:
     """Probability that the pivot is the answer's side in a cross-lingual sample."""
     equals_fraction: Fraction = 0.5
     """Share of translation instructions written `{x} = {y}` instead of in words."""
+    shots: Natural = 0
+    """Most demonstrations before a translation instruction, as in few-shot use: from 0 to so many are drawn,
+    and their answers are trained on as well; those with any come in several forms. Of source=parallel."""

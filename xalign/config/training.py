@@ -134,3 +134,20 @@ class StrategyConfig:
     reshard_after_forward: bool = True
     """fsdp: blocks are gathered again for the backward pass; false keeps them: faster, as much as the model
     more memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """The model that a run leaves."""
+
+    __pydantic_config__ = STRICT
+
+    blend: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far the exported weights go from those before training (0) to the trained ones (1): less keeps more
+    of the model's use at the price of some alignment (WiSE-FT; Wortsman et al. 2022, equation 1)."""
+    blend_above: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The same for the blocks that read the aligned layer, and the head; null: as `blend`."""
+
+    def share(self, *, below: bool) -> float:
+        """How far weights go that the aligned layer is made by, or others."""
+        return self.blend if below or self.blend_above is None else self.blend_above

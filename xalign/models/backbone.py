@@ -164,6 +164,11 @@ class Backbone(nn.Module):
                 found[name] = module
         return found
 
+    def makers_of(self, layer: int) -> set[nn.Parameter]:
+        """The parameters that hidden states after block `layer` are made by: of the blocks up to it, and of
+        what stands before them."""
+        return set(self._truncated(layer).parameters())
+
     def checkpoint_activations(self) -> None:
         """In training, keep only each block's input for the backward pass, which runs the block again."""
         self.model.activation_checkpointing_enable({"use_reentrant": False})

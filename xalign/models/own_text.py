@@ -1,12 +1,14 @@
 """Text that a language model writes by itself: what it knows, without any data.
 
 Sampled from the beginning-of-sequence token at temperature 1, text is distributed as the model believes its
-pretraining text to be. Retention on it holds the model where it learnt, not only on the sentences that
-alignment trains on (experiments/recipe: less forgetting and more alignment at the same weight).
+pretraining text to be: mostly English. The first words of a sentence make it go on in that language.
+Retention on such text holds the model where it learnt, not only on the sentences that alignment trains on
+(experiments/recipe: less forgetting and more alignment at the same weight; experiments/harmless: languages).
 """
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,22 +16,28 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from xalign.base.cache import cached_by_key
+from xalign.base.files import digest
 from xalign.base.progress import progress_bar
 from xalign.models.backbone import Backbone
 from xalign.models.fingerprint import model_fingerprint
 
-COUNT = 128
-"""Texts written. A run draws from them again and again, but looks at other positions each time."""
+COUNT = 64
+"""Texts written from nothing. A run draws from them again and again, but looks at other positions each
+time."""
 
-BATCH = 64
+GIVEN = 4
+"""Tokens of a beginning that is given."""
+
+BATCH = 96
 """Texts written side by side."""
 
 SPACE = 10_000_000
 """Bytes that must be free on the cache's disk."""
 
 
-def own_texts(backbone: Backbone, length: int, seed: int) -> list[str]:
-    """Texts of at most `length` tokens, written once for each model and kept in the cache.
+def own_texts(backbone: Backbone, length: int, seed: int, begun: Sequence[str] = ()) -> list[str]:
+    """Texts of at most `length` tokens, written once for each model and kept in the cache: `COUNT` from
+    nothing, and one from the first tokens of each text of `begun` that has enough.
 
     Raises:
         ArtifactError: the cache cannot be written.
@@ -39,11 +47,12 @@ def own_texts(backbone: Backbone, length: int, seed: int) -> list[str]:
         "count": COUNT,
         "length": length,
         "seed": seed,
+        "begun": digest(list(begun)),
         "dtype": str(backbone.compute_dtype),
     }
 
     def build(folder: Path) -> None:
-        texts = _write(backbone, length, seed)
+        texts = _write(backbone, length, seed, begun)
         (folder / "texts.json").write_text(json.dumps(texts, ensure_ascii=False, indent=0), encoding="utf-8")
 
     folder = cached_by_key("own_texts", key, build, "text by the model itself", SPACE)
@@ -51,7 +60,7 @@ def own_texts(backbone: Backbone, length: int, seed: int) -> list[str]:
     return texts
 
 
-def _write(backbone: Backbone, length: int, seed: int) -> list[str]:
+def _write(backbone: Backbone, length: int, seed: int, begun: Sequence[str]) -> list[str]:
     tokenizer = backbone.tokenizer
     # In a copy that has the arithmetic of training: to round a large head anew for every token would
     # take longer than all the rest.
@@ -59,18 +68,23 @@ def _write(backbone: Backbone, length: int, seed: int) -> list[str]:
     nn.Module.to(model, dtype=backbone.compute_dtype)
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     generator = torch.Generator(backbone.device).manual_seed(seed)
+    given = [tokenizer(text, add_special_tokens=False)["input_ids"][:GIVEN] for text in begun]
+    starts: list[list[list[int]]] = [
+        [[first]] * COUNT,
+        [[first, *ids] for ids in given if len(ids) == GIVEN < length],
+    ]
     texts: list[str] = []
-    with torch.no_grad(), progress_bar("the model's own text", COUNT * length) as advance:
-        while len(texts) < COUNT:
-            ids_B1 = torch.full((min(BATCH, COUNT - len(texts)), 1), first, device=backbone.device)
-            written: list[Tensor] = []
+    with torch.no_grad(), progress_bar("the model's own text", length * sum(map(len, starts))) as advance:
+        for batch in (own[k : k + BATCH] for own in starts for k in range(0, len(own), BATCH)):
+            ids_BT = torch.tensor(batch, device=backbone.device)
+            written: list[Tensor] = [ids_BT[:, 1:]]
             past = None
-            for _ in range(length):
-                output = model(input_ids=ids_B1, past_key_values=past, use_cache=True, logits_to_keep=1)
+            for _ in range(length - written[0].shape[1]):
+                output = model(input_ids=ids_BT, past_key_values=past, use_cache=True, logits_to_keep=1)
                 past = output.past_key_values
-                ids_B1 = _draw(output.logits[:, -1].float(), generator)
-                written.append(ids_B1)
-                advance(len(ids_B1))
+                ids_BT = _draw(output.logits[:, -1].float(), generator)
+                written.append(ids_BT)
+                advance(len(ids_BT))
             texts += [_text(tokenizer, row) for row in torch.cat(written, 1).tolist()]
     return [text for text in texts if text.strip()]
 

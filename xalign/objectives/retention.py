@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.base.registry import Short
-from xalign.config.parts import ObjectiveConfig
+from xalign.data.retained_texts import RetainedTexts, retained_texts
 from xalign.objectives.base import Needs, SumObjective, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from xalign.data.collate import Tokens
-    from xalign.data.sampling import Pair
     from xalign.data.step import Part, StepData
     from xalign.objectives.passes import Pass
 
@@ -29,17 +28,11 @@ class Retention(SumObjective):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(ObjectiveConfig):
+    class Config(RetainedTexts):
         weight: Annotated[float, Field(ge=0), Short("loss.{kind}_weight")] = 1.0
         """Its weight in the sum; 0 leaves it out."""
-        batch_size: Annotated[int, Field(gt=0), Short("trainer.retention_batch_size")] = 2
-        """Texts a step and rank on which the model is held to what it was."""
-        own_fraction: Annotated[float, Field(ge=0, le=1), Short("trainer.retention_own_fraction")] = 0.5
-        """Share of these texts that the model itself wrote before training; the rest is from the corpus."""
         tokens: Annotated[int, Field(gt=0), Short("trainer.retention_tokens")] = 64
         """Token positions a rank, sampled from these texts, whose next-token distributions are compared."""
-        max_length: Annotated[int, Field(ge=4), Short("trainer.retention_max_length")] = 96
-        """Tokens kept of such a text."""
 
     config: Config
 
@@ -55,13 +48,7 @@ class Retention(SumObjective):
         )
 
     def sample(self, data: "StepData") -> "Part":
-        """This rank's part of the texts of all ranks."""
-        size = self.config.batch_size * data.ranks
-        count = min(round(size * self.config.own_fraction), len(data.own_texts))
-        own = [data.own_texts[i] for i in data.rng(0).choice(len(data.own_texts), count, replace=False)]
-        texts = own + joined_sentences(data.global_pairs, size - count)
-        # By turns, so that every rank gets of both kinds.
-        return data.part(data.encode(texts[data.rank :: data.ranks], self.config.max_length))
+        return retained_texts(data, self.config, self.setup.languages[0])
 
     def work(self, part: "Part") -> Work:
         content = sum(int(tokens.content_mask.sum()) for tokens in part.texts.buckets)
@@ -76,19 +63,6 @@ class Retention(SumObjective):
         with run.reference() as before:
             before_SD = before.hidden(tokens, depth)[chosen_BT]
         return run.kl(before_SD, run.hidden(tokens, depth)[chosen_BT])
-
-
-def joined_sentences(pairs: "list[Pair]", size: int, sentences: int = 3) -> list[str]:
-    """`size` texts of several sentences each, by turns in the target language and in the pivot.
-
-    Single sentences would hold the model to short contexts only; what is lost elsewhere goes unseen.
-    """
-    texts = []
-    for index in range(size):
-        side = "source" if index % 2 else "target"
-        chosen = [pairs[(index * sentences + k) % len(pairs)] for k in range(sentences)]
-        texts.append(" ".join(getattr(p, side) for p in chosen))
-    return texts
 
 
 OBJECTIVE = Retention

@@ -168,6 +168,7 @@ class _Run:
                 del inputs
             backbone.model.float()  # of `adamw_bf16`: a model is measured and exported like any other
             with self._phase("export"):
+                self._blend(adapter, layer)
                 own = chosen_own(folder.checkpoints)
                 export(adapter, folder.model, notices(config.model.artifact), own)
         else:
@@ -192,6 +193,19 @@ class _Run:
         write_atomically(folder.done, "")
         print_comparison(folder.path)
         print(f"model:  {folder.model}\nreport: {folder.report}")
+
+    def _blend(self, adapter: Adapter, layer: int) -> None:
+        """What was trained is exported as far as configured."""
+        config = self.config.export
+        shares = config.share(below=True), config.share(below=False)
+        if shares != (1.0, 1.0):
+            adapter.blend(lambda below: config.share(below=below), layer, self._load_model)
+            log.info(
+                "exported: %g of the way from the model before training, above layer %d %g",
+                shares[0],
+                layer,
+                shares[1],
+            )
 
     def _load_model(self) -> Backbone:
         return load_backbone(self.config.model, self.device, self.config.seed)
@@ -232,7 +246,8 @@ class _Run:
             if config.sweep.trial is not None and folder.pruned.exists():
                 raise Pruned(folder.pruned.read_text(encoding="utf-8"))
         backbone = self._load_model()
-        adapter = adapters.attach(backbone, config.adapter, config.seed)
+        layer = self.setting.aligned_layer
+        adapter = adapters.attach(backbone, config.adapter, config.seed, layer=layer)
         restore_chosen(backbone, folder.checkpoints)
         return backbone, adapter
 

@@ -76,9 +76,11 @@ def training_inputs(
     backbone.compute_dtype = dtype
     lengths = [n.own_text for n in prepared.needs if n.own_text is not None]
     # Before there are adapters: what it writes is what it was.
-    texts = own_texts(backbone, max(lengths), config.seed) if lengths and write_own_texts else []
+    texts: list[str] = []
+    if lengths and write_own_texts:
+        texts = own_texts(backbone, max(lengths), config.seed, prepared.beginnings)
     packed = packs_exactly(backbone)
-    adapter = adapters.attach(backbone, config.adapter, config.seed)
+    adapter = adapters.attach(backbone, config.adapter, config.seed, layer=prepared.layer)
     if config.strategy.name is StrategyName.fsdp and adapter.trains_model:
         decisions.add("gradients of embeddings", "dense", "strategy=fsdp sums shards of them over ranks")
     if config.optimizer.kind is OptimizerKind.adamw_bf16:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
+import numpy as np
 import torch
 
 from xalign.base.decisions import Decisions
 from xalign.base.errors import ConfigError
 from xalign.config.choices import OptimizerKind, Precision, StrategyName, TaskProvider
-from xalign.config.parts import Samples
+from xalign.config.parts import AdaptedLayers, Samples
 from xalign.config.schema import Config
 from xalign.data.instructions import InstructionSampler, load_instructions
 from xalign.data.parallel import Splits
@@ -26,6 +27,9 @@ from xalign.performance.automatic import choose_precision
 from xalign.training.callbacks.evaluate import require_other_items, validation_setting
 
 log = logging.getLogger(__name__)
+
+BEGINNINGS = 12
+"""Sentences of a language with which text by the model itself begins."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,17 @@ class Prepared:
         return found
 
     @property
+    def beginnings(self) -> list[str]:
+        """Sentences of every language that is trained on, with which text by the model itself begins."""
+        pairs = self.pairs
+        found: list[str] = []
+        for language in (pairs.pivot, *pairs.targets):
+            texts = [text for text in pairs.corpus.texts(language) if text is not None]
+            rng = np.random.default_rng([pairs.seed, crc32(language.encode())])
+            found += [texts[i] for i in rng.permutation(len(texts))[:BEGINNINGS]]
+        return found
+
+    @property
     def needs(self) -> Sequence[Needs]:
         """What the objectives run and sample."""
         return [objective.needs for objective in self.objectives.values()]
@@ -61,12 +76,14 @@ def prepare(
     """Read and check everything; `measured` is what the run is judged by at its end.
 
     Raises:
-        ConfigError: no instructions in a language, a figure that is not measured, validation in a precision
-            that is not the model's, or on items that are reported at the end.
+        ConfigError: an objective would train nothing, no instructions in a language, a figure that is not
+            measured, validation in a precision that is not the model's, or on items that are reported at the
+            end.
         DataError, ArtifactError: a file or a set cannot be read.
     """
     objectives = make_objectives(config, backbone, layer)
     needs = [objective.needs for objective in objectives.values()]
+    _require_trained(config, objectives, layer)
     pairs = sampler_of(config, splits.train)
     instructions = None
     if any(n.instructions for n in needs):
@@ -79,6 +96,17 @@ def prepare(
         if measured is not None and config.chosen_by:
             require_other_items([key for key, _ in config.chosen_by], validation, measured)
     return Prepared(objectives, splits, pairs, instructions, validation, layer)
+
+
+def _require_trained(config: Config, objectives: Mapping[str, Objective], layer: int) -> None:
+    if config.adapter.layers is AdaptedLayers.above:
+        problems = [
+            f"adapter.layers=above: trains nothing that {name} runs, which ends at the aligned layer {layer}"
+            for name, objective in objectives.items()
+            if objective.needs.layer <= layer
+        ]
+        if problems:
+            raise ConfigError(problems)
 
 
 def _warn_of_idle_transforms(config: Config, needs: Sequence[Needs]) -> None:

@@ -65,6 +65,40 @@ def test_loss_is_on_the_answer_and_the_end_of_sequence_only() -> None:
     assert answer == [*BYTES(" yes", add_special_tokens=False)["input_ids"], BYTES.eos_token_id]
 
 
+# Demonstrations.
+
+SHOWN = (("Good day =", " Guten Tag\n"), ("The small cat =", " Die kleine Katze\n"))
+
+
+def supervised(tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[str, str]:
+    """The whole text of a few-shot sample, and what of it is supervised, its end of sequence apart."""
+    own = InstructionSample("My house =", " Mein Haus\n", "en", "de", (0, 8), SHOWN)
+    (row,), (labels,) = instruction_rows(tokenizer, [own], max_length)
+    assert len(row) < max_length
+    assert row[-1] == labels[-1] == tokenizer.eos_token_id
+    assert all(label in (IGNORED, token) for label, token in zip(labels, row, strict=True))
+    return text(tokenizer, row[:-1]), text(tokenizer, [i for i in labels[:-1] if i != IGNORED])
+
+
+def test_answers_of_demonstrations_are_supervised_and_nothing_else_of_them() -> None:
+    whole, answers = supervised(BYTES, 1000)
+    assert whole == "Good day = Guten Tag\nThe small cat = Die kleine Katze\nMy house = Mein Haus\n"
+    assert answers == " Guten Tag\n Die kleine Katze\n Mein Haus\n"
+
+
+def test_the_first_demonstrations_are_left_out_where_there_is_no_room() -> None:
+    whole, answers = supervised(BYTES, 60)
+    assert whole == "The small cat = Die kleine Katze\nMy house = Mein Haus\n"
+    assert answers == " Die kleine Katze\n Mein Haus\n"
+    assert supervised(BYTES, 30) == ("My house = Mein Haus\n", " Mein Haus\n")
+
+
+def test_every_tokenizer_supervises_whole_answers(tokenizer: PreTrainedTokenizerBase) -> None:
+    _, answers = supervised(tokenizer, 1000)
+    known = text(tokenizer, tokenizer("Guten Tag Die kleine Katze Mein Haus")["input_ids"])
+    assert "".join(answers.split()) == "".join(known.split())
+
+
 # Tokens of prompt and answer together.
 
 

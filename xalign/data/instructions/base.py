@@ -32,6 +32,9 @@ class InstructionSample:
     """Where in the prompt the input stands (first character, one past the last): what is cut first where a
     sample is too long. Before it is the instruction, after it what asks for the answer. None: all of the
     prompt is input, which the answer continues."""
+    demonstrations: tuple[tuple[str, str], ...] = ()
+    """(prompt, answer) of what is shown before; these answers are supervised as well. Where a sample is too
+    long, the first ones are left out."""
 
 
 class InstructionSampler(Protocol):

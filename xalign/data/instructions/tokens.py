@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
@@ -39,12 +39,33 @@ def instruction_rows(
     if end is None:
         raise ModelError("the tokenizer has no end-of-sequence token, with which every answer ends")
     rows, labels = [], []
-    texts = [sample.prompt + sample.answer for sample in samples]
-    for sample, text in zip(samples, _tokenised(tokenizer, texts), strict=True):
+    for sample, text in zip(samples, _tokenised(tokenizer, list(map(_whole, samples))), strict=True):
+        while sample.demonstrations and len(text.ids) >= max_length:
+            sample = replace(sample, demonstrations=sample.demonstrations[1:])
+            (text,) = _tokenised(tokenizer, [_whole(sample)])
+        if sample.demonstrations:
+            rows.append([*text.ids, end])
+            labels.append([*_labels(text, sample), end])
+            continue
         prompt, answer = _fitted(text, sample, max_length)
         rows.append([*prompt, *answer, end])
         labels.append([IGNORED] * len(prompt) + [*answer, end])
     return rows, labels
+
+
+def _whole(sample: InstructionSample) -> str:
+    return "".join(map("".join, sample.demonstrations)) + sample.prompt + sample.answer
+
+
+def _labels(text: "_Text", sample: InstructionSample) -> list[int]:
+    """Labels on the tokens of all answers, of a sample that is not too long."""
+    labels, place = [IGNORED] * len(text.ids), 0
+    for prompt, answer in (*sample.demonstrations, (sample.prompt, sample.answer)):
+        asked = place + len(prompt.rstrip(" "))
+        place += len(prompt) + len(answer)
+        first, beyond = max(text.first_from(asked), text.special), text.first_from(place)
+        labels[first:beyond] = text.ids[first:beyond]
+    return labels
 
 
 @dataclass(frozen=True)

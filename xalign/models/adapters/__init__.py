@@ -15,10 +15,10 @@ ADAPTERS: Registry[type[Adapter]] = Registry(
 )
 
 
-def attach(backbone: "Backbone", config: AdapterConfig, seed: int = 0) -> Adapter:
-    """Make a backbone trainable as configured.
+def attach(backbone: "Backbone", config: AdapterConfig, seed: int = 0, *, layer: int = 0) -> Adapter:
+    """Make a backbone trainable as configured; `layer` is the aligned one.
 
     Raises:
         ConfigError: an option does not fit the model.
     """
-    return ADAPTERS.load(config.method)(backbone, config, seed)
+    return ADAPTERS.load(config.method)(backbone, config, seed, layer)

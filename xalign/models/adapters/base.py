@@ -3,10 +3,11 @@
 Importing this module, and those of adapters, is cheap: the configuration is checked before torch is imported.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from xalign.config.parts import AdapterConfig
+from xalign.config.parts import AdaptedLayers, AdapterConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,11 +27,12 @@ class Adapter:
     trains_model: ClassVar[bool] = True
     """Whether the model's own parameters are trained, and not only new ones beside them."""
 
-    def __init__(self, backbone: "Backbone", config: AdapterConfig, seed: int) -> None:
+    def __init__(self, backbone: "Backbone", config: AdapterConfig, seed: int, layer: int) -> None:
         self.backbone = backbone
-        beside = backbone.beside_text()
+        self.untrained = backbone.beside_text() | _other_layers(backbone, config.layers, layer)
+        """Modules by name of which nothing is trained."""
         self.attach(config, seed)
-        for module in beside.values():
+        for module in self.untrained.values():
             module.requires_grad_(False)
 
     def attach(self, config: AdapterConfig, seed: int) -> None:
@@ -48,6 +50,22 @@ class Adapter:
 
         return FrozenCopy(self.backbone)
 
+    def blend(self, share: "Callable[[bool], float]", layer: int, before: "Callable[[], Backbone]") -> None:
+        """Take what was trained only part of the way: W_before + share (W_trained - W_before), in place.
+
+        `share` is asked of weights that states after block `layer` are made by (True), and of the others.
+        `before` loads the model before training again, where it is needed: exact in any arithmetic.
+        """
+        import torch
+
+        below = self.backbone.makers_of(layer)
+        former = dict(before().model.named_parameters())
+        with torch.no_grad():
+            for name, parameter in self.backbone.model.named_parameters():
+                if parameter.requires_grad:
+                    trained, own = parameter.clone(), former[name].to(parameter)
+                    parameter.copy_(torch.lerp(own, trained, share(parameter in below)))
+
     def merge(self, folder: Path) -> None:
         """Make the backbone a plain model again, with what was trained in it; what is of use apart from it is
         written to `folder`. The adapter is of no use afterwards."""
@@ -55,3 +73,20 @@ class Adapter:
     def whole(self) -> "set[nn.Parameter]":
         """Parameters that every rank keeps whole where the model is sharded."""
         return set()
+
+
+def _other_layers(backbone: "Backbone", layers: AdaptedLayers, layer: int) -> "dict[str, nn.Module]":
+    """Modules by name, with parameters of their own, that are not of the layers to be trained.
+
+    Below are all that the aligned layer is made by, also what stands before the first block; a head that is
+    one matrix with the embeddings is among them.
+    """
+    if layers is AdaptedLayers.all:
+        return {}
+    below = backbone.makers_of(layer)
+    found = {}
+    for name, module in backbone.model.named_modules():
+        own = set(module.parameters(recurse=False))
+        if own and (own <= below) is not (layers is AdaptedLayers.below):
+            found[name] = module
+    return found

@@ -1,5 +1,6 @@
 """Low-rank adapters beside frozen weights, through peft (Hu et al. 2022), merged at the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from torch import nn
 
+    from xalign.models.backbone import Backbone
     from xalign.models.reference import Reference
 
 
@@ -50,7 +52,7 @@ class Lora(Adapter):
             lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides; any number will do
             lora_dropout=config.dropout,
             target_modules=config.target_modules,
-            exclude_modules=[*self.backbone.beside_text(), *self._otherwise_linear()] or None,
+            exclude_modules=[*self.untrained, *self._otherwise_linear()] or None,
         )
         # peft calls this experimental; it is how a layer of one's own is registered.
         lora._register_custom_module({nn.Linear: LowRankLinear})
@@ -90,6 +92,18 @@ class Lora(Adapter):
         from xalign.models.reference import WithoutAdapters
 
         return WithoutAdapters(self.backbone, self.peft)
+
+    def blend(self, share: "Callable[[bool], float]", layer: int, before: "Callable[[], Backbone]") -> None:
+        """In the adapters themselves, which so are what the merged weights are."""
+        import torch
+        from peft.tuners.lora import LoraLayer
+
+        below = self.backbone.makers_of(layer)
+        with torch.no_grad():
+            for module in self.backbone.modules():
+                if isinstance(module, LoraLayer):
+                    for weight in module.lora_B.parameters():
+                        weight.mul_(share(weight in below))
 
     def merge(self, folder: Path) -> None:
         self.peft.save_pretrained(str(folder), safe_serialization=True)
