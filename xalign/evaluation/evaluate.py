@@ -93,10 +93,12 @@ def evaluate(
         for name, own in parts.items()
         if any(part.shown for part in own)
     }
-    return Measurement(Evaluation(model, results, items, metrics_of(chosen, setting.benchmark)), drawn, texts)
+    return Measurement(
+        Evaluation(model, results, items, recorded_metrics(chosen, setting.benchmark)), drawn, texts
+    )
 
 
-def metrics_of(tasks: Mapping[str, Task], benchmark: BenchmarkConfig) -> dict[str, list[Metric]]:
+def recorded_metrics(tasks: Mapping[str, Task], benchmark: BenchmarkConfig) -> dict[str, list[Metric]]:
     """What the metrics of each benchmark in the rows are, for evaluation files."""
     metrics: dict[str, list[Metric]] = {}
     for task in tasks.values():

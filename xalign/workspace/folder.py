@@ -35,6 +35,7 @@ WRITTEN = (
     "model.unchecked",
     "evaluation/before.*",
     "evaluation/after.*",
+    "evaluation/validation.*",
     "evaluation/comparison.json",
     "checkpoints/step-*",
     "checkpoints/best-*",

@@ -18,7 +18,7 @@ from xalign.base.languages import canonical
 from xalign.config.schema import Config
 from xalign.data.parallel import Splits
 from xalign.distributed import collectives
-from xalign.evaluation.evaluate import metrics_of, session_of
+from xalign.evaluation.evaluate import recorded_metrics, session_of
 from xalign.evaluation.figures import harmless_figure, is_better, metric_of
 from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.own_text import load_own_text
@@ -160,7 +160,7 @@ class Evaluate(pl.Callback):
             for task, records in part.items.items():
                 items.setdefault(task, []).extend(records)
         benchmark = self.setting.benchmark
-        metrics = metrics_of(tasks_of(benchmark), benchmark)
+        metrics = recorded_metrics(tasks_of(benchmark), benchmark)
         return Evaluation("", [row for _, part in merged for row in part.results], items, metrics)
 
     def _keep_best(self, trainer: pl.Trainer, values: dict[str, float], select: str, step: int) -> None:
