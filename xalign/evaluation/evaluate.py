@@ -12,7 +12,7 @@ from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.engine.cache import cached_part, cached_picture
 from xalign.evaluation.engine.representations import Picture
 from xalign.evaluation.engine.session import Session, poolings_of
-from xalign.evaluation.metrics import Metric
+from xalign.evaluation.metrics import by_benchmark
 from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.sentences import picture, picture_points
 from xalign.evaluation.task import Measured, Part, SentenceVectors, Setting, Task
@@ -65,17 +65,13 @@ def evaluate(
         "parameters": session.fingerprint,
         "dtype": str(dtype),
     }
-    results: list[Result] = []
-    items: dict[str, list[Record]] = {}
+    done: list[Measured] = []
     with computing_in(backbone, dtype):
         for name, own in parts.items():
             with progress_bar(f"{setting.benchmark.name}: {name}", sum(p.size for p in own)) as advance:
                 for part in own:
                     key = common | {"version": chosen[name].version}
-                    measured = _measured(part, key, session, advance)
-                    results += measured.results
-                    for task, records in measured.items.items():
-                        items.setdefault(task, []).extend(records)
+                    done.append(_measured(part, key, session, advance))
         drawn = None
         if points and vectors:
             layer = setting.aligned_layer
@@ -93,18 +89,21 @@ def evaluate(
         for name, own in parts.items()
         if any(part.shown for part in own)
     }
-    return Measurement(
-        Evaluation(model, results, items, recorded_metrics(chosen, setting.benchmark)), drawn, texts
-    )
+    return Measurement(evaluation_of(model, done, chosen, setting.benchmark), drawn, texts)
 
 
-def recorded_metrics(tasks: Mapping[str, Task], benchmark: BenchmarkConfig) -> dict[str, list[Metric]]:
-    """What the metrics of each benchmark in the rows are, for evaluation files."""
-    metrics: dict[str, list[Metric]] = {}
-    for task in tasks.values():
-        for name, metric in task.figures(benchmark):
-            metrics.setdefault(name, []).append(metric)
-    return metrics
+def evaluation_of(
+    model: str, parts: Iterable[Measured], tasks: Mapping[str, Task], benchmark: BenchmarkConfig
+) -> Evaluation:
+    """What the parts of a benchmark's tasks gave, in their order, and what their metrics are."""
+    results: list[Result] = []
+    items: dict[str, list[Record]] = {}
+    for part in parts:
+        results += part.results
+        for name, records in part.items.items():
+            items.setdefault(name, []).extend(records)
+    metrics = by_benchmark(own for task in tasks.values() for own in task.figures(benchmark))
+    return Evaluation(model, results, items, metrics)
 
 
 def session_of(

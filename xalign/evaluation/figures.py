@@ -29,9 +29,9 @@ def matches(metric: Metric) -> bool:
     return metric.kind is Kind.match and metric.has_layers
 
 
-def harmless_figure(benchmark: BenchmarkConfig) -> str:
-    """The figure by which the most aligned of the harmless steps is chosen."""
-    return f"eval/{benchmark.name}/{HARMLESS.name}/{MEAN}"
+def harmless_figure(benchmark: str) -> str:
+    """The figure by which the most aligned of the harmless steps is chosen; `benchmark` is what measures."""
+    return f"eval/{benchmark}/{HARMLESS.name}/{MEAN}"
 
 
 def figures_of(benchmark: BenchmarkConfig) -> dict[str, Metric]:
@@ -71,12 +71,12 @@ def rules(
         near = did_you_mean(figure, names)
         yield f"{key}={figure}: not measured{near} (there are: {', '.join(names)})"
         return
-    if known[name] == HARMLESS and language != MEAN:
-        yield f"{key}={figure}: is of all languages together: {harmless_figure(benchmark)}"
-        return
-    possible = None if known[name] == HARMLESS else _languages(benchmark, name, languages)
     if language == MEAN or benchmark.provider is TaskProvider.lm_eval:
         return
+    if known[name] == HARMLESS:
+        yield f"{key}={figure}: is of all languages together: {harmless_figure(benchmark.name)}"
+        return
+    possible = _languages(benchmark, name, languages)
     if not is_language(language):
         yield f"{key}={figure}: '{language}' is neither {MEAN} nor a language"
     elif possible is not None and canonical(language) not in possible:

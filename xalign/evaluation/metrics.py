@@ -189,6 +189,14 @@ def translated(metric: Metric) -> list[Metric]:
     ]
 
 
+def by_benchmark(metrics: Iterable[tuple[str, Metric]]) -> dict[str, list[Metric]]:
+    """(benchmark's name in rows, metric) -> the metrics of each benchmark, in their order."""
+    found: dict[str, list[Metric]] = {}
+    for benchmark, metric in metrics:
+        found.setdefault(benchmark, []).append(metric)
+    return found
+
+
 def _known() -> Iterator[Metric]:
     yield from layered(RETRIEVAL, Pooling)
     yield from layered(MEXA, Pooling)

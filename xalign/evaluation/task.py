@@ -7,12 +7,15 @@ imported. What a task computes with is imported where it is used.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+from zlib import crc32
 
 from xalign.config.choices import Pooling
 from xalign.config.parts import TaskConfig
 from xalign.evaluation.metrics import Metric
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from xalign.base.progress import Advance
     from xalign.config.schema import BenchmarkConfig
     from xalign.data.parallel import ParallelCorpus
@@ -36,6 +39,12 @@ class Setting:
     languages: Sequence[str]
     aligned_layer: int
     seed: int
+
+    def rng(self, language: str) -> "np.random.Generator":
+        """Random numbers of a language: whatever is drawn follows from the seed and the language alone."""
+        import numpy as np
+
+        return np.random.default_rng([self.seed, crc32(language.encode())])
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,6 @@ class Harm:
 
     metric: Metric
     comparison: Comparison
-    p_adjusted: float
-    """Corrected over all figures of use."""
 
 
 def harms_of(comparisons: Sequence[Comparison], metric_of: Callable[[str, str], Metric]) -> list[Harm] | None:
@@ -40,7 +38,7 @@ def harms_of(comparisons: Sequence[Comparison], metric_of: Callable[[str, str], 
         metric = metric_of(comparison.benchmark, comparison.metric)
         worse = -comparison.difference if metric.higher_is_better else comparison.difference
         if p_adjusted < SIGNIFICANCE and worse > NEGLIGIBLE * abs(comparison.before):
-            found.append(Harm(metric, comparison, p_adjusted))
+            found.append(Harm(metric, comparison))
     return sorted(found, key=lambda harm: harm.comparison.language != MEAN)
 
 

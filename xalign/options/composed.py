@@ -22,7 +22,8 @@ from xalign.config.text import DataConfig
 from xalign.config.training import LossConfig, TrainerConfig
 from xalign.data.transforms import TRANSFORMS
 from xalign.evaluation.analyses import ANALYSES
-from xalign.evaluation.metrics import HARMLESS, MEAN
+from xalign.evaluation.figures import harmless_figure
+from xalign.evaluation.metrics import HARMLESS
 from xalign.evaluation.tasks import TASKS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
@@ -125,8 +126,7 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
             values[group]["options"] = _tasks(values[group], group, problems)
     validation = values.get("validation")
     if isinstance(trainer, dict) and isinstance(validation, dict) and trainer.get("select") == HARMLESS.name:
-        # The figure's name in words.
-        trainer["select"] = f"eval/{validation.get('name')}/{HARMLESS.name}/{MEAN}"
+        trainer["select"] = harmless_figure(str(validation.get("name")))
     if "analyses" in values:
         values["analyses"] = _analyses(values["analyses"] or {}, problems)
     return values

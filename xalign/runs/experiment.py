@@ -31,6 +31,7 @@ from xalign.evaluation.engine.session import Session
 from xalign.evaluation.evaluate import evaluate, session_of
 from xalign.evaluation.figures import metrics_of
 from xalign.evaluation.findings import AnalysedModel, file_of
+from xalign.evaluation.metrics import by_benchmark
 from xalign.evaluation.results import Evaluation
 from xalign.evaluation.sets.translations import pairs_of
 from xalign.evaluation.statistics import compare, write_comparisons
@@ -306,7 +307,5 @@ class _Run:
 
 def _metrics_of(setting: Setting) -> dict[str, list[dict[str, Any]]]:
     """What is measured during training, for whoever reads the log: benchmark -> its metrics."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for benchmark, metric in metrics_of(setting.benchmark):
-        found.setdefault(benchmark, []).append(asdict(metric))
-    return found
+    found = by_benchmark(metrics_of(setting.benchmark))
+    return {benchmark: [asdict(metric) for metric in own] for benchmark, own in found.items()}

@@ -4,19 +4,22 @@ Demonstrations and question are written by one formatter, here, for choosing and
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from zlib import crc32
+from typing import TypeVar
 
 import numpy as np
 
 from xalign.base.errors import DataError
 from xalign.base.files import digest
+from xalign.data.parallel import ParallelCorpus
 from xalign.evaluation.engine.similarity import distinct_pairs, fold
 from xalign.evaluation.sets.sentences import Pairs, sentence_pairs
 from xalign.evaluation.task import Setting
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def question(source: str) -> str:
@@ -70,9 +73,7 @@ def directions(
         DataError: no language has pairs, or demonstrations are wanted, and there is no text for them.
     """
     for language, pairs in sentence_pairs(setting, task).items():
-        # Everything random follows from the seed and the language.
-        rng = np.random.default_rng([setting.seed, crc32(language.encode())])
-        shown = shown_before(setting, language, pairs, rng, task, shots, shots_key)
+        shown = shown_before(setting, language, pairs, setting.rng(language), task, shots, shots_key)
         asked = pairs[:limit]
         yield Direction(language, "into", language, asked, shown)
         yield Direction(language, "from", setting.pivot, _turned(asked), _turned(shown))
@@ -96,24 +97,35 @@ def shown_before(
     Raises:
         DataError: demonstrations are wanted, and there is no text for them; names `shots_key`.
     """
-    text, name = setting.demonstrations, setting.benchmark.name
     if shots == 0:
         return []
-    if text is None:
+    candidates = text_to_show(setting, shots, shots_key).pairs(setting.pivot, language)
+    return drawn(free_pairs(candidates, measured), shots, rng, task, language)
+
+
+def text_to_show(setting: Setting, shots: int, shots_key: str) -> ParallelCorpus:
+    """The text that demonstrations come from.
+
+    Raises:
+        DataError: there is none; names `shots_key`.
+    """
+    name = setting.benchmark.name
+    if setting.demonstrations is None:
         raise DataError(
             f"{shots_key}={shots}: '{name}' has no text for demonstrations apart from what it measures; "
             f"set {shots_key}=0"
         )
-    shown = sample_demonstrations(text.pairs(setting.pivot, language), measured, shots, rng)
-    if len(shown) < shots:
-        log.warning("%s: %s has only %d demonstrations", task, language, len(shown))
-    return shown
+    return setting.demonstrations
 
 
-def sample_demonstrations(
-    candidates: Pairs, measured: Pairs, shots: int, rng: np.random.Generator
-) -> list[tuple[str, str]]:
-    """At most `shots` pairs out of `candidates`, none of which shares a side with a measured pair."""
+def free_pairs(candidates: Pairs, measured: Pairs) -> Pairs:
+    """The distinct pairs out of `candidates` that share no side with a measured pair."""
     known = {fold(side) for pair in measured for side in pair}
-    free = [p for _, p in distinct_pairs(candidates) if not known & {fold(side) for side in p}]
+    return [p for _, p in distinct_pairs(candidates) if not known & {fold(side) for side in p}]
+
+
+def drawn(free: Sequence[T], shots: int, rng: np.random.Generator, task: str, language: str) -> list[T]:
+    """`shots` of what may be shown; fewer, with a warning, where there are fewer."""
+    if len(free) < shots:
+        log.warning("%s: %s has only %d demonstrations", task, language, len(free))
     return [free[k] for k in rng.choice(len(free), min(shots, len(free)), replace=False)] if free else []

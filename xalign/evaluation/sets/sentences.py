@@ -37,6 +37,18 @@ def require_corpus(setting: Setting, task: str) -> ParallelCorpus:
     return corpus
 
 
+def distinct_texts(setting: Setting, task: str) -> dict[str, list[str]]:
+    """The texts of the pivot and of each language, none twice; without a language that has none."""
+    corpus = require_corpus(setting, task)
+    found: dict[str, list[str]] = {}
+    for language in dict.fromkeys([setting.pivot, *setting.languages]):
+        if texts := list(dict.fromkeys(text for text in corpus.texts(language) if text is not None)):
+            found[language] = texts
+        else:
+            log.warning("%s: no text in %s: no %s", setting.benchmark.name, language, task)
+    return found
+
+
 def sentence_pairs(setting: Setting, task: str) -> dict[str, Pairs]:
     """The first `benchmark.limit` pairs of each language that has two distinct ones.
 

@@ -55,13 +55,13 @@ class AnswerLanguage(Task):
         from xalign.evaluation.sets.parallel_prompts import directions
 
         shots, limit = self.config.shots, self.config.limit
-        told = told_apart([setting.pivot, *setting.languages])
+        told = tuple(sorted(told_apart([setting.pivot, *setting.languages])))
         parts = []
         for way in directions(setting, self.name, shots, "benchmark.answer_shots", limit):
             if way.name != "into":
                 continue
             if way.language in told:
-                parts.append(self._part(way, tuple(sorted(told))))
+                parts.append(self._part(way, told))
             else:
                 log.warning("%s: py3langid does not know '%s': not measured", self.name, way.language)
         return parts

@@ -4,7 +4,6 @@ Total negative log2-likelihood of the text's tokens, each text after a beginning
 over the text's UTF-8 bytes. Lower is better.
 """
 
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from xalign.base.progress import Advance
     from xalign.evaluation.engine.session import Session
 
-log = logging.getLogger(__name__)
-
 
 class BitsPerByte(Task):
     """The pivot and every language, each over its own text."""
@@ -29,18 +26,13 @@ class BitsPerByte(Task):
         return [BITS_PER_BYTE]
 
     def parts(self, setting: Setting) -> list[Part]:
-        from xalign.evaluation.sets.sentences import require_corpus
+        from xalign.evaluation.sets.sentences import distinct_texts
 
-        corpus = require_corpus(setting, self.name)
         parts = []
-        for language in dict.fromkeys([setting.pivot, *setting.languages]):
-            own = dict.fromkeys(text for text in corpus.texts(language) if text is not None)
-            texts = list(own)[: setting.benchmark.limit]
-            if texts:
-                measure = partial(self._measure, language, texts)
-                parts.append(Part(self.name, language, {"texts": digest(texts)}, len(texts), measure, texts))
-            else:
-                log.warning("%s: no text in %s: bits per byte not measured", setting.benchmark.name, language)
+        for language, own in distinct_texts(setting, self.name).items():
+            texts = own[: setting.benchmark.limit]
+            measure = partial(self._measure, language, texts)
+            parts.append(Part(self.name, language, {"texts": digest(texts)}, len(texts), measure, texts))
         return parts
 
     def _measure(

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
-from zlib import crc32
 
 from pydantic import Field
 
@@ -50,8 +49,6 @@ class TranslationChoice(Task):
         return answers(self.label, 1 / (self.config.distractors + 1))
 
     def parts(self, setting: Setting) -> list[Part]:
-        import numpy as np
-
         from xalign.evaluation.engine.multiple_choice import Questions, question_part
         from xalign.evaluation.engine.similarity import distinct_pairs
         from xalign.evaluation.sets.parallel_prompts import demonstration_lines, shown_before
@@ -60,8 +57,7 @@ class TranslationChoice(Task):
         config = self.config
         parts = []
         for language, pairs in sentence_pairs(setting, self.name).items():
-            # Everything random follows from the seed and the language.
-            rng = np.random.default_rng([setting.seed, crc32(language.encode())])
+            rng = setting.rng(language)
             measured = [pair for _, pair in distinct_pairs(pairs)]
             shown = shown_before(
                 setting, language, measured, rng, "translation choice", config.shots, "benchmark.choice_shots"

@@ -18,9 +18,9 @@ from xalign.base.languages import canonical
 from xalign.config.schema import Config
 from xalign.data.parallel import Splits
 from xalign.distributed import collectives
-from xalign.evaluation.evaluate import recorded_metrics, session_of
+from xalign.evaluation.evaluate import evaluation_of, session_of
 from xalign.evaluation.figures import harmless_figure, is_better, metric_of
-from xalign.evaluation.results import Evaluation, Record, Result
+from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.sets.own_text import load_own_text
 from xalign.evaluation.task import Part, Setting
 from xalign.evaluation.tasks import tasks_of
@@ -96,7 +96,7 @@ class Evaluate(pl.Callback):
         self.select = config.trainer.select
         self.parts = _parts(setting)
         self.best: float | None = None
-        self.harmless = harmless_figure(setting.benchmark)
+        self.harmless = harmless_figure(setting.benchmark.name)
         self.compares = self.harmless in [figure for _, figure in config.chosen_by]
         self.file = folder.evaluation / "validation.json"
         self.before: Evaluation | None = None
@@ -155,13 +155,8 @@ class Evaluate(pl.Callback):
             ]
         # In the order of one rank: sums are rounded alike.
         merged = sorted(collectives.gather_lists(measured), key=lambda part: part[0])
-        items: dict[str, list[Record]] = {}
-        for _, part in merged:
-            for task, records in part.items.items():
-                items.setdefault(task, []).extend(records)
         benchmark = self.setting.benchmark
-        metrics = recorded_metrics(tasks_of(benchmark), benchmark)
-        return Evaluation("", [row for _, part in merged for row in part.results], items, metrics)
+        return evaluation_of("", (part for _, part in merged), tasks_of(benchmark), benchmark)
 
     def _keep_best(self, trainer: pl.Trainer, values: dict[str, float], select: str, step: int) -> None:
         if select not in values:

@@ -1,0 +1,43 @@
+"""Parts whose items are nats of given text after a prompt: nothing is written, one pass says all."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from xalign.evaluation.engine.scoring import Request, require_room, score
+from xalign.evaluation.task import Measured, Part, Task
+
+if TYPE_CHECKING:
+    from xalign.base.progress import Advance
+    from xalign.evaluation.engine.session import Session
+    from xalign.models.backbone import Backbone
+
+
+def likelihood_part(
+    task: Task,
+    metric: str,
+    language: str,
+    key: Mapping[str, object],
+    requests: Sequence[Request],
+    texts: Sequence[str],
+    shown: Sequence[str],
+) -> Part:
+    """A part of a task that gives the negative log-likelihood of each request, in nats, and their mean.
+
+    `texts` are what the items are made of, `shown` the demonstrations before each.
+    """
+
+    def measure(session: "Session", advance: "Advance") -> Measured:
+        scores = score(
+            session.backbone,
+            requests,
+            batch_tokens=session.batch_tokens,
+            journal=session.journal,
+            advance=advance,
+        )
+        nats = [-own.log_likelihood for own in scores]
+        return task.measured(session, metric, language, nats, len(shown))
+
+    def check(backbone: "Backbone") -> None:
+        require_room(backbone, requests)
+
+    return Part(task.name, language, key, len(requests), measure, texts, shown, check)
