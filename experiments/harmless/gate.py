@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from xalign.evaluation.use import harms_of
 from xalign.reporting.run_folder import load_run
 from xalign.reporting.verdict import opening_of
 
@@ -25,13 +26,14 @@ PLANTED = [
 STILL = ["optimizer.lr=1e-8", "trainer.steps=2"]
 
 
-def run(name: str, *overrides: str) -> tuple[int, str]:
-    """The exit code and the first sentence of a run."""
+def run(name: str, *overrides: str) -> tuple[int, str, bool]:
+    """The exit code and the first sentence of a run, and whether it is accused of harm."""
     folder = OUTPUT / name
     command = [sys.executable, "-m", "xalign.run", f"run.dir={folder}", "benchmark=use", *overrides]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-    opening = opening_of(load_run(folder))
-    return code, opening.sentence if opening else ""
+    found = load_run(folder)
+    opening = opening_of(found)
+    return code, opening.sentence if opening else "", bool(harms_of(found.comparison, found.metric))
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def main() -> None:
             ("planted", []),
             ("planted_last", ["trainer.select=null", "trainer.evaluate_every=30"]),
         ):
-            code, sentence = run(name, *PLANTED, *further)
+            code, sentence, _ = run(name, *PLANTED, *further)
             print(f"{name}: exit code {code}; {sentence}")
         lines = [json.loads(line) for line in (OUTPUT / "planted" / "metrics.jsonl").read_text().splitlines()]
         for line in lines:
@@ -54,8 +56,8 @@ def main() -> None:
         return
     accused = 0
     for seed in range(SEEDS):
-        code, sentence = run(f"still-{seed}", *STILL, f"seed={seed}")
-        accused += ", but " in sentence
+        code, sentence, harmful = run(f"still-{seed}", *STILL, f"seed={seed}")
+        accused += harmful
         print(f"seed {seed}: exit code {code}; {sentence}", flush=True)
     print(f"accused: {accused} of {SEEDS}")
 

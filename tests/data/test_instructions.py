@@ -6,6 +6,7 @@ import pytest
 
 from xalign.base.errors import ConfigError, DataError
 from xalign.config.text import InstructionsConfig, LanguagesConfig
+from xalign.data.few_shot import FORMS
 from xalign.data.instructions import InstructionSample, load_instructions
 from xalign.data.instructions.cross_lingual import CrossLingualInstructions
 from xalign.data.instructions.parallel import TranslationInstructions
@@ -66,6 +67,14 @@ def test_demonstrations_are_other_pairs_in_the_sample_s_own_form() -> None:
         first, last = s.input or (0, 0)
         assert s.prompt[first:last] in {text for row in ROWS for text in row.texts.values()}
     assert ends == {("=", "\n"), (":", "\n"), (":", "\n\n")}
+
+
+def test_a_sentence_that_is_a_language_s_name_is_found_where_it_stands() -> None:
+    for form in FORMS:
+        first, last = form.place("German", "en")
+        question = form.ask("German", "en", "de")
+        assert question[first:last] == "German"
+        assert first == question.index("German")
 
 
 def test_without_shots_samples_are_what_they_were() -> None:

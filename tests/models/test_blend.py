@@ -38,14 +38,14 @@ def _merged(adapter: adapters.Adapter) -> Backbone:
 @pytest.mark.parametrize("export", [ExportConfig(blend=0.3), ExportConfig(blend=0.7, blend_above=0.0)])
 def test_weights_are_on_the_line_between(method: str, export: ExportConfig) -> None:
     adapter, before, whole = moved(method)
-    adapter.blend(lambda below: export.share(below=below), LAYER, lambda: before)
+    adapter.blend(*export.shares, lambda: before)
     found = dict((_merged(adapter) if method == "lora" else adapter.backbone).model.named_parameters())
     below = {n for n, p in before.model.named_parameters() if p in before.makers_of(LAYER)}
     trained = 0
     for (name, start), (_, end) in zip(
         before.model.named_parameters(), whole.model.named_parameters(), strict=True
     ):
-        share = export.share(below=name in below)
+        share = export.shares[name not in below]
         torch.testing.assert_close(found[name], start + share * (end - start), atol=1e-6, rtol=1e-5)
         trained += not torch.equal(start, end)
     assert trained > 4
@@ -53,6 +53,6 @@ def test_weights_are_on_the_line_between(method: str, export: ExportConfig) -> N
 
 
 def test_above_is_as_below_where_nothing_is_said() -> None:
-    assert ExportConfig(blend=0.4).share(below=False) == 0.4
-    assert ExportConfig(blend=0.4, blend_above=0.0).share(below=False) == 0.0
+    assert ExportConfig(blend=0.4).shares == (0.4, 0.4)
+    assert ExportConfig(blend=0.4, blend_above=0.0).shares == (0.4, 0.0)
     assert AdapterConfig(method="lora").layers == "all"

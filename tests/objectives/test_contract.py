@@ -19,6 +19,7 @@ from training_helpers import (
     batches_of,
     fitted,
     moved,
+    power_cut,
     small_config,
     small_module,
     timeless,
@@ -115,22 +116,11 @@ def rows_of(tokens: Tokens) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_resumed_run_ends_with_the_same_bits(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(kind: str, tmp_path: Path) -> None:
     config = config_of(kind, "trainer.checkpoint_every=2")
     whole = fitted(config, tmp_path / "whole")
-    step = AlignedModel.training_step
-
-    def interrupted(self: AlignedModel, batch: Any, batch_idx: int) -> None:
-        if batch.step == 3:
-            raise RuntimeError("power cut")
-        step(self, batch, batch_idx)
-
-    monkeypatch.setattr(AlignedModel, "training_step", interrupted)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with power_cut(3):
         fitted(config, tmp_path / "cut")
-    monkeypatch.setattr(AlignedModel, "training_step", step)
     resumed = fitted(config, tmp_path / "cut")
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())

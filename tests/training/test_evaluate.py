@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import small_config, small_corpus, small_inputs, small_module, timeless
+from training_helpers import power_cut, small_config, small_corpus, small_inputs, small_module, timeless
 
 from xalign.base.errors import ConfigError, DataError
 from xalign.config.schema import BenchmarkConfig, Config
@@ -126,22 +126,13 @@ def test_multiple_choice_is_measured_on_its_validation_split() -> None:
     assert (setting.benchmark.split, setting.corpus) == ("validation", None)
 
 
-def test_a_resumed_run_measures_and_chooses_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_measures_and_chooses_the_same(tmp_path: Path) -> None:
     config = small_config(
         *MEASURED, f"trainer.select={BITS}", "adapter.dropout=0.1", "trainer.checkpoint_every=3"
     )
     whole = fitted(config, tmp_path / "whole")
-    step = AlignedModel.training_step
-
-    def cut(self: AlignedModel, batch: Any, batch_idx: int) -> None:
-        if batch.step == 4:  # one measurement after the last checkpoint
-            raise RuntimeError("power cut")
-        step(self, batch, batch_idx)
-
-    monkeypatch.setattr(AlignedModel, "training_step", cut)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with power_cut(4):  # one measurement after the last checkpoint
         fitted(config, tmp_path / "cut")
-    monkeypatch.setattr(AlignedModel, "training_step", step)
     resumed = fitted(config, tmp_path / "cut")
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
     for name, value in whole.items():
@@ -237,22 +228,11 @@ def test_a_step_before_the_harm_is_kept(tmp_path: Path) -> None:
     assert all(value == retrieval[step] or value < 0 for step, value in ranked.items())
 
 
-def test_a_step_is_compared_with_the_model_before_training_after_a_break_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_is_compared_with_the_model_before_training_after_a_break_too(tmp_path: Path) -> None:
     config = small_config(*GATE, "trainer.steps=4", "trainer.checkpoint_every=2", "optimizer.lr=0.01")
     fitted(config, tmp_path / "whole")
-    step = AlignedModel.training_step
-
-    def cut(self: AlignedModel, batch: Any, batch_idx: int) -> None:
-        if batch.step == 3:
-            raise RuntimeError("power cut")
-        step(self, batch, batch_idx)
-
-    monkeypatch.setattr(AlignedModel, "training_step", cut)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with power_cut(3):
         fitted(config, tmp_path / "cut")
-    monkeypatch.setattr(AlignedModel, "training_step", step)
     fitted(config, tmp_path / "cut")
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
 

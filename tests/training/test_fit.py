@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import tiny_backbone
-from training_helpers import PACKED, small_config, small_inputs, timeless
+from training_helpers import PACKED, power_cut, small_config, small_inputs, timeless
 
 from xalign.base.errors import RunError, Stopped
 from xalign.config.schema import Config
@@ -150,14 +150,9 @@ def test_loggers(logger: str, left: str, tmp_path: Path) -> None:
     assert list((tmp_path / "run").glob(left))
 
 
-def test_a_resumed_run_logs_into_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash() -> None:
-        raise RuntimeError("power cut")
-
-    interrupt_at(3, monkeypatch, crash)
-    with pytest.raises(RuntimeError, match="power cut"):
+def test_a_resumed_run_logs_into_the_same_table(tmp_path: Path) -> None:
+    with power_cut(3):
         fitted(small_config("logger=csv"), tmp_path / "run")
-    monkeypatch.setattr(AlignedModel, "training_step", STEP)
     fitted(small_config("logger=csv"), tmp_path / "run")
     with (tmp_path / "run/logs/metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -249,13 +244,8 @@ def test_a_lost_file_system_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash() -> None:
-        raise RuntimeError("power cut")
-
-    interrupt_at(3, monkeypatch, crash)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with power_cut(3):
         fitted(small_config(), tmp_path / "run")
-    monkeypatch.setattr(AlignedModel, "training_step", STEP)
     before = (tmp_path / "run/checkpoints/step-00000002/state.ckpt").read_bytes()
 
     def full(self: Any, path: Path, *_: Any, **__: Any) -> None:

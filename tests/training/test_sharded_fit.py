@@ -2,21 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.multiprocessing as mp
 from test_fit import fitted
 from tiny import tiny_backbone
-from training_helpers import small_config, timeless
+from training_helpers import power_cut, small_config, timeless
 
 from xalign.config.schema import Config
 from xalign.models import adapters
 from xalign.training.checkpoints import newest, restore_chosen
-from xalign.training.module import AlignedModel
 
-STEP = AlignedModel.training_step
 CUT = 5
 """The step at which a run dies; it saves after every second."""
 
@@ -41,16 +38,8 @@ def _rank(rank: int, ranks: int, port: int, path: Path, adapter: str, whole: boo
     if whole:
         fitted(config, path / "whole")
     if cut:
-
-        def dying(self: AlignedModel, batch: Any, batch_idx: int) -> None:
-            if batch.step == CUT:
-                raise RuntimeError("power cut")
-            STEP(self, batch, batch_idx)
-
-        AlignedModel.training_step = dying  # type: ignore[method-assign]
-        with pytest.raises(RuntimeError, match="power cut"):
+        with power_cut(CUT):
             fitted(config, path / "cut")
-        AlignedModel.training_step = STEP  # type: ignore[method-assign]
     else:
         fitted(config, path / "cut")
 

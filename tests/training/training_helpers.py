@@ -1,10 +1,12 @@
 """A tiny aligned model with data of its own, ready to be stepped or fitted."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tiny import tiny_backbone
 
@@ -166,6 +168,22 @@ def fitted(config: Config, path: Path, *, own_texts: Sequence[str] = ()) -> dict
 
 
 OWN_TEXTS = ["The file was closed and saved.", "A page is open", "la page est ouverte", "Every group"]
+
+
+@contextmanager
+def power_cut(step: int) -> Iterator[None]:
+    """Inside, training must be cut off as this step (from 0) begins."""
+    train = AlignedModel.training_step
+
+    def cut(self: AlignedModel, batch: Any, batch_idx: int) -> None:
+        if batch.step == step:
+            raise RuntimeError("power cut")
+        train(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AlignedModel, "training_step", cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            yield
 
 
 def fitted_curve(overrides: list[str], folder: Path, steps: int = 20) -> dict[str, list[float]]:

@@ -148,6 +148,7 @@ class ExportConfig:
     blend_above: Annotated[float, Field(ge=0, le=1)] | None = None
     """The same for the blocks that read the aligned layer, and the head; null: as `blend`."""
 
-    def share(self, *, below: bool) -> float:
-        """How far weights go that the aligned layer is made by, or others."""
-        return self.blend if below or self.blend_above is None else self.blend_above
+    @property
+    def shares(self) -> tuple[float, float]:
+        """How far weights go that the aligned layer is made by, and the others."""
+        return self.blend, self.blend if self.blend_above is None else self.blend_above

@@ -21,15 +21,18 @@ class Form:
         """The question for the translation of a text, from one language (code) into another."""
         return self.question.format(x=text, source=english_name(source), target=english_name(target))
 
+    def place(self, text: str, source: str) -> tuple[int, int]:
+        """Where in the question the text stands: its first character, one past the last."""
+        start = len(self.question.partition("{x}")[0].format(source=english_name(source)))
+        return start, start + len(text)
+
     def answer(self, text: str) -> str:
         return f" {text}{self.end}"
 
 
-FORMS = (
-    Form("{x} ="),
-    Form("{x} Translate into {target}:"),
-    Form("{source}: {x}\n{target}:", "\n\n"),
-)
+EQUALS = Form("{x} =")
+IN_WORDS = Form("{x} Translate into {target}:")
+FORMS = (EQUALS, IN_WORDS, Form("{source}: {x}\n{target}:", "\n\n"))
 
 
 def drawn_form(rng: "np.random.Generator") -> Form:

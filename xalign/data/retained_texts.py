@@ -34,7 +34,7 @@ class RetainedTexts(ObjectiveConfig):
     """Tokens kept of such a text."""
 
 
-def retained_texts(data: "StepData", config: "RetainedTexts", pivot: str) -> "Part":
+def retained_texts(data: "StepData", config: RetainedTexts, pivot: str) -> "Part":
     """This rank's part of the texts of all ranks."""
     size = config.batch_size * data.ranks
     count = min(round(size * config.own_fraction), len(data.own_texts))

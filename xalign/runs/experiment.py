@@ -169,7 +169,7 @@ class _Run:
                 del inputs
             backbone.model.float()  # of `adamw_bf16`: a model is measured and exported like any other
             with self._phase("export"):
-                self._blend(adapter, layer)
+                self._blend(adapter)
                 own = chosen_own(folder.checkpoints)
                 export(adapter, folder.model, notices(config.model.artifact), own)
         else:
@@ -195,18 +195,13 @@ class _Run:
         print_comparison(folder.path)
         print(f"model:  {folder.model}\nreport: {folder.report}")
 
-    def _blend(self, adapter: Adapter, layer: int) -> None:
+    def _blend(self, adapter: Adapter) -> None:
         """What was trained is exported as far as configured."""
-        config = self.config.export
-        shares = config.share(below=True), config.share(below=False)
-        if shares != (1.0, 1.0):
-            adapter.blend(lambda below: config.share(below=below), layer, self._load_model)
-            log.info(
-                "exported: %g of the way from the model before training, above layer %d %g",
-                shares[0],
-                layer,
-                shares[1],
-            )
+        below, above = self.config.export.shares
+        if (below, above) != (1.0, 1.0):
+            adapter.blend(below, above, self._load_model)
+            text = "exported: %g of the way from the model before training, above layer %d %g"
+            log.info(text, below, adapter.layer, above)
 
     def _load_model(self) -> Backbone:
         return load_backbone(self.config.model, self.device, self.config.seed)

@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from xalign.base.languages import english_name, has_spaces
-from xalign.data.few_shot import drawn_form
+from xalign.base.languages import has_spaces
+from xalign.data.few_shot import EQUALS, IN_WORDS, drawn_form
 from xalign.data.instructions.base import STREAM, InstructionSample, InstructionSampler, part_of_rank
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TranslationInstructions:
         shots = int(rng.integers(self.config.shots + 1)) if self.config.shots else 0
         if shots:
             return self._few_shot(rng, rows, row, shots, source, answer)
-        prompt = f"{x} =" if equals else f"{x} Translate into {english_name(answer)}:"
+        prompt = (EQUALS if equals else IN_WORDS).ask(x, source, answer)
         return InstructionSample(prompt, f" {y}", source, answer, (0, len(x)))
 
     def _few_shot(
@@ -64,18 +64,13 @@ class TranslationInstructions:
         """A translation after up to `shots` others, all in one form."""
         form = drawn_form(rng)
         chosen = rng.choice(rows, size=min(shots + 1, len(rows)), replace=False)
-        shown = [int(other) for other in chosen if other != row][:shots]
-        *before, (prompt, last) = [
-            (form.ask(x, source, answer), form.answer(y))
-            for x, y in zip(
-                self._texts(source, [*shown, row]), self._texts(answer, [*shown, row]), strict=True
-            )
-        ]
-        x = self._texts(source, [row])[0]
-        start = prompt.rindex(x)
-        return InstructionSample(prompt, last, source, answer, (start, start + len(x)), tuple(before))
+        numbers = [*[int(other) for other in chosen if other != row][:shots], row]
+        pairs = list(zip(self._texts(source, numbers), self._texts(answer, numbers), strict=True))
+        *before, (prompt, last) = [(form.ask(x, source, answer), form.answer(y)) for x, y in pairs]
+        given = form.place(pairs[-1][0], source)
+        return InstructionSample(prompt, last, source, answer, given, tuple(before))
 
-    def _texts(self, language: str, rows: "Sequence[int]") -> list[str]:
+    def _texts(self, language: str, rows: Sequence[int]) -> list[str]:
         texts = self.corpus.texts(language)
         return [text for row in rows if (text := texts[row]) is not None]
 

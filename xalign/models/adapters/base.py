@@ -28,7 +28,7 @@ class Adapter:
     """Whether the model's own parameters are trained, and not only new ones beside them."""
 
     def __init__(self, backbone: "Backbone", config: AdapterConfig, seed: int, layer: int) -> None:
-        self.backbone = backbone
+        self.backbone, self.layer = backbone, layer
         self.untrained = backbone.beside_text() | _other_layers(backbone, config.layers, layer)
         """Modules by name of which nothing is trained."""
         self.attach(config, seed)
@@ -50,21 +50,21 @@ class Adapter:
 
         return FrozenCopy(self.backbone)
 
-    def blend(self, share: "Callable[[bool], float]", layer: int, before: "Callable[[], Backbone]") -> None:
-        """Take what was trained only part of the way: W_before + share (W_trained - W_before), in place.
+    def blend(self, below: float, above: float, before: "Callable[[], Backbone]") -> None:
+        """Take what was trained only part of the way, in place: W_before + share (W_trained - W_before).
 
-        `share` is asked of weights that states after block `layer` are made by (True), and of the others.
-        `before` loads the model before training again, where it is needed: exact in any arithmetic.
+        The share is `below` of weights that the aligned layer is made by, `above` of the others. `before`
+        loads the model before training again, where it is needed: exact in any arithmetic.
         """
         import torch
 
-        below = self.backbone.makers_of(layer)
+        makers = self.backbone.makers_of(self.layer)
         former = dict(before().model.named_parameters())
         with torch.no_grad():
             for name, parameter in self.backbone.model.named_parameters():
                 if parameter.requires_grad:
                     trained, own = parameter.clone(), former[name].to(parameter)
-                    parameter.copy_(torch.lerp(own, trained, share(parameter in below)))
+                    parameter.copy_(torch.lerp(own, trained, below if parameter in makers else above))
 
     def merge(self, folder: Path) -> None:
         """Make the backbone a plain model again, with what was trained in it; what is of use apart from it is

@@ -93,17 +93,17 @@ class Lora(Adapter):
 
         return WithoutAdapters(self.backbone, self.peft)
 
-    def blend(self, share: "Callable[[bool], float]", layer: int, before: "Callable[[], Backbone]") -> None:
+    def blend(self, below: float, above: float, before: "Callable[[], Backbone]") -> None:
         """In the adapters themselves, which so are what the merged weights are."""
         import torch
         from peft.tuners.lora import LoraLayer
 
-        below = self.backbone.makers_of(layer)
+        makers = self.backbone.makers_of(self.layer)
         with torch.no_grad():
             for module in self.backbone.modules():
                 if isinstance(module, LoraLayer):
                     for weight in module.lora_B.parameters():
-                        weight.mul_(share(weight in below))
+                        weight.mul_(below if weight in makers else above)
 
     def merge(self, folder: Path) -> None:
         self.peft.save_pretrained(str(folder), safe_serialization=True)
