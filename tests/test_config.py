@@ -132,6 +132,9 @@ MISTAKES = {
     ("loss.objectives.contrastive.tua=1",): [
         "loss.objectives.contrastive.tua: unknown key; did you mean 'tau'?"
     ],
+    ("loss.objectives.state_retention.layer=40",): [
+        "loss.objectives.state_retention.layer=40: gemma3_270m has layers 0 to 18"
+    ],
     ("loss.objectives.retention.schedule.evry=1",): [
         "retention.schedule.evry: unknown key; did you mean 'every'?"
     ],

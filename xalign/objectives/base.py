@@ -15,7 +15,7 @@ imported. What an objective computes with is imported where it is used.
 Shapes: B rows, T tokens, S positions, N texts of the global batch, D hidden size.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,6 +24,7 @@ from xalign.config.parts import ObjectiveConfig
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
     from xalign.objectives.passes import Pass
@@ -134,6 +135,13 @@ class Objective:
 
     def load_state(self, state: "Mapping[str, Tensor]") -> None:
         """Take up what `state` gave, on the CPU."""
+
+
+def layer_problems(layer: int | None, config: "RunConfig") -> Iterator[tuple[str, str]]:
+    """What is wrong with an option `layer`, where the model's depth is known: for `Config.problems`."""
+    depth = config.model.depth
+    if depth is not None and layer is not None and layer > depth:
+        yield "layer", f"{config.model.name} has layers 0 to {depth}"
 
 
 class SumObjective(Objective):

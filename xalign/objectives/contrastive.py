@@ -9,7 +9,7 @@ from pydantic import Field
 from xalign.base.registry import Short
 from xalign.config.choices import Centering, Pooling
 from xalign.config.parts import ObjectiveConfig
-from xalign.objectives.base import BatchObjective, Figures, Needs, Rows, Setup, Work
+from xalign.objectives.base import BatchObjective, Figures, Needs, Rows, Setup, Work, layer_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,9 +53,8 @@ class Contrastive(BatchObjective):
             return self.layer
 
         def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
-            trainer, depth = config.trainer, config.model.depth
-            if depth is not None and self.layer is not None and self.layer > depth:
-                yield "layer", f"{config.model.name} has layers 0 to {depth}"
+            yield from layer_problems(self.layer, config)
+            trainer = config.trainer
             ranks = trainer.devices * trainer.nodes
             share = trainer.batch_size // trainer.languages_per_batch * ranks
             if self.centering is Centering.language and share < FEWEST:

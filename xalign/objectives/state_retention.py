@@ -1,16 +1,18 @@
 """State retention: hidden states stay close to those of the model before training."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from xalign.data.retained_texts import RetainedTexts, retained_texts
-from xalign.objectives.base import Needs, SumObjective, Work
+from xalign.objectives.base import Needs, SumObjective, Work, layer_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
     from xalign.objectives.passes import Pass
@@ -28,6 +30,9 @@ class StateRetention(SumObjective):
     class Config(RetainedTexts):
         layer: Annotated[int | None, Field(ge=1)] = None
         """The layer whose states stay; null: the last, which predicts."""
+
+        def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
+            yield from layer_problems(self.layer, config)
 
     config: Config
 
