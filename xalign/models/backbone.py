@@ -18,7 +18,7 @@ from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
-from xalign.models.rounding import Rounded
+from xalign.models.rounding import Rounded, RoundedLinear, rounding_once
 
 FINAL_NORMS = ("norm", "ln_f", "layer_norm", "final_layer_norm", "final_layernorm")
 
@@ -120,11 +120,18 @@ class Backbone(nn.Module):
         every pass, which takes half as long as the product itself where the vocabulary is large.
         """
         head = self.model.get_output_embeddings()
-        if type(head) is not nn.Linear:
+        if type(head) not in (nn.Linear, RoundedLinear):
             return None
+        assert isinstance(head, nn.Linear)
         if not self.computes_low or (head.weight.requires_grad and torch.is_grad_enabled()):
             return head.weight, head.bias
         return self._rounded_head(head.weight, self.compute_dtype), head.bias
+
+    def roundings(self) -> dict[nn.Linear, Rounded]:
+        """Where the rounded weight of each linear layer is kept that is no more than that."""
+        head = self.model.get_output_embeddings()
+        plain = [module for module in self.model.modules() if type(module) is nn.Linear]
+        return {layer: self._rounded_head if layer is head else Rounded() for layer in plain}
 
     def forget_rounded_head(self) -> None:
         """Give the memory of the rounded head back; also needed where torch cannot see that it changes."""
@@ -236,10 +243,12 @@ def evaluating(backbone: Backbone) -> Iterator[None]:
 
 @contextmanager
 def computing_in(backbone: Backbone, dtype: torch.dtype) -> Iterator[None]:
-    """For measuring: the model's matrix products in `dtype` inside; the former arithmetic afterwards."""
+    """For measuring, without gradient: the model's matrix products in `dtype` inside; the former arithmetic
+    afterwards."""
     former, backbone.compute_dtype = backbone.compute_dtype, dtype
     try:
-        yield
+        with rounding_once(backbone.roundings() if backbone.computes_low else {}):
+            yield
     finally:
         backbone.compute_dtype = former
         if not backbone.computes_low:

@@ -64,6 +64,20 @@ class Lora(Adapter):
         assert isinstance(peft, PeftModel)
         self.peft = peft
         self._require_merging(config.target_modules)
+        self._round_others()
+
+    def _round_others(self) -> None:
+        """The weights of frozen layers without adapters, once; beside an adapter `LowRankLinear` does it."""
+        from peft.tuners.lora import LoraLayer
+        from torch import nn
+
+        from xalign.models.rounding import Rounded, round_once
+
+        model = self.backbone.model
+        adapted = {m.get_base_layer() for m in model.modules() if isinstance(m, LoraLayer)}
+        for module in {*model.modules()} - adapted - {model.get_output_embeddings()}:
+            if type(module) is nn.Linear and not module.weight.requires_grad:
+                round_once(module, Rounded())
 
     def _otherwise_linear(self) -> list[str]:
         """Names of linear layers that compute more than a product, as the routers of some mixtures do."""
