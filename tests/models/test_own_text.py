@@ -66,11 +66,15 @@ def test_neither_the_model_nor_the_random_state_is_touched() -> None:
     assert {p.dtype for p in backbone.parameters()} == {torch.float32}
 
 
-def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
-    probabilities = torch.tensor([0.5, 0.3, 0.0, 0.2])
-    drawn = own_text._draw(probabilities.log().expand(20_000, 4), torch.Generator().manual_seed(0))
-    shares = drawn.flatten().bincount(minlength=4) / 20_000
+@pytest.mark.parametrize("size", [8, 1300])
+def test_tokens_are_drawn_as_often_as_they_are_likely(size: int) -> None:
+    """Of a vocabulary of several blocks, too, the last of which is not full."""
+    probabilities = torch.zeros(size)
+    probabilities[[0, size // 2, size // 2 + 1, size - 1]] = torch.tensor([0.5, 0.3, 0.05, 0.15])
+    drawn = own_text._draw(probabilities.log().expand(20_000, size), torch.Generator().manual_seed(0))
+    shares = drawn.flatten().bincount(minlength=size) / 20_000
     torch.testing.assert_close(shares, probabilities, atol=0.015, rtol=0)
+    assert not shares[probabilities == 0].any()
 
 
 def test_a_text_ends_with_the_end_of_sequence() -> None:

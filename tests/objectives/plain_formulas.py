@@ -16,11 +16,14 @@ from xalign.training.module import AlignedModel
 def contrastive(module: AlignedModel, part: Part, untouched: Backbone) -> Tensor:
     """Li et al., NAACL 2024, equation 1, both ways, with each language's mean taken off each side."""
     config = module.config.loss.objectives["contrastive"]
-    vectors = []
+    vectors: Any = []
     for ids, content in texts_alone(part):
         states = module.backbone.model(ids[None], output_hidden_states=True).hidden_states[2][0]
         vectors.append(states[content].mean(0))
-    sides = list(torch.stack(vectors)[part.texts.order].chunk(2))
+    vectors = torch.stack(vectors)
+    if module.objectives["contrastive"].own is not None:
+        vectors = vectors @ module.own["contrastive"].weight.T
+    sides = list(vectors[part.texts.order].chunk(2))
     languages, *keys = (part.numbers[name] for name in ("language", "source", "target"))
     for place, side in enumerate(sides):
         means = {int(g): side[languages == g].mean(0) for g in languages}

@@ -36,6 +36,11 @@ from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 
 KINDS = OBJECTIVES.names()
+WITH_OPTIONS: list[Any] = [
+    *(pytest.param(kind, (), id=kind) for kind in KINDS),
+    pytest.param("contrastive", ("loss.projection=8",), id="contrastive, projected"),
+    pytest.param("retention", ("loss.retention_budget=0.01",), id="retention, within a budget"),
+]
 ALONE = ("loss=instruction", "loss.instruction_weight=0")
 FAMILIES = ("llama", "xglm")
 """XGLM drops out by default, and has learned positions."""
@@ -115,9 +120,9 @@ def rows_of(tokens: Tokens) -> list[list[int]]:
     ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_resumed_run_ends_with_the_same_bits(kind: str, tmp_path: Path) -> None:
-    config = config_of(kind, "trainer.checkpoint_every=2")
+@pytest.mark.parametrize(("kind", "options"), WITH_OPTIONS)
+def test_a_resumed_run_ends_with_the_same_bits(kind: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    config = config_of(kind, "trainer.checkpoint_every=2", *options)
     whole = fitted(config, tmp_path / "whole")
     with power_cut(3):
         fitted(config, tmp_path / "cut")
@@ -169,12 +174,12 @@ def test_the_value_at_the_start_is_the_promised_one(kind: str, family: str) -> N
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "options"), WITH_OPTIONS)
 def test_it_equals_its_plain_formula_in_float64(
-    kind: str, family: str, request: pytest.FixtureRequest
+    kind: str, options: tuple[str, ...], family: str, request: pytest.FixtureRequest
 ) -> None:
     """Each text by itself, through the whole model, with logits everywhere: loss and every gradient."""
-    config = config_of(kind)
+    config = config_of(kind, *options)
     module, plain = (module_of(config, family).double() for _ in range(2))
     untouched = tiny_backbone(family).double()
     # XGLM makes a constant in the default type, which float64's lowest number does not fit.
@@ -198,10 +203,10 @@ IN_PLACE: dict[Any, Callable[..., int]] = {
 
 
 @pytest.mark.parametrize("adapter", ["lora", "full"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_operations_are_as_many_as_torch_counts(kind: str, adapter: str) -> None:
+@pytest.mark.parametrize(("kind", "options"), WITH_OPTIONS)
+def test_operations_are_as_many_as_torch_counts(kind: str, options: tuple[str, ...], adapter: str) -> None:
     """Forward and backward: what a plan and `mfu` are made of."""
-    config = config_of(kind, f"adapter={adapter}", "loss.queue=0")
+    config = config_of(kind, f"adapter={adapter}", "loss.queue=0", *options)
     module = small_module(config, "llama", attn_implementation="eager")
     objective = module.objectives[kind]
     # One text a row: no padding, which would run without being needed.

@@ -32,6 +32,9 @@ class RetainedTexts(ObjectiveConfig):
     """Share of these texts that are few-shot prompts of translations from the corpus."""
     max_length: Annotated[int, Field(ge=4), Short("trainer.retention_max_length")] = 96
     """Tokens kept of such a text."""
+    budget: Annotated[float | None, Field(gt=0), Short("loss.retention_budget")] = None
+    """The loss that is allowed: the weight rises by and by, up to tenfold, while it is above, and falls while
+    it is below; null: the weight is constant."""
 
 
 def retained_texts(data: "StepData", config: RetainedTexts, pivot: str) -> "Part":

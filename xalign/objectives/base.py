@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
+    from xalign.objectives.multiplier import Multiplier
     from xalign.objectives.passes import Pass
 
 
@@ -109,6 +110,8 @@ class Objective:
         self.config = config
         self.setup = setup
         self.own: nn.Module | None = self.build()
+        self.multiplier: Multiplier | None = None
+        """Where its weight follows its loss; the framework shows it each step's."""
 
     def build(self) -> "nn.Module | None":
         """Parameters and buffers of its own, as a module: trained with the model, saved in checkpoints,

@@ -12,7 +12,7 @@ from xalign.config.parts import ObjectiveConfig
 from xalign.objectives.base import BatchObjective, Figures, Needs, Rows, Setup, Work, layer_problems
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
@@ -47,6 +47,9 @@ class Contrastive(BatchObjective):
         """Representations after this block (0: embeddings); null takes `loss.layer`."""
         pooling: Annotated[Pooling, Short("loss.pooling")] = Pooling.mean
         """How hidden states become one vector."""
+        projection: Annotated[int | None, Field(gt=0), Short("loss.projection")] = None
+        """Size of a linear projection of the vectors, trained with the model and left out of it afterwards,
+        in which translations are pulled together; null: the vectors themselves."""
 
         @property
         def aligned_layer(self) -> int | None:
@@ -76,6 +79,13 @@ class Contrastive(BatchObjective):
         self.layer = setup.layer if config.layer is None else config.layer
         self.queue = NegativeQueue(config.queue) if config.queue else None
 
+    def build(self) -> "nn.Module | None":
+        """The projection head of SimCLR (Chen et al. 2020, section 4.2), its linear form."""
+        from torch import nn
+
+        size = self.config.projection
+        return None if size is None else nn.Linear(self.setup.width, size, bias=False)
+
     @property
     def needs(self) -> Needs:
         return Needs(self.layer, tokens=2 * self.setup.pairs * self.setup.sentence_length, pairs=True)
@@ -91,16 +101,22 @@ class Contrastive(BatchObjective):
 
     def work(self, part: "Part") -> Work:
         # Similarities, once a direction, and the languages' means: 2 N^2 D each.
-        product = 2 * part.pairs**2 * self.setup.width
+        width = self.config.projection or self.setup.width
+        product = 2 * part.pairs**2 * width
+        projected = 2 * (2 * part.pairs) * self.setup.width * width if self.config.projection else 0
         similarities, means = 1 + self.config.symmetric, 2 * (self.config.centering is Centering.language)
         return Work(
             self.layer,
-            forward=(similarities + means) * product,
-            backward=(2 * similarities + means) * product,
+            forward=(similarities + means) * product + projected,
+            backward=(2 * similarities + means) * product + 2 * projected,
         )
 
     def represent(self, run: "Pass", tokens: "Tokens") -> "Tensor":
-        return run.represent(tokens, self.layer, self.config.pooling)
+        vectors_ND = run.represent(tokens, self.layer, self.config.pooling)
+        if self.own is None:
+            return vectors_ND
+        projected: Tensor = self.own(vectors_ND)
+        return projected
 
     def loss(self, vectors: "Sequence[Tensor]", rows: Rows) -> "tuple[Tensor, Figures]":
         from xalign.objectives.kernels.info_nce import Negatives, info_nce, unit_vectors

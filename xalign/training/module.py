@@ -100,6 +100,10 @@ class AlignedModel(pl.LightningModule):
                 collectives.sum_gradients(self.trained)
             parts[name] = gradients.of(self.trained)
             weights[name] = objective.config.weight_at(step, config.trainer.steps)
+            if objective.multiplier is not None:
+                weights[name] *= objective.multiplier.value
+                metrics[f"{name}_multiplier"] = objective.multiplier.value
+                objective.multiplier.see(value)
             metrics |= {f"loss/{name}": value} | {f"{name}_{key}": figure for key, figure in figures.items()}
             total += weights[name] * value
         metrics["loss"] = total
@@ -155,6 +159,9 @@ class AlignedModel(pl.LightningModule):
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
         checkpoint["next_step"] = self.next_step
         checkpoint["objectives"] = {name: o.state() for name, o in self.objectives.items()}
+        checkpoint["multipliers"] = {
+            name: o.multiplier.value for name, o in self.objectives.items() if o.multiplier is not None
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.next_step = int(checkpoint["next_step"])
@@ -164,3 +171,7 @@ class AlignedModel(pl.LightningModule):
         for name, state in states.items():
             if name in self.objectives:
                 self.objectives[name].load_state(state)
+        for name, value in checkpoint.get("multipliers", {}).items():
+            multiplier = self.objectives[name].multiplier if name in self.objectives else None
+            if multiplier is not None:
+                multiplier.value = float(value)
