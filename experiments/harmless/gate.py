@@ -23,7 +23,7 @@ PLANTED = [
     *("optimizer.lr=4e-3", "optimizer.warmup_fraction=1"),  # a rate that rises until it harms
     *("benchmark@validation=use", "trainer.evaluate_every=5", "trainer.select=harmless"),
 ]
-STILL = ["optimizer.lr=1e-8", "trainer.steps=2"]
+STILL = ["optimizer.lr=1e-8", "trainer.steps=2", "trainer.retention_own_fraction=0"]
 
 
 def run(name: str, *overrides: str) -> tuple[int, str, bool]:

@@ -13,30 +13,40 @@ from pathlib import Path
 HERE = Path(__file__).parent
 OUTPUT = HERE.parents[1] / "outputs" / "harmless"
 
+FORMER = [
+    *("adapter.layers=all", "loss.instruction_weight=0.3", "loss.retention_weight=0.9", "optimizer.lr=8e-4"),
+    *("trainer.steps=100", "instructions.p_cross=0.5", "instructions.shots=0"),
+    *("trainer.instruction_batch_size=4", "trainer.instruction_max_length=256"),
+    *("trainer.retention_batch_size=2", "trainer.retention_tokens=64", "trainer.retention_max_length=96"),
+    *("trainer.retention_own_fraction=0.5", "trainer.retention_few_shot_fraction=0"),
+]
 SHOTS = [
     *("instructions.shots=6", "instructions.p_cross=1"),
     *("trainer.instruction_batch_size=2", "trainer.instruction_max_length=160"),
 ]
 RETENTION = [
-    *("trainer.retention_batch_size=4", "trainer.retention_tokens=128", "trainer.retention_max_length=96"),
-    *("trainer.retention_own_fraction=0.5", "trainer.retention_few_shot_fraction=0.5"),
+    *("trainer.retention_batch_size=4", "trainer.retention_tokens=128"),
+    "trainer.retention_few_shot_fraction=0.5",
 ]
 WAYS: dict[str, list[str]] = {
     "default": [],
-    "below": ["adapter.layers=below"],
-    "retention": ["loss.instruction_weight=0", *RETENTION],
-    "below, retention": ["adapter.layers=below", "loss.instruction_weight=0", *RETENTION],
-    "retention, shots": [*RETENTION, *SHOTS],
+    "former": FORMER,
+    "below": [*FORMER, "adapter.layers=below"],
+    "retention": [*FORMER, "loss.instruction_weight=0", *RETENTION],
+    "below, retention": [*FORMER, "adapter.layers=below", "loss.instruction_weight=0", *RETENTION],
+    "retention, shots": [*FORMER, *RETENTION, *SHOTS],
     "below, retention, shots": [
-        *("adapter.layers=below", "loss.instruction_weight=0.5", "loss.retention_weight=1.2"),
+        *(*FORMER, "adapter.layers=below", "loss.instruction_weight=0.5", "loss.retention_weight=1.2"),
         *("optimizer.lr=1e-3", *RETENTION, *SHOTS, "trainer.retention_max_length=128"),
     ],
     "state retention": [
-        *("loss.instruction_weight=0", "loss.retention_weight=0", *RETENTION),
+        *(*FORMER, "loss.instruction_weight=0", "loss.retention_weight=0", *RETENTION),
         "loss.objectives.state_retention.weight=0.9",
     ],
+    "budget": ["loss.retention_budget=0.05"],
+    "projection": ["loss.projection=128"],
     "pcgrad": ["combine=pcgrad", "loss.retention_weight=2.5"],
-    "half the rate": ["optimizer.lr=4e-4"],
+    "half the rate": ["optimizer.lr=6e-4"],
 }
 
 
