@@ -47,3 +47,17 @@ def test_validation_in_another_precision_than_the_model_is_held_in_is_refused(
     config = small_config(*validation, "trainer.evaluate_every=2", *precision, held, *others)
     with pytest.raises(ConfigError, match=rf"validation\.precision=fp32: with {held} the model is measured"):
         prepare(config, tiny_backbone("llama"), Splits(corpus, corpus, corpus), 2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "layer", "problem"),
+    [
+        ("below", 0, "no block is below the aligned layer 0"),
+        ("above", 2, "trains nothing that contrastive runs, which ends at the aligned layer 2"),
+    ],
+)
+def test_blocks_that_leave_nothing_to_train_are_refused(layers: str, layer: int, problem: str) -> None:
+    corpus = small_corpus()
+    config = small_config("loss=contrastive", f"adapter.layers={layers}")
+    with pytest.raises(ConfigError, match=rf"adapter\.layers={layers}: {problem}"):
+        prepare(config, tiny_backbone("llama"), Splits(corpus, corpus, corpus), layer)

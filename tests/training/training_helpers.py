@@ -40,6 +40,7 @@ SMALL = (
     "model=tiny",
     "languages.targets=[fr,de]",
     "languages.unseen=[]",
+    "adapter.layers=all",
     "trainer.batch_size=8",
     "trainer.languages_per_batch=2",
     "trainer.instruction_batch_size=4",

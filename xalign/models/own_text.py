@@ -21,7 +21,7 @@ from xalign.base.progress import progress_bar
 from xalign.models.backbone import Backbone
 from xalign.models.fingerprint import model_fingerprint
 
-COUNT = 64
+COUNT = 32
 """Texts written from nothing. A run draws from them again and again, but looks at other positions each
 time."""
 

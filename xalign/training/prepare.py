@@ -19,6 +19,7 @@ from xalign.data.sampling import PairSampler, sampler_of
 from xalign.data.transforms import TRANSFORMS
 from xalign.evaluation import figures
 from xalign.evaluation.task import Setting
+from xalign.models.adapters import ADAPTERS
 from xalign.models.backbone import Backbone
 from xalign.objectives import OBJECTIVES
 from xalign.objectives.base import Needs, Objective, Setup
@@ -28,7 +29,7 @@ from xalign.training.callbacks.evaluate import require_other_items, validation_s
 
 log = logging.getLogger(__name__)
 
-BEGINNINGS = 12
+BEGINNINGS = 8
 """Sentences of a language with which text by the model itself begins."""
 
 
@@ -107,6 +108,11 @@ def _require_trained(config: Config, objectives: Mapping[str, Objective], layer:
         ]
         if problems:
             raise ConfigError(problems)
+    beside = not ADAPTERS.load(config.adapter.method).trains_model
+    if config.adapter.layers is AdaptedLayers.below and layer == 0 and beside:
+        raise ConfigError(
+            ["adapter.layers=below: no block is below the aligned layer 0; adapter.layers=all trains others"]
+        )
 
 
 def _warn_of_idle_transforms(config: Config, needs: Sequence[Needs]) -> None:

@@ -5,10 +5,15 @@ over the text's UTF-8 bytes. Lower is better.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from xalign.base.files import digest
+from xalign.base.registry import Short
+from xalign.config.parts import TaskConfig
 from xalign.evaluation.metrics import BITS_PER_BYTE, Metric
 from xalign.evaluation.task import Measured, Part, Setting, Task
 
@@ -20,6 +25,12 @@ if TYPE_CHECKING:
 class BitsPerByte(Task):
     """The pivot and every language, each over its own text."""
 
+    @dataclass(frozen=True, kw_only=True)
+    class Config(TaskConfig):
+        limit: Annotated[int | None, Field(gt=0), Short("bits_limit")] = None
+        """Sentences a language; null: all that the benchmark's `limit` leaves."""
+
+    config: Config
     parallel_text = True
 
     def metrics(self) -> Sequence[Metric]:
@@ -30,7 +41,7 @@ class BitsPerByte(Task):
 
         parts = []
         for language, own in distinct_texts(setting, self.name).items():
-            texts = own[: setting.benchmark.limit]
+            texts = own[: setting.benchmark.limit][: self.config.limit]
             measure = partial(self._measure, language, texts)
             parts.append(Part(self.name, language, {"texts": digest(texts)}, len(texts), measure, texts))
         return parts
