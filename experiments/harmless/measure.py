@@ -48,7 +48,8 @@ def main() -> None:
     base = load_backbone(ModelConfig(name="gemma3_270m", artifact="gemma3_270m"), torch.device("cpu"), 0)
     layer = choose_layer(None, base.depth, decisions)
     benchmark = benchmark_of(
-        name="tatoeba", tasks=[*arguments.tasks], limit=100, likelihood_limit=arguments.limit,
+        name="tatoeba", tasks=[*arguments.tasks], likelihood_limit=arguments.limit,
+        limit=arguments.limit if "translation" in arguments.tasks else 100,  # generation takes long
         **({"shots": 4} if "translation" in arguments.tasks else {}),
     )  # fmt: skip
     setting = setting_of(benchmark, texts, pivot="en", layer=layer, seed=0)
