@@ -22,6 +22,7 @@ PLANTED = [
     *("loss=contrastive", "loss.retention_weight=0", "trainer.steps=30"),
     *("optimizer.lr=4e-3", "optimizer.warmup_fraction=1"),  # a rate that rises until it harms
     *("benchmark@validation=use", "trainer.evaluate_every=5", "trainer.select=harmless"),
+    *("validation.likelihood_limit=10", "validation.continuation_limit=10", "validation.answer_limit=4"),
 ]
 STILL = ["optimizer.lr=1e-8", "trainer.steps=2", "trainer.retention_own_fraction=0"]
 
@@ -29,7 +30,7 @@ STILL = ["optimizer.lr=1e-8", "trainer.steps=2", "trainer.retention_own_fraction
 def run(name: str, *overrides: str) -> tuple[int, str, bool]:
     """The exit code and the first sentence of a run, and whether it is accused of harm."""
     folder = OUTPUT / name
-    command = [sys.executable, "-m", "xalign.run", f"run.dir={folder}", "benchmark=use", *overrides]
+    command = [sys.executable, "-m", "xalign.run", f"run.dir={folder}", *overrides]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
     found = load_run(folder)
     opening = opening_of(found)
