@@ -48,7 +48,7 @@ def test_every_case_composes() -> None:
             for system in CASES[case].systems[-1:] if case != "recipe" else CASES[case].systems:
                 config = config_of(case, system, model=model, precision="bf16")
                 weights = {name: own.weight for name, own in config.loss.objectives.items()}
-                assert weights.get("retention", 0) == (0.9 if "retention" in system else 0)
+                assert weights.get("retention", 0) == (1.2 if "retention" in system else 0)
 
 
 def test_the_published_step_has_the_losses_of_xalign(data: Path) -> None:
