@@ -53,8 +53,8 @@ def test_every_length_is_lowered_and_each_is_a_decision(config: Config) -> None:
     found = lengths(within_context(config, few_positions(48), decisions))
     assert found == dict.fromkeys(before, 48)
     assert {line["what"]: line["reason"] for line in decisions.made} == {
-        "loss.objectives.instruction.max_length": "lowered from 160: the model has positions for 48 tokens",
-        "loss.objectives.retention.max_length": "lowered from 128: the model has positions for 48 tokens",
+        "loss.objectives.instruction.max_length": "lowered from 256: the model has positions for 48 tokens",
+        "loss.objectives.retention.max_length": "lowered from 96: the model has positions for 48 tokens",
         "trainer.max_length": "lowered from 64: the model has positions for 48 tokens",
         **{
             f"{key}.options.{task}.max_length": f"lowered from {was}: the model has positions for 48 tokens"
