@@ -22,7 +22,7 @@ PLANTED = [
     *("loss=contrastive", "loss.retention_weight=0", "trainer.steps=30"),
     *("optimizer.lr=4e-3", "optimizer.warmup_fraction=1"),  # a rate that rises until it harms
     *("benchmark@validation=use", "trainer.evaluate_every=5", "trainer.select=harmless"),
-    *("validation.likelihood_limit=10", "validation.continuation_limit=10", "validation.answer_limit=4"),
+    *("validation.likelihood_limit=12", "validation.continuation_limit=12", "validation.limit=24"),
 ]
 STILL = ["optimizer.lr=1e-8", "trainer.steps=2", "trainer.retention_own_fraction=0"]
 
