@@ -3,13 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from xalign.evaluation.engine.scoring import Request, require_room, score
+from xalign.evaluation.engine.scoring import Request, Score, require_room, score
 from xalign.evaluation.task import Measured, Part, Task
 
 if TYPE_CHECKING:
     from xalign.base.progress import Advance
     from xalign.evaluation.engine.session import Session
     from xalign.models.backbone import Backbone
+
+
+def scored(session: "Session", requests: Sequence[Request], advance: "Advance") -> list[Score]:
+    """`score` with a session's model, batches and journal."""
+    return score(
+        session.backbone,
+        requests,
+        batch_tokens=session.batch_tokens,
+        journal=session.journal,
+        advance=advance,
+    )
 
 
 def likelihood_part(
@@ -27,13 +38,7 @@ def likelihood_part(
     """
 
     def measure(session: "Session", advance: "Advance") -> Measured:
-        scores = score(
-            session.backbone,
-            requests,
-            batch_tokens=session.batch_tokens,
-            journal=session.journal,
-            advance=advance,
-        )
+        scores = scored(session, requests, advance)
         nats = [-own.log_likelihood for own in scores]
         return task.measured(session, metric, language, nats, len(shown))
 

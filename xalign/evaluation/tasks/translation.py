@@ -47,9 +47,10 @@ class Translation(Task):
 
         from xalign.evaluation.engine.bits import ratio_of_sums
         from xalign.evaluation.engine.generation import continue_greedily
-        from xalign.evaluation.engine.scoring import Request, score
+        from xalign.evaluation.engine.scoring import Request
         from xalign.evaluation.engine.translation_scores import bleu_tokenizer, corpus_score
         from xalign.evaluation.results import Result
+        from xalign.evaluation.sets.likelihood import scored
         from xalign.evaluation.sets.parallel_prompts import answer, question
 
         language, direction, prefix, pairs = way.language, way.name, way.prefix, way.pairs
@@ -63,13 +64,7 @@ class Translation(Task):
             advance=advance,
         )
         requests = [Request(prefix, question(source), answer(target)) for source, target in pairs]
-        scores = score(
-            session.backbone,
-            requests,
-            batch_tokens=session.batch_tokens,
-            journal=session.journal,
-            advance=advance,
-        )
+        scores = scored(session, requests, advance)
         bits = np.array([-s.log_likelihood for s in scores]) / np.log(2)
         sizes = np.array([s.bytes for s in scores])
         bleu_score = bleu.BLEU(tokenize=bleu_tokenizer(way.written))
