@@ -83,6 +83,11 @@ class ObjectiveConfig:
         """The layer whose representations it aligns, where it is given a layer of its own."""
         return None
 
+    @property
+    def budget(self) -> float | None:
+        """The loss that its weight follows, where it follows one (`objectives.multiplier`)."""
+        return None
+
     def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
         """What is wrong with these options in a whole configuration: (option, what about its value)."""
         yield from ()

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from xalign.config.parts import ObjectiveConfig
+from xalign.objectives.multiplier import Multiplier
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
-    from xalign.objectives.multiplier import Multiplier
     from xalign.objectives.passes import Pass
 
 
@@ -110,7 +110,7 @@ class Objective:
         self.config = config
         self.setup = setup
         self.own: nn.Module | None = self.build()
-        self.multiplier: Multiplier | None = None
+        self.multiplier = None if config.budget is None else Multiplier(config.budget)
         """Where its weight follows its loss; the framework shows it each step's."""
 
     def build(self) -> "nn.Module | None":

@@ -7,8 +7,7 @@ from pydantic import Field
 
 from xalign.base.registry import Short
 from xalign.data.retained_texts import RetainedTexts, retained_texts
-from xalign.objectives.base import Needs, Setup, SumObjective, Work
-from xalign.objectives.multiplier import Multiplier
+from xalign.objectives.base import Needs, SumObjective, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,10 +35,6 @@ class Retention(SumObjective):
         """Token positions a rank, sampled from these texts, whose next-token distributions are compared."""
 
     config: Config
-
-    def __init__(self, config: Config, setup: Setup) -> None:
-        super().__init__(config, setup)
-        self.multiplier = None if config.budget is None else Multiplier(config.budget)
 
     @property
     def needs(self) -> Needs:

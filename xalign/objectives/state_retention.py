@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.data.retained_texts import RetainedTexts, retained_texts
-from xalign.objectives.base import Needs, Setup, SumObjective, Work, layer_problems
-from xalign.objectives.multiplier import Multiplier
+from xalign.objectives.base import Needs, SumObjective, Work, layer_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,10 +35,6 @@ class StateRetention(SumObjective):
             yield from layer_problems(self.layer, config)
 
     config: Config
-
-    def __init__(self, config: Config, setup: Setup) -> None:
-        super().__init__(config, setup)
-        self.multiplier = None if config.budget is None else Multiplier(config.budget)
 
     @property
     def _layer(self) -> int:
