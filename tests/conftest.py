@@ -13,7 +13,7 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if WORKER and CORES:
     os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
-os.environ["OMP_NUM_THREADS"] = "1" if WORKER else "2"
+os.environ["OMP_NUM_THREADS"] = "1" if WORKER else os.environ.get("OMP_NUM_THREADS", "2")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
