@@ -108,6 +108,9 @@ class TrainerConfig:
     """Metric that chooses the step to export, such as `eval/heldout/retrieval@1/mean`; `harmless`: of steps
     that lost nothing significant in use, by what benchmark@validation (`use`) measures, the most aligned one,
     or, where all lost something, the one that lost in fewest figures; null: the last."""
+    average_from: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the steps after which trained parameters count in a mean that takes their place at the last
+    step (stochastic weight averaging; Izmailov et al. 2018); null: the last step's own."""
     max_bad_steps: Positive = 5
     """Consecutive steps with a non-finite loss or gradient after which the run stops, its state saved."""
     devices: Positive = 1
@@ -147,6 +150,11 @@ class ExportConfig:
     of the model's use at the price of some alignment (WiSE-FT; Wortsman et al. 2022, equation 1)."""
     blend_above: Annotated[float, Field(ge=0, le=1)] | None = None
     """The same for the blocks that read the aligned layer, and the head; null: as `blend`."""
+
+    blends: list[Annotated[float, Field(gt=0, le=1)]] = field(default_factory=list)
+    """Values of `blend` that the run measures on benchmark@validation (`use`) when it is trained; that one is
+    exported which `trainer.select=harmless` would choose: the most aligned that lost nothing significant, or,
+    where all lost something, the one that lost in fewest figures. Empty: `blend` is taken as it is."""
 
     @property
     def shares(self) -> tuple[float, float]:

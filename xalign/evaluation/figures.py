@@ -2,6 +2,7 @@
 loaded."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from xalign.base.errors import did_you_mean
 from xalign.base.languages import canonical, is_language
@@ -9,6 +10,9 @@ from xalign.config.choices import TaskProvider
 from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.metrics import HARMLESS, MEAN, Kind, Metric
 from xalign.evaluation.tasks import tasks_of
+
+Key = TypeVar("Key")
+"""What values are chosen between: a step, a share."""
 
 
 def metrics_of(benchmark: BenchmarkConfig) -> list[tuple[str, Metric]]:
@@ -21,6 +25,12 @@ def metrics_of(benchmark: BenchmarkConfig) -> list[tuple[str, Metric]]:
     use = any(metric.harm is not None for _, metric in found)
     aligned = any(matches(metric) for name, metric in found if name == benchmark.name)
     return [*found, (benchmark.name, HARMLESS)] if use and aligned else found
+
+
+def tells_harm(benchmark: BenchmarkConfig) -> bool:
+    """Whether it measures use and alignment both, without asking lm-evaluation-harness, which measures
+    neither so."""
+    return benchmark.provider is TaskProvider.xalign and (benchmark.name, HARMLESS) in metrics_of(benchmark)
 
 
 def matches(metric: Metric) -> bool:
@@ -109,9 +119,9 @@ def is_better(value: float, best: float | None, metric: Metric) -> bool:
     return value > best if metric.higher_is_better else value < best
 
 
-def best_of(values: Mapping[int, float], metric: Metric) -> int | None:
+def best_of(values: Mapping[Key, float], metric: Metric) -> Key | None:
     """The key of the best value, the first of equals; None where none is a number."""
-    best: int | None = None
+    best: Key | None = None
     for key, value in values.items():
         if is_better(value, None if best is None else values[best], metric):
             best = key

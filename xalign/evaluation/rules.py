@@ -55,12 +55,15 @@ def _analysis_rules(config: Config | AnalyzeConfig) -> Iterator[str]:
 def _validation_rules(config: Config) -> Iterator[str]:
     """Measuring during training: never on what is measured at the end, and never in vain."""
     validation, every, select = config.validation, config.trainer.evaluate_every, config.trainer.select
+    blends = config.export.blends
     if validation is None:
         for key, value in (("evaluate_every", every), ("select", select)):
             if value is not None:
                 yield f"trainer.{key}={value}: nothing is chosen to measure; add benchmark@validation=heldout"
+        if blends:
+            yield f"export.blends={blends}: nothing is chosen to measure; add benchmark@validation=use"
         return
-    if every is None:
+    if every is None and (select is not None or not blends):
         yield "trainer.evaluate_every: required with benchmark@validation, but not given"
     yield from _benchmark_rules(validation, "validation")
     if any(task not in TASKS for task in validation.tasks) and validation.provider is TaskProvider.xalign:
@@ -71,6 +74,11 @@ def _validation_rules(config: Config) -> Iterator[str]:
     languages = [config.languages.pivot, *config.languages.targets, *config.languages.unseen]
     for key, figure in config.chosen_by:
         yield from figures.rules(key, figure, validation, languages)
+    if blends and not figures.tells_harm(validation):
+        yield (
+            f"export.blends={blends}: benchmark@validation={validation.name} measures no use beside "
+            "alignment; benchmark@validation=use does"
+        )
 
 
 def _sweep_rules(config: Config) -> Iterator[str]:

@@ -41,7 +41,7 @@ from xalign.reporting.summary import (
     notes_on_tests,
     tables_of,
 )
-from xalign.reporting.validation import chosen_step
+from xalign.reporting.validation import chosen_share, chosen_step
 from xalign.reporting.verdict import opening_of
 
 FILTERS: dict[str, Callable[..., object]] = {
@@ -90,6 +90,7 @@ def write_report(run_dir: Path, output: Path | None = None) -> Path:
             contamination=_contamination(run),
             speeds=_speeds(run),
             chosen_step=chosen_step(run),
+            chosen_share=chosen_share(run),
             total_seconds=sum(run.environment.seconds.values()),
         )
     )

@@ -30,7 +30,7 @@ from xalign.reporting.measures import (
 )
 from xalign.reporting.records import Run
 from xalign.reporting.sentences import sentences
-from xalign.reporting.validation import validation
+from xalign.reporting.validation import blends, validation
 
 METRICS = [metric.name for metric in layered(RETRIEVAL, [Pooling.mean]) if metric.has_layers]
 """Retrieval@1, raw and centred."""
@@ -47,6 +47,7 @@ def write_plots(run: Run) -> dict[str, Path]:
         "sentences": sentences,
         "losses": losses,
         "validation": validation,
+        "blends": blends,
     }
     for measure in measures_of(run):
         if measure.in_context:

@@ -59,7 +59,8 @@ class Environment:
 
 @dataclass(frozen=True)
 class Series:
-    """One logged quantity: the steps at which it was logged and its values there."""
+    """One logged quantity: the steps at which it was logged, or the shares of the way from the model before
+    training, and its values there."""
 
     steps: Floats
     values: Floats
@@ -90,6 +91,8 @@ class Run:
     after_representations: Representations | None
     analyses: Mapping[str, AnalysedModel]
     """`before` and `after`, as far as analyses were asked for."""
+    blends: Mapping[str, Series] = field(default_factory=dict)
+    """Figures of validation text by the share of the way, where `export.blends` were measured."""
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from xalign.base.errors import DataError, RunError
 from xalign.base.files import checked, read_json, read_text, read_yaml
+from xalign.evaluation import blends
 from xalign.evaluation.findings import AnalysedModel, file_of
 from xalign.evaluation.results import Evaluation, Result
 from xalign.evaluation.statistics import Comparison
@@ -56,6 +57,7 @@ def load_run(path: Path) -> Run:
             for moment in ("before", "after")
             if (file := file_of(evaluation, moment)).is_file()
         },
+        blends=_series({point.share: {**point.figures} for point in blends.read(evaluation)}),
     )
 
 
@@ -87,7 +89,7 @@ def _read_metrics(path: Path) -> Mapping[str, Series]:
         return {}
     text = read_text(path)
     lines = text.splitlines()
-    by_step: dict[int, dict[str, float | None]] = {}
+    by_step: dict[float, dict[str, float | None]] = {}
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
         try:
@@ -103,11 +105,16 @@ def _read_metrics(path: Path) -> Mapping[str, Series]:
             raise DataError(f"{where}: 'step' is missing")
         # A resumed run writes the steps since its checkpoint again: the last word counts.
         by_step[int(step)] = row
-    logged: dict[str, list[tuple[int, float]]] = {}
-    for step, row in sorted(by_step.items()):
+    return _series(by_step)
+
+
+def _series(rows: Mapping[float, Mapping[str, float | None]]) -> Mapping[str, Series]:
+    """Name -> its values, from rows of names and values by step or share."""
+    logged: dict[str, list[tuple[float, float]]] = {}
+    for place, row in sorted(rows.items()):
         for name, value in row.items():
             if value is not None:
-                logged.setdefault(name, []).append((step, value))
+                logged.setdefault(name, []).append((place, value))
     return {name: Series(*np.array(points, dtype=np.float64).T) for name, points in logged.items()}
 
 

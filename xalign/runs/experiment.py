@@ -52,6 +52,7 @@ from xalign.performance.automatic import (
 from xalign.reporting.card import write_card
 from xalign.reporting.console import print_comparison
 from xalign.reporting.html import write_report
+from xalign.runs.blending import blend, choose_blend
 from xalign.runs.launch import launch
 from xalign.runs.measurement import load_backbone
 from xalign.runs.workers import Workers
@@ -163,13 +164,14 @@ class _Run:
                     self.decisions,
                     micro_batch=folder.known().get("micro_batch"),
                 )
+                validation = prepared.validation
                 # Whoever trains holds the model; where that is others, nobody does here.
                 del backbone, prepared
                 backbone, adapter = self._trained(inputs)
                 del inputs
             backbone.model.float()  # of `adamw_bf16`: a model is measured and exported like any other
             with self._phase("export"):
-                self._blend(adapter)
+                self._blend(adapter, validation)
                 own = chosen_own(folder.checkpoints)
                 export(adapter, folder.model, notices(config.model.artifact), own)
         else:
@@ -195,13 +197,23 @@ class _Run:
         print_comparison(folder.path)
         print(f"model:  {folder.model}\nreport: {folder.report}")
 
-    def _blend(self, adapter: Adapter) -> None:
-        """What was trained is exported as far as configured."""
-        below, above = self.config.export.shares
-        if (below, above) != (1.0, 1.0):
-            adapter.blend(below, above, self._load_model)
-            text = "exported: %g of the way from the model before training, above layer %d %g"
-            log.info(text, below, adapter.layer, above)
+    def _blend(self, adapter: Adapter, validation: Setting | None) -> None:
+        """What was trained is exported as far as configured, or as validation says."""
+        folder, export = self.folder, self.config.export
+        if export.blends:
+            assert validation is not None  # xalign.evaluation.rules
+            export = choose_blend(
+                adapter,
+                export,
+                validation,
+                dtype=choose_precision(validation.benchmark.precision, self.device, Decisions(quiet=True)),
+                load_before=self._load_model,
+                restore=lambda: restore_chosen(adapter.backbone, folder.checkpoints),
+                folder=folder.evaluation,
+                decisions=self.decisions,
+            )
+            folder.update_environment(decisions=self.decisions.made)
+        blend(adapter, export, self._load_model)
 
     def _load_model(self) -> Backbone:
         return load_backbone(self.config.model, self.device, self.config.seed)

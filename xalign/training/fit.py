@@ -18,6 +18,7 @@ from xalign.evaluation.task import Setting
 from xalign.models.backbone import Backbone
 from xalign.models.dropout import enter_training
 from xalign.performance.automatic import choose_precision
+from xalign.training.callbacks.average import Average
 from xalign.training.callbacks.checkpoint import Checkpoints, StopRequests
 from xalign.training.callbacks.evaluate import Evaluate
 from xalign.training.callbacks.guard import NonFiniteGuard
@@ -76,6 +77,8 @@ def fit(config: Config, folder: RunFolder, inputs: TrainingInputs) -> None:
     module.at_step_end = at_step_end
     callbacks = [
         stopping,
+        # The last step is measured and saved as what comes of it.
+        *([Average(config.trainer)] if config.trainer.average_from is not None else []),
         # What is measured, others look at.
         *_measuring(config, folder, backbone, inputs.prepared.validation),
         *own_callbacks(config),

@@ -94,8 +94,9 @@ def prepare(
     if validation is not None:
         _require_figures(config)
         _require_precision(config, backbone.device)
-        if measured is not None and config.chosen_by:
-            require_other_items([key for key, _ in config.chosen_by], validation, measured)
+        keys = [key for key, _ in config.chosen_by] + ["export.blends"] * bool(config.export.blends)
+        if measured is not None and keys:
+            require_other_items(keys, validation, measured)
     return Prepared(objectives, splits, pairs, instructions, validation, layer)
 
 

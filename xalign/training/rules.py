@@ -50,6 +50,8 @@ def _strategy_rules(config: Config) -> Iterator[str]:
         return
     if config.trainer.compile:
         yield "trainer.compile=true: not with strategy=fsdp"
+    if config.trainer.average_from is not None:
+        yield f"trainer.average_from={config.trainer.average_from}: not with strategy=fsdp"
     kind, method = config.optimizer.kind, config.adapter.method
     trains_model = ADAPTERS.load(method).trains_model
     if kind is not OptimizerKind.adamw and trains_model:
