@@ -36,6 +36,7 @@ WRITTEN = (
     "evaluation/before.*",
     "evaluation/after.*",
     "evaluation/validation.*",
+    "evaluation/blends.*",
     "evaluation/comparison.json",
     "checkpoints/step-*",
     "checkpoints/best-*",
