@@ -45,6 +45,7 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
         elif config.output:
             yield from _output(config.output, several=bool(config.models))
         return
+    yield from _missing("adapter.path", getattr(config.adapter, "path", None))
     instructions = config.instructions
     yield from _missing("instructions.path", instructions.path)
     if instructions.hub and not instructions.path:

@@ -34,6 +34,11 @@ UNMERGEABLE = (
 compares with what peft says of itself."""
 
 
+UNREPEATABLE = ("corda", "loftq", "lora_ga", "pissa_niter")
+"""Beginnings of LoRA that change the base's weights by text, chance or quantisation; `pissa` and `olora`,
+which do so by the weights alone, peft repeats when it loads them."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """A base, by folder or hub id, and the folders of adapters on it, the innermost first."""
@@ -100,6 +105,11 @@ def adapter_config(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{where}: an adapter of the type {kind} is no change of weights, so that it cannot be merged "
             "into a whole model"
+        )
+    if (begun := str(config.get("init_lora_weights")).lower()).startswith(UNREPEATABLE):
+        raise ModelError(
+            f"{where}: init_lora_weights={begun} has changed the base's weights in a way that only the run "
+            "itself knows; save it with peft's path_initial_model_for_weight_conversion"
         )
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise ModelError(f"{where}: its weights, {WEIGHTS[0]}, are not there (it holds {listing(folder)})")
