@@ -14,9 +14,10 @@ from training_helpers import small_config
 
 from xalign.cli import lookups
 from xalign.data.parallel import load_corpus
+from xalign.models import sources
 from xalign.sources import hub
 from xalign.sources.hub import Kind, commit_of, problem_of_repository
-from xalign.workspace.commits import at_commits, commits_of
+from xalign.workspace.commits import BASE, at_commits, commits_of
 
 FIRST, SECOND = "1" * 40, "2" * 40
 
@@ -64,6 +65,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{found.server.server_port}")
+    monkeypatch.setattr(sources, "find_adapter_config_file", lambda *names, **options: None)
     forget()
     yield found
     found.server.shutdown()
@@ -160,3 +162,14 @@ def test_the_corpus_in_the_cache_is_that_of_the_commit(
     forget()
     assert text() == f"the file number {SECOND}"
     assert read == [FIRST, SECOND]
+
+
+def test_so_it_does_to_the_commit_of_an_adapter_s_base(answers: Answers, tmp_path: Path) -> None:
+    answers.commits["models/someone/model@main"] = FIRST
+    config = {"peft_type": "LORA", "base_model_name_or_path": "someone/model"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    run = small_config(f"model.path={tmp_path}")
+    first = commits_of(run, {})
+    assert first == {BASE: {"repository": "someone/model", "commit": FIRST}}
+    assert at_commits(run, first).model.base_revision == FIRST

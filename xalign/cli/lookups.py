@@ -10,6 +10,7 @@ from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig
 from xalign.data import reading
 from xalign.data.readers.base import Source
 from xalign.evaluation.findings import output_folder, written
+from xalign.models.adapter_folder import is_adapter, stack_of
 from xalign.models.gguf import MODELS
 from xalign.models.model_folder import problem_of_folder
 from xalign.models.own_path import name_of, problem_of_path, unreachable
@@ -44,6 +45,7 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
         elif config.output:
             yield from _output(config.output, several=bool(config.models))
         return
+    yield from _missing("adapter.path", getattr(config.adapter, "path", None))
     instructions = config.instructions
     yield from _missing("instructions.path", instructions.path)
     if instructions.hub and not instructions.path:
@@ -85,6 +87,10 @@ def _model_folder(key: str, name: str | None, measured: bool) -> Iterator[str]:
         yield f"{key}={name}: this run has no model yet; the command that began it goes on with it"
     elif problem := problem_of_folder(folder):
         yield f"{key}={name}: {problem}"
+    elif is_adapter(folder):
+        stack = stack_of(folder)
+        if not Path(stack.base).is_dir():
+            yield from _model(f"{key}={name}: the adapter's base", stack.base, stack.revision)
 
 
 def _missing(key: str, path: str | None) -> Iterator[str]:

@@ -20,6 +20,7 @@ from xalign.data import reading
 from xalign.data import rules as data_rules
 from xalign.evaluation import rules as evaluation_rules
 from xalign.models import rules as model_rules
+from xalign.models.given_adapter import settle_adapter
 from xalign.models.own_path import settle_model
 from xalign.options.composed import rules, take_options
 from xalign.options.short_keys import short_names
@@ -38,7 +39,7 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         OmegaConf.to_container(composed, resolve=True) if OmegaConf.is_config(composed) else composed
     )
     problems: list[str] = []
-    values = settle_model(values, problems)
+    values = settle_model(settle_adapter(values, problems), problems)
     if missing := _missing(values):
         raise ConfigError(f"{key}: required, but not given" for key in missing)
     values = take_options(values, problems)

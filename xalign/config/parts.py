@@ -144,6 +144,15 @@ class AdapterConfig:
     """Which blocks are trained: `all`; `below`, those that the aligned layer is made by (with the embeddings,
     where these are trained), so that what reads it stays as it was; `above`, those that read it."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the model that training begins with is one with an adapter, which then goes on."""
+        return False
+
+    def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
+        """What is wrong with these options in a whole configuration: (option, what about its value)."""
+        yield from ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:

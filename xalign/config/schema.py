@@ -29,11 +29,15 @@ class ModelConfig:
     name: str
     """Short name, used for folders and in reports."""
     path: str | None = None
-    """Hub id or local folder of a causal language model in Hugging Face format."""
+    """Hub id or local folder of a causal language model in Hugging Face format, or of a peft adapter, which
+    is merged into its base (a model, or another adapter) when it is loaded."""
     artifact: str | None = None
     """Name of a model that comes by pip from the package index (see `xalign/sources/packages.py`)."""
     revision: str | None = None
     """Commit or tag on the hub; null takes the default branch."""
+    base_revision: str | None = None
+    """Where `path` is an adapter's: commit or tag of its base on the hub; null takes that of the adapter's
+    config."""
     pretrained: bool = True
     """false builds `architecture` with random weights: dry runs and tests without a hub."""
     architecture: dict[str, Any] = field(default_factory=dict)

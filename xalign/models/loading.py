@@ -22,16 +22,25 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.utils import logging as transformers_logging
-from transformers.utils.peft_utils import find_adapter_config_file
 
 from xalign.base.errors import ModelError, did_you_mean
 from xalign.config.schema import ModelConfig
+from xalign.models.adapter_folder import Stack
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.fingerprint import model_fingerprint
 from xalign.models.finite import require_finite_weights
-from xalign.models.model_folder import adapter_problem
+from xalign.models.merging import merge_adapters
 from xalign.models.quantised import ask_for_plain_weights, with_plain_weights
-from xalign.models.sources import UNFORESEEN, Source, explained, first_line, model_source, tokenizer_source
+from xalign.models.sources import (
+    UNFORESEEN,
+    Source,
+    adapters_at,
+    base_of,
+    explained,
+    first_line,
+    model_source,
+    tokenizer_source,
+)
 
 __all__ = ["load_model_and_tokenizer", "model_fingerprint"]
 
@@ -54,16 +63,40 @@ def load_model_and_tokenizer(
         tokenizer = _load_tokenizer(config, None)
         return _build_random(config.architecture, tokenizer, seed), tokenizer
     # What is small and wrong comes to light before gigabytes of weights are read.
+    if stack := adapters_at(config):
+        return _load_merged(config, stack)
     source = model_source(config)
     network = _load_config(source)
     tokenizer = _load_tokenizer(config, source)
-    return _load_weights(source, network, tokenizer), tokenizer
+    model = _load_weights(source, network)
+    _require_rows(model, tokenizer)
+    return model, tokenizer
+
+
+def _load_merged(config: ModelConfig, stack: Stack) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model with the adapters at `model.path` merged into it."""
+    where = f"model.path={config.path}"
+    try:
+        base = base_of(config, stack)
+        source = model_source(base)
+        network = _load_config(source)
+        tokenizer = _load_tokenizer(base, source)
+        model = _load_weights(source, network)
+    except ModelError as error:
+        raise ModelError(f"{where}: a peft adapter, whose base cannot be loaded: {error}") from error
+    model = merge_adapters(model, stack.adapters, where)
+    require_finite_weights(model, where)
+    _require_rows(model, tokenizer)
+    # Whoever trains an adapter of the merged model states this as its base.
+    model.name_or_path = (
+        str(Path(str(config.path)).resolve()) if Path(str(config.path)).is_dir() else config.path
+    )
+    return model, tokenizer
 
 
 def _load_config(source: Source) -> PreTrainedConfig:
     try:
         with quiet(bars=source.folder is None):
-            _require_no_adapter(source)
             network: PreTrainedConfig = AutoConfig.from_pretrained(source.location, **source.options)
     except UNFORESEEN as error:
         raise _unfit(source, error) from error
@@ -78,15 +111,6 @@ def _unfit(source: Source, error: Exception) -> ModelError:
     return ModelError(
         f"{source.key}={source.name}: config.json holds values that do not go together: {first_line(error)}"
     )
-
-
-def _require_no_adapter(source: Source) -> None:
-    # Of a repository with one, transformers would load another's weights, and the adapter into them.
-    if source.folder:
-        return
-    options = {name: source.options[name] for name in ("revision", "local_files_only")}
-    if found := find_adapter_config_file(source.name, **options):
-        raise ModelError(f"{source.key}={source.name}: {adapter_problem(Path(found), source.name)}")
 
 
 def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedTokenizerBase:
@@ -111,9 +135,7 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
     return tokenizer
 
 
-def _load_weights(
-    source: Source, network: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedModel:
+def _load_weights(source: Source, network: PreTrainedConfig) -> PreTrainedModel:
     factory: Any = AutoModelForCausalLM
     where = f"{source.key}={source.name}"
     quantised = ask_for_plain_weights(network, where)
@@ -144,7 +166,8 @@ def _load_weights(
     if quantised:
         model = with_plain_weights(model, quantised, where)
     require_finite_weights(model, where)
-    _require_rows(model, tokenizer)
+    if source.folder:
+        model.name_or_path = str(source.folder.resolve())
     loaded: PreTrainedModel = model.eval()
     return loaded
 

@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
+from xalign.base.errors import ModelError
+from xalign.models.adapter_folder import is_adapter, stack_of
 from xalign.models.own_path import listing
 from xalign.models.quantised import problem_of_quantisation
-
-ADAPTER = "adapter_config.json"
-"""File that makes a folder, or a repository on the hub, one of a peft adapter."""
 
 _OBJECTS = (
     "config.json",
@@ -24,8 +23,8 @@ _OBJECTS = (
 
 def problem_of_folder(folder: Path) -> str | None:
     """What is wrong with a model's folder; None where nothing is seen to be."""
-    if (folder / ADAPTER).is_file():
-        return adapter_problem(folder / ADAPTER, str(folder))
+    if is_adapter(folder):
+        return _problem_of_adapter(folder)
     if not (folder / "config.json").is_file():
         inside = [path.parent.name for path in sorted(folder.glob("*/config.json"))]
         hint = f"; did you mean '{folder / inside[0]}'?" if inside else ""
@@ -42,18 +41,13 @@ def damaged_file(folder: Path) -> str | None:
     return next((problem for problem in problems if problem), None)
 
 
-def adapter_problem(config: Path, place: str) -> str:
-    """What to say of a folder or repository, `place`, with the config of a peft adapter."""
+def _problem_of_adapter(folder: Path) -> str | None:
     try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError:
-        content = {}
-    base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
-    return (
-        f"holds a peft adapter ({ADAPTER}), and whole models are needed. Merge it first: PeftModel."
-        f"from_pretrained(AutoModelForCausalLM.from_pretrained('{base}'), '{place}').merge_and_unload()."
-        "save_pretrained(...)"
-    )
+        base = Path(stack_of(folder).base)
+    except ModelError as error:
+        return str(error)
+    problem = problem_of_folder(base) if base.is_dir() else None
+    return f"a peft adapter, whose base cannot be loaded: {base}: {problem}" if problem else None
 
 
 def _problem_of_json(path: Path) -> str | None:

@@ -4,7 +4,7 @@ It always runs in evaluation mode and without gradient, whatever mode the traine
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -43,6 +43,35 @@ class WithoutAdapters(Reference):
     def running(self) -> Iterator[Backbone]:
         with evaluating(self.backbone), self.peft.disable_adapter():
             yield self.backbone
+
+
+class AsBegun(Reference):
+    """The trained model itself, its adapters as they were at first: where these changed it from the
+    beginning."""
+
+    def __init__(self, backbone: Backbone, began: Mapping[nn.Parameter, Tensor]) -> None:
+        self.backbone, self.began = backbone, began
+
+    @contextmanager
+    def running(self) -> Iterator[Backbone]:
+        with evaluating(self.backbone), exchanged(self.began):
+            yield self.backbone
+
+    def copies(self) -> list[nn.Parameter]:
+        return [nn.Parameter(value, requires_grad=False) for value in self.began.values()]
+
+
+@contextmanager
+def exchanged(values: Mapping[nn.Parameter, Tensor]) -> Iterator[None]:
+    """Inside, the parameters hold these values; their own again afterwards."""
+    own = {parameter: parameter.data for parameter in values}
+    for parameter, value in values.items():
+        parameter.data = value
+    try:
+        yield
+    finally:
+        for parameter, value in own.items():
+            parameter.data = value
 
 
 class FrozenCopy(Reference):

@@ -55,6 +55,14 @@ def round_once(layer: nn.Linear, rounded: Rounded) -> None:
     layer.rounded = rounded  # type: ignore[assignment]
 
 
+def unround(model: nn.Module) -> None:
+    """Plain layers again, in place of every `RoundedLinear` of a model."""
+    for layer in model.modules():
+        if isinstance(layer, RoundedLinear):
+            layer.__class__ = nn.Linear  # type: ignore[assignment]
+            del layer.rounded
+
+
 @contextmanager
 def rounding_once(layers: Mapping[nn.Linear, Rounded]) -> Iterator[None]:
     """`round_once` inside, plain layers again afterwards."""

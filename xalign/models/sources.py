@@ -3,11 +3,12 @@
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     LocalEntryNotFoundError,
@@ -16,9 +17,12 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from xalign.base.errors import ModelError, XalignError, did_you_mean
 from xalign.config.schema import ModelConfig
+from xalign.models import adapter_folder
+from xalign.models.adapter_folder import Stack, stack_of
 from xalign.models.gguf import MODELS, model_from_artifact
 from xalign.models.model_folder import damaged_file, problem_of_folder
 from xalign.models.own_path import WITHOUT_HUB, listing, problem_of_path, unreachable
@@ -59,6 +63,50 @@ def model_source(config: ModelConfig) -> Source:
     if source.folder and (problem := problem_of_folder(source.folder)):
         raise ModelError(f"model.path={config.path}: {problem}")
     return source
+
+
+def adapters_at(config: ModelConfig) -> Stack | None:
+    """The adapters at `model.path`, in a folder or on the hub, and what they stand on; None: a model.
+
+    Raises:
+        ModelError: an adapter cannot be merged, or its base is not there.
+    """
+    if config.path is None or config.artifact is not None:
+        return None
+    folder = _adapter_folder(config.path, config.revision)
+    if folder is None:
+        return None
+    try:
+        stack = stack_of(folder)
+        while below := _adapter_folder(stack.base, stack.revision):
+            lower = stack_of(below)
+            stack = replace(lower, adapters=lower.adapters + stack.adapters)
+    except ModelError as error:
+        raise ModelError(f"model.path={config.path}: {error}") from error
+    return stack
+
+
+def base_of(config: ModelConfig, stack: Stack) -> ModelConfig:
+    """The model that the adapters at `model.path` stand on, with the outermost tokenizer beside them."""
+    return replace(
+        config,
+        path=stack.base,
+        revision=config.base_revision or stack.revision,
+        tokenizer=config.tokenizer or (str(stack.tokenizer) if stack.tokenizer else None),
+    )
+
+
+def _adapter_folder(name: str, revision: str | None) -> Path | None:
+    """Where the adapter of this name lies, fetched from the hub if it is there; None: it is no adapter."""
+    if Path(name).is_dir():
+        return Path(name) if adapter_folder.is_adapter(Path(name)) else None
+    if problem_of_path(name):
+        return None
+    options: dict[str, Any] = {"revision": revision or "main", "local_files_only": not hub_answers()}
+    if find_adapter_config_file(name, **options) is None:
+        return None
+    wanted = [adapter_folder.CONFIG, adapter_folder.WEIGHTS[0], "token*", "special_tokens_map.json", "vocab*"]
+    return Path(snapshot_download(name, allow_patterns=wanted, **options))
 
 
 def tokenizer_source(config: ModelConfig, model: Source | None) -> Source:

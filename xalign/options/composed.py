@@ -146,7 +146,9 @@ def benchmark_of(**values: Any) -> BenchmarkConfig:
 
 
 def rules(config: Config) -> Iterator[str]:
-    """What objectives and transforms find wrong in the whole configuration."""
+    """What objectives, transforms and the adapter find wrong in the whole configuration."""
+    for option, what in config.adapter.problems(config):
+        yield f"adapter.{option}={getattr(config.adapter, option)}: {what}"
     parts = (("loss.objectives", config.loss.objectives), ("data.transforms", config.data.transforms))
     for group, options in parts:
         for name, own in options.items():

@@ -152,7 +152,8 @@ class _Run:
             prepared = None if folder.exported else prepare(config, backbone, splits, layer, self.setting)
             if prepared is not None and prepared.validation is not None:
                 folder.update_environment(validation=_metrics_of(prepared.validation))
-        with self._phase("measure before"):
+        begun = adapters.as_begun(backbone, config.adapter, config.seed, layer=layer)
+        with self._phase("measure before"), begun:
             before = self._measure("before", backbone, evaluation_dtype, prepared)
         if prepared is not None:
             with self._phase("train"):

@@ -75,10 +75,11 @@ def training_inputs(
     """
     backbone.compute_dtype = dtype
     lengths = [n.own_text for n in prepared.needs if n.own_text is not None]
-    # Before there are adapters: what it writes is what it was.
+    # Before there are new adapters: what it writes is what it was.
     texts: list[str] = []
     if lengths and write_own_texts:
-        texts = own_texts(backbone, max(lengths), config.seed, prepared.beginnings)
+        with adapters.as_begun(backbone, config.adapter, config.seed, layer=prepared.layer):
+            texts = own_texts(backbone, max(lengths), config.seed, prepared.beginnings)
     packed = packs_exactly(backbone)
     adapter = adapters.attach(backbone, config.adapter, config.seed, layer=prepared.layer)
     if config.strategy.name is StrategyName.fsdp and adapter.trains_model:

@@ -7,7 +7,11 @@ from typing import Any
 
 from xalign.config.schema import Config
 from xalign.models.gguf import MODELS
+from xalign.models.sources import adapters_at
 from xalign.sources.hub import Kind, commit_of
+
+BASE = "base of model.path"
+"""Where `model.path` is an adapter, in the place of a key."""
 
 Commits = Mapping[str, Mapping[str, str | None]]
 """Key of the config -> `repository` and `commit`, as in `environment.json`."""
@@ -38,6 +42,7 @@ def at_commits(config: Config, commits: Commits) -> Config:
         "model": replace(
             model,
             revision=of("model.path", model.revision),
+            base_revision=of(BASE, model.base_revision),
             tokenizer_revision=of("model.tokenizer", model.tokenizer_revision),
         ),
         "data": replace(data, hub_revision=of("data.hub", data.hub_revision)),
@@ -50,6 +55,9 @@ def _repositories(config: Config) -> Iterator[tuple[str, Kind, str, str | None]]
     model, data = config.model, config.data
     if model.pretrained and model.path and not Path(model.path).is_dir():
         yield "model.path", Kind.model, model.path, model.revision
+    stack = adapters_at(model) if model.pretrained else None
+    if stack is not None and not Path(stack.base).is_dir():
+        yield BASE, Kind.model, stack.base, model.base_revision or stack.revision
     if model.tokenizer and model.tokenizer not in {*MODELS, "bytes"} and not Path(model.tokenizer).is_dir():
         yield "model.tokenizer", Kind.model, model.tokenizer, model.tokenizer_revision
     if data.hub and not data.path:

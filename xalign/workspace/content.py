@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from xalign.base.errors import DataError
 from xalign.base.files import read_yaml
 from xalign.config.schema import Config
+from xalign.models.given_adapter import settle_adapter
 from xalign.models.own_path import settle_model
 from xalign.options.composed import take_options
 from xalign.options.plain import plain_without_short_keys
@@ -138,7 +139,7 @@ def config_of(former: Mapping[str, Any]) -> Config | None:
     try:
         # What is looked at beside is another matter: its package may be gone.
         values = {**_known(former, Config, ""), **new, "analyses": {}}
-        values = settle_model(values, problems)
+        values = settle_model(settle_adapter(values, problems), problems)
         values = take_options(values, problems)
         return None if problems else _adapter().validate_python(values)
     except ValidationError:

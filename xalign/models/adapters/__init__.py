@@ -1,6 +1,8 @@
 """One way of choosing what is trained a file; other packages add theirs by the entry point group
 `xalign.adapters`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from xalign.base.registry import Registry
@@ -22,3 +24,21 @@ def attach(backbone: "Backbone", config: AdapterConfig, seed: int = 0, *, layer:
         ConfigError: an option does not fit the model.
     """
     return ADAPTERS.load(config.method)(backbone, config, seed, layer)
+
+
+@contextmanager
+def as_begun(backbone: "Backbone", config: AdapterConfig, seed: int, *, layer: int) -> Iterator[None]:
+    """Inside, the model that training begins with: with the adapter that goes on, where one does.
+
+    Raises:
+        ConfigError: an option does not fit the model.
+    """
+    if not config.goes_on:
+        yield
+        return
+    adapter = attach(backbone, config, seed, layer=layer)
+    try:
+        backbone.eval()
+        yield
+    finally:
+        adapter.detach()

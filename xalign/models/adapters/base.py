@@ -66,6 +66,10 @@ class Adapter:
                     trained, own = parameter.clone(), former[name].to(parameter)
                     parameter.copy_(torch.lerp(own, trained, below if parameter in makers else above))
 
+    def detach(self) -> None:
+        """Make the backbone what it was before there was an adapter; asked of those that `goes_on`."""
+        raise NotImplementedError
+
     def merge(self, folder: Path) -> None:
         """Make the backbone a plain model again, with what was trained in it; what is of use apart from it is
         written to `folder`. The adapter is of no use afterwards."""

@@ -1,59 +1,118 @@
-"""Low-rank adapters beside frozen weights, through peft (Hu et al. 2022), merged at the end."""
+"""Low-rank adapters beside frozen weights, through peft, merged at the end: LoRA (Hu et al. 2022), and what
+an option makes of it: DoRA (Liu et al. 2024), rsLoRA (Kalajdzievski 2023), PiSSA (Meng et al. 2024), others.
+"""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from xalign.base.errors import ConfigError
-from xalign.config.parts import AdapterConfig
+from xalign.config.choices import StrategyName
+from xalign.config.parts import AdapterConfig, Positive
+from xalign.config.problems import one_of
 from xalign.models.adapters.base import Adapter
 
 if TYPE_CHECKING:
-    from peft import PeftModel
-    from torch import nn
+    from peft import LoraConfig, PeftModel
+    from torch import Tensor, nn
 
+    from xalign.config.schema import Config as Whole
     from xalign.models.backbone import Backbone
     from xalign.models.reference import Reference
+
+log = logging.getLogger(__name__)
+
+BEGINNINGS = ("true", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_[number]")
+"""What `init_lora_weights` may be: beginnings that need no text. peft's others do, or change the model."""
+
+CHANGING = ("pissa", "olora")
+"""Begin with a part of the weights, which they take out of the frozen ones (first word)."""
 
 
 class Lora(Adapter):
     """Trains two small matrices beside each linear layer; the model before training is had by leaving them
-    out."""
+    out, or as they were at first."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(AdapterConfig):
-        r: Annotated[int, Field(gt=0)] = 16
+        path: str | None = None
+        """Folder of a LoRA adapter of `model` to go on training; null begins a new one. Rank, scale, dropout,
+        targets and variant are that adapter's, and what is measured before training is the model with it."""
+        r: Positive = 16
         """Rank of the low-rank adapters."""
         alpha: Annotated[float, Field(gt=0)] = 32.0
         """Scale of the low-rank adapters (the update is alpha / r * B A)."""
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
         """Dropout on the adapters' input. Above 0, results depend on how texts are divided over micro-batches
         and ranks, and a step takes a quarter more time."""
-        target_modules: str = "all-linear"
-        """Modules that get adapters: peft's `all-linear`, or a regular expression over module names."""
+        target_modules: str | list[str] = "all-linear"
+        """Modules that get adapters: peft's `all-linear`, a regular expression over module names, or a list
+        of the ends of names."""
+        use_dora: bool = False
+        """DoRA: the size of each output is trained apart from the direction. A step takes longer."""
+        use_rslora: bool = False
+        """rsLoRA: the update is alpha / sqrt(r) * B A, which large ranks need."""
+        init_lora_weights: bool | str = True
+        """How adapters begin: `true` (B is 0), `gaussian`, `orthogonal`, or with a part of the weights:
+        `pissa` (largest singular values), `pissa_niter_4` (the same, nearly, and faster), `olora` (QR). The
+        exported adapter is then one of twice the rank, for the model as it is."""
+        rank_pattern: dict[str, Positive] = field(default_factory=dict)
+        """Other ranks: end of a module's name, or regular expression -> rank."""
+        alpha_pattern: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
+        """Other scales, likewise."""
+
+        @property
+        def goes_on(self) -> bool:
+            return self.path is not None
+
+        @property
+        def changes_weights(self) -> bool:
+            """Whether the adapter begins with a part of the frozen weights, taken out of these."""
+            return str(self.init_lora_weights).partition("_")[0] in CHANGING
+
+        def problems(self, config: "Whole") -> Iterator[tuple[str, str]]:
+            begins = str(self.init_lora_weights).lower()
+            if begins not in BEGINNINGS and not re.fullmatch(r"pissa_niter_[1-9]\d*", begins):
+                yield "init_lora_weights", one_of("", "", BEGINNINGS).partition(": ")[2]
+            if self.changes_weights and self.use_dora:
+                yield (
+                    "use_dora",
+                    f"not with init_lora_weights={begins}: no adapter of the model as it is",
+                )
+            if self.changes_weights and self.use_rslora and (self.rank_pattern or self.alpha_pattern):
+                yield "use_rslora", f"with init_lora_weights={begins} neither rank_pattern nor alpha_pattern"
+            if self.use_dora and config.strategy.name is StrategyName.fsdp:
+                yield "use_dora", "not with strategy=fsdp: it needs the norms of whole matrices"
+            if config.export.shares != (1.0, 1.0):
+                blend = "export.blend: no share of the way from the weights before to those after"
+                if self.use_dora:
+                    yield "use_dora", f"not with {blend} is a share of these adapters"
+                if self.path is not None or self.changes_weights:
+                    option = "path" if self.path is not None else "init_lora_weights"
+                    yield option, f"not with {blend} is a share of adapters that do not begin at 0"
 
     trains_model = False
     peft: "PeftModel"
+    began: "Mapping[nn.Parameter, Tensor]"
+    """Trained parameters as they were at first, where adapters change the model from the beginning."""
 
     def attach(self, config: AdapterConfig, seed: int) -> None:
         import torch
-        from peft import LoraConfig, PeftModel, get_peft_model
+        from peft import PeftModel, get_peft_model
         from torch import nn
 
         from xalign.models.low_rank import LowRankLinear
 
         assert isinstance(config, self.Config)
-        lora = LoraConfig(
-            task_type="CAUSAL_LM",
-            r=config.r,
-            lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides; any number will do
-            lora_dropout=config.dropout,
-            target_modules=config.target_modules,
-            exclude_modules=[*self.untrained, *self._otherwise_linear()] or None,
-        )
+        self.config = config
+        lora = self._new(config) if config.path is None else self._given(config, Path(config.path))
         # peft calls this experimental; it is how a layer of one's own is registered.
         lora._register_custom_module({nn.Linear: LowRankLinear})
         torch.manual_seed(seed)
@@ -63,8 +122,80 @@ class Lora(Adapter):
             raise ConfigError([f"adapter.target_modules={config.target_modules}: {error}"]) from error
         assert isinstance(peft, PeftModel)
         self.peft = peft
+        if config.path is not None:
+            self._take_up(config.path)
         self._require_merging(config.target_modules)
         self._round_others()
+        self.began = {} if self._begins_at_nothing() else _copies(self.backbone)
+
+    def _new(self, config: "Lora.Config") -> "LoraConfig":
+        from peft import LoraConfig
+
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=config.r,
+            lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides; any number will do
+            lora_dropout=config.dropout,
+            target_modules=config.target_modules,
+            exclude_modules=[*self.untrained, *self._otherwise_linear()] or None,
+            use_dora=config.use_dora,
+            use_rslora=config.use_rslora,
+            init_lora_weights=config.init_lora_weights,  # type: ignore[arg-type]  # pissa_niter_4
+            rank_pattern=dict(config.rank_pattern),
+            alpha_pattern=dict(config.alpha_pattern),
+        )
+
+    def _given(self, config: "Lora.Config", folder: Path) -> "LoraConfig":
+        from peft import LoraConfig
+
+        lora = LoraConfig.from_pretrained(str(folder))
+        assert isinstance(lora, LoraConfig)
+        lora.inference_mode = False
+        former, base = lora.base_model_name_or_path, self.backbone.model.name_or_path
+        if former and base and Path(former).name != Path(base).name:
+            log.warning("adapter.path=%s was trained on %s, and goes on on %s", folder, former, base)
+        return lora
+
+    def _take_up(self, path: str) -> None:
+        """The weights of the adapter that goes on.
+
+        Raises:
+            ConfigError: they are those of another model.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        where = f"adapter.path={path}"
+        try:
+            result = self.peft.load_adapter(path, "default", is_trainable=True)
+        except RuntimeError as error:
+            raise ConfigError(
+                [f"{where}: an adapter of another model: {str(error).splitlines()[-1].strip()}"]
+            ) from error
+        if names := sorted([*result.missing_keys, *result.unexpected_keys]):
+            raise ConfigError([f"{where}: an adapter of another model: {names[0]} is in one of them only"])
+        otherwise = set(self._otherwise_linear())
+        for name, module in self.backbone.model.named_modules():
+            if isinstance(module, LoraLayer):
+                if f"{name}.base_layer" in otherwise:
+                    raise ConfigError(
+                        [f"{where}: has an adapter of {name}, which computes more than a product"]
+                    )
+                if module.get_base_layer() in self.untrained.values():
+                    self.backbone.model.get_submodule(name).requires_grad_(False)
+
+    def _begins_at_nothing(self) -> bool:
+        from peft.tuners.lora import LoraLayer
+
+        layers = [m for m in self.backbone.modules() if isinstance(m, LoraLayer)]
+        ups = [p for m in layers for part in (m.lora_B, m.lora_embedding_B) for p in part.parameters()]
+        return not any(bool(up.any()) for up in ups)
+
+    def detach(self) -> None:
+        """Make the backbone what it was before there was an adapter."""
+        from xalign.models.rounding import unround
+
+        self.backbone.model = self.peft.unload()
+        unround(self.backbone.model)
 
     def _round_others(self) -> None:
         """The weights of frozen layers without adapters, once; beside an adapter `LowRankLinear` does it."""
@@ -74,7 +205,9 @@ class Lora(Adapter):
         from xalign.models.rounding import Rounded, round_once
 
         model = self.backbone.model
-        adapted = {m.get_base_layer() for m in model.modules() if isinstance(m, LoraLayer)}
+        layers = [m for m in model.modules() if isinstance(m, LoraLayer)]
+        # Of variants the frozen product is left to the frozen layer.
+        adapted = {m.get_base_layer() for m in layers if not m.lora_variant}
         for module in {*model.modules()} - adapted - {model.get_output_embeddings()}:
             if type(module) is nn.Linear and not module.weight.requires_grad:
                 round_once(module, Rounded())
@@ -87,7 +220,7 @@ class Lora(Adapter):
         linear = [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
         return [name for name, module in linear if type(module).forward is not nn.Linear.forward]
 
-    def _require_merging(self, target_modules: str) -> None:
+    def _require_merging(self, target_modules: str | list[str]) -> None:
         """Adapters of a head or of embeddings that are one matrix would, merged, change both."""
         from peft.tuners.lora import LoraLayer
 
@@ -103,9 +236,9 @@ class Lora(Adapter):
             )
 
     def reference(self) -> "Reference":
-        from xalign.models.reference import WithoutAdapters
+        from xalign.models.reference import AsBegun, WithoutAdapters
 
-        return WithoutAdapters(self.backbone, self.peft)
+        return AsBegun(self.backbone, self.began) if self.began else WithoutAdapters(self.backbone, self.peft)
 
     def blend(self, below: float, above: float, before: "Callable[[], Backbone]") -> None:
         """In the adapters themselves, which so are what the merged weights are."""
@@ -120,14 +253,30 @@ class Lora(Adapter):
                         weight.mul_(below if weight in makers else above)
 
     def merge(self, folder: Path) -> None:
-        self.peft.save_pretrained(str(folder), safe_serialization=True)
+        with warnings.catch_warnings(action="ignore"), TemporaryDirectory() as place:
+            initial = None
+            if self.config.changes_weights:
+                # The adapter is of the weights as they were: what it began with is taken off again.
+                initial = str(Path(place) / "initial")
+                from xalign.models.reference import exchanged
+
+                with exchanged(self.began):
+                    self.peft.save_pretrained(initial, safe_serialization=True)
+            self.peft.save_pretrained(
+                str(folder), safe_serialization=True, path_initial_model_for_weight_conversion=initial
+            )
         self.backbone.model = self.peft.merge_and_unload()
 
     def whole(self) -> "set[nn.Parameter]":
         from peft.tuners.lora import LoraLayer
 
         layers = [m for m in self.backbone.modules() if isinstance(m, LoraLayer)]
-        return {p for m in layers for part in (m.lora_A, m.lora_B) for p in part.parameters()}
+        parts = [part for m in layers for part in (m.lora_A, m.lora_B, m.lora_magnitude_vector)]
+        return {p for part in parts for p in part.parameters()}
+
+
+def _copies(backbone: "Backbone") -> "Mapping[nn.Parameter, Tensor]":
+    return {p: p.detach().clone() for p in backbone.parameters() if p.requires_grad}
 
 
 ADAPTER = Lora
