@@ -79,6 +79,10 @@ def test_what_cannot_be_trained_on_is_said() -> None:
     assert "writes a question otherwise once it is answered" in str(chat.problem())
     with pytest.raises(ModelError, match="does not begin with 'Question: Who are you"):
         chat.supervised(TURNS[:1])
+    shouting = Chat(chat_tokenizer(CHATML.replace("message['content']", "message['content'] | upper")))
+    assert "does not write what is said as it is: 'Me.' became" in str(shouting.problem())
+    parts = Chat(chat_tokenizer("{{ messages[0]['content'][0]['text'] + 'x' }}"))  # content of another form
+    assert "refuses a conversation" in str(parts.problem())
     # Marks around a question, or around the last answer alone.
     everything = "{% generation %}{% for m in messages %}{{ m['content'] }}{% endfor %}{% endgeneration %}"
     assert "do not hold each answer alone" in str(Chat(chat_tokenizer(everything)).problem())

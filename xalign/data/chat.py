@@ -63,14 +63,14 @@ class Chat:
     @cached_property
     def opening(self) -> Conversation:
         """What stands before the first question."""
-        text = self.prompt([], _QUESTION)
-        return Conversation(text[: text.index(_QUESTION)])
+        before, _, _ = _parted(self.prompt([], _QUESTION), _QUESTION)
+        return Conversation(before)
 
     @cached_property
     def ending(self) -> str:
         """What ends an answer, without the white space that may follow: empty where nothing does."""
-        text = self.conversation([(_QUESTION, _ANSWER)])
-        return text[text.rindex(_ANSWER) + len(_ANSWER) :].rstrip()
+        _, _, after = _parted(self.conversation([(_QUESTION, _ANSWER)]), _ANSWER)
+        return after.rstrip()
 
     def supervised(self, turns: Sequence[Turn]) -> tuple[list[int], list[bool]]:
         """Token ids of turns up to the end of the last answer, and which of them the assistant writes: the
@@ -133,20 +133,20 @@ class Chat:
 
     def _answers(self, turns: Sequence[Turn]) -> tuple[Conversation, list[tuple[int, int]]]:
         """The turns as text, and of each answer its first character and one past its end mark."""
-        text = self.conversation(turns)
+        text, ending = self.conversation(turns), self.ending
         spans = []
         for number, (question, answer) in enumerate(turns):
             prompt = self.prompt(turns[:number], question)
             found = text.find(answer, len(prompt)) if text.startswith(prompt) else -1
             ended = found + len(answer)
-            if found < 0 or not text.startswith(self.ending, ended):
+            if found < 0 or not text.startswith(ending, ended):
                 raise ModelError(
                     "the tokenizer's chat template writes a question otherwise once it is answered, so that "
                     "what the assistant writes cannot be told: a conversation does not begin with "
                     f"'{prompt[-60:]}', the prompt for its answer '{answer[:40]}' (where the template marks "
                     "answers by {% generation %}, these are taken)"
                 )
-            spans.append((len(prompt), ended + len(self.ending)))
+            spans.append((len(prompt), ended + len(ending)))
         return text, spans
 
 
@@ -157,8 +157,19 @@ _QUESTION, _ANSWER = "Who?", "Me."
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except TemplateError as error:
+    except (TemplateError, TypeError) as error:  # TypeError: of what a template computes
         raise ModelError(f"the tokenizer's chat template refuses a conversation: {error}") from error
+
+
+def _parted(text: str, content: str) -> tuple[str, str, str]:
+    """What stands before the content of a message, the content, what stands after it."""
+    parts = text.rpartition(content)
+    if not parts[1]:
+        raise ModelError(
+            f"the tokenizer's chat template does not write what is said as it is: '{content}' became "
+            f"'{text[-60:]}'"
+        )
+    return parts
 
 
 def _runs(ids: Sequence[int], own: Sequence[bool]) -> list[list[int]]:
