@@ -89,7 +89,7 @@ def test_5_demonstrations_and_query_have_one_form(tmp_path: Path) -> None:
         [part] = tasks_of(config)["xcopa"].parts(setting)
         [questions] = part.measure.args  # type: ignore[attr-defined]
         asked.append(questions.items[0].solved)
-        shown.append(questions.demonstrations[0].removesuffix(SEPARATOR))
+        shown.append(questions.demonstrations[0].text.removesuffix(SEPARATOR))
     assert asked == shown[::-1]
 
 

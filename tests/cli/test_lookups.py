@@ -1,5 +1,6 @@
 """Paths that are not there are told within two seconds, before torch is imported; exit code 2."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -26,6 +27,12 @@ RUN = {
     'run.dir="~"': "a run needs a folder of its own",
     "plan=true model.path=./nowhere": "model.path=./nowhere: no such folder",
     "instructions.path=nowhere": "instructions.path=nowhere: 'nowhere' does not exist",
+    "instructions.template=chat model=tiny": (
+        "instructions.template=chat: the tokenizer of bytes has no chat template"
+    ),
+    "benchmark.chat=true model.tokenizer=spoken/plain": (
+        "benchmark.chat=true: the tokenizer of spoken/plain has no chat template"
+    ),
     "benchmark.path=nowhere": "benchmark.path=nowhere: 'nowhere' does not exist",
 }
 EVALUATE = {
@@ -44,6 +51,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here/config.json").write_text("{}")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/config.yaml").write_text("name: mine\n")
+    for name, template in (("plain", {}), ("chat", {"chat_template": "{{ bos_token }}"})):
+        (tmp_path / "spoken" / name).mkdir(parents=True)
+        (tmp_path / "spoken" / name / "tokenizer_config.json").write_text(json.dumps(template))
     for name in ("pairs.tsv", "train.en", "train.de"):
         (tmp_path / "here" / name).write_text("")
     return tmp_path

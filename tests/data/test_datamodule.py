@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from chat_templates import chat_tokenizer
 from tiny import tiny_backbone
 from training_helpers import small_config, small_corpus
 from transformers import PreTrainedTokenizerBase
 
 from xalign.config.schema import Config
-from xalign.data.collate import Buckets
+from xalign.data.collate import IGNORED, Buckets
 from xalign.data.datamodule import AlignmentData, StepBatches
 from xalign.data.instructions import load_instructions
 from xalign.data.prefetch import Prefetched
@@ -65,6 +66,26 @@ def digest(batches: StepBatches) -> str:
         text = repr([step, *texts, *keys])
         hashed.update(text.encode())
     return hashed.hexdigest()[:16]
+
+
+def test_a_chat_model_s_instructions_are_conversations_and_sentences_are_not() -> None:
+    overrides = ("instructions=few_shot", "instructions.template=chat", "instructions.system=Hi")
+    config = small_config(
+        *overrides, "trainer.retention_few_shot_fraction=1", "trainer.retention_own_fraction=0"
+    )
+    parts = made(config, chat_tokenizer()).batches(0, 1)[0].parts
+    tokenizer = chat_tokenizer()
+    opening = tokenizer("<bos><|system>Hi<eos>\n<|user>", add_special_tokens=False)["input_ids"]
+    for ids, labels in rows(parts["instruction"].texts):
+        assert ids[: len(opening)] == opening
+        assert labels is not None
+        own = tokenizer.decode([label for label in labels if label != IGNORED])
+        # Every answer with its mark, and nothing of a question.
+        assert own.endswith("<eos>")
+        assert own.count("<eos>") == tokenizer.decode(ids).count("<|assistant>")
+        assert "<|" not in own
+    assert all(ids[: len(opening)] == opening for ids, _ in rows(parts["retention"].texts))
+    assert not any(ids[: len(opening)] == opening for ids, _ in rows(parts["contrastive"].texts))
 
 
 @pytest.mark.parametrize(

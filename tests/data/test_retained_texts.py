@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chat_templates import chat_tokenizer
 
+from xalign.data.chat import Chat, Conversation
 from xalign.data.few_shot import FORMS, few_shot_prompt
-from xalign.data.retained_texts import RetainedTexts, few_shot_prompts, retained_texts
+from xalign.data.retained_texts import PAIRS, RetainedTexts, few_shot_prompts, retained_texts
 from xalign.data.sampling import Pair
 
 SHARES = [
@@ -17,11 +19,12 @@ SHARES = [
 OWN = [f"own {i}" for i in range(30)]
 
 
-def step_data(rank: int = 0, ranks: int = 1, step: int = 0) -> Any:
+def step_data(rank: int = 0, ranks: int = 1, step: int = 0, chat: Chat | None = None) -> Any:
     return SimpleNamespace(
         rank=rank,
         ranks=ranks,
         own_texts=OWN,
+        chat=chat,
         shares=SHARES,
         global_pairs=[pair for share in SHARES for pair in share],
         rng=lambda stream: np.random.default_rng([step, stream]),
@@ -53,6 +56,17 @@ def test_prompts_go_both_ways_in_every_language_of_the_step() -> None:
     assert len(into) == 20
     assert {form.end for form in FORMS} == {"\n", "\n\n"}
     assert any("Translate into" in prompt for prompt in prompts)
+
+
+def test_in_a_chat_each_pair_is_a_turn() -> None:
+    chat = Chat(chat_tokenizer())
+    plain = few_shot_prompts(step_data(), "en", 6)
+    for prompt, text in zip(few_shot_prompts(step_data(chat=chat), "en", 6), plain, strict=True):
+        assert isinstance(prompt, Conversation)
+        assert prompt.startswith("<bos><|user>")
+        assert prompt.count("<|user>") == prompt.count("<|assistant>") == PAIRS
+        question, answer = prompt.removeprefix("<bos><|user>").split("<eos>")[:2]
+        assert text.startswith(question + answer.replace("\n<|assistant>", " "))
 
 
 def test_a_prompt_is_its_pairs_in_one_form() -> None:

@@ -2,8 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from chat_templates import CHATML
 from tiny import tiny_backbone
 
+from xalign.data.chat import Chat, Conversation
+from xalign.data.collate import encode
 from xalign.models import own_text
 from xalign.models.own_text import own_texts
 
@@ -37,6 +40,22 @@ def test_a_beginning_is_gone_on_from() -> None:
     assert len(texts) <= 12
     assert own_texts(backbone, 12, 0) == texts[: len(texts) - 2]
     assert own_texts(backbone, 12, 0, ["Un chien dort"]) != texts
+
+
+def test_a_chat_model_goes_on_with_a_user_s_turn() -> None:
+    backbone = tiny_backbone("llama")
+    backbone.tokenizer.chat_template = CHATML
+    chat = Chat(backbone.tokenizer)
+    texts = own_texts(backbone, 40, 0, ["Der Hund schläft", "ab"], chat)
+    plain, (own,) = texts[:-1], texts[-1:]
+    assert own.startswith("<bos><|user>Der ")
+    assert isinstance(own, Conversation)
+    (row,) = encode(backbone.tokenizer, [own], 99)
+    assert row[:2].count(backbone.tokenizer.bos_token_id) == 1
+    assert len(own) > len("<bos><|user>Der ")
+    # What is written from nothing is no prompt: it stays as it is.
+    assert plain == own_texts(backbone, 40, 0)
+    assert not any(isinstance(text, Conversation) for text in plain)
 
 
 def test_written_once_for_a_model_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from xalign.base.errors import RunError
 from xalign.base.files import absence
+from xalign.config.choices import ChatTemplate
 from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig
 from xalign.data import reading
 from xalign.data.readers.base import Source
 from xalign.evaluation.findings import output_folder, written
 from xalign.models.adapter_folder import is_adapter, stack_of
 from xalign.models.gguf import MODELS
-from xalign.models.model_folder import problem_of_folder
+from xalign.models.model_folder import lacks_chat_template, problem_of_folder
 from xalign.models.own_path import name_of, problem_of_path, unreachable
 from xalign.sources.hub import Kind, hub_answers, in_cache, problem_of_repository
 from xalign.workspace.content import is_run
@@ -29,6 +30,7 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
         yield from _model("model.path", config.model.path, config.model.revision)
         yield from _model_folder("model.path", config.model.path, measured)
     yield from _model("model.tokenizer", config.model.tokenizer, config.model.tokenizer_revision)
+    yield from _chat(config)
     if config.data.path:
         targets = [*config.languages.targets, *config.languages.unseen]
         if problem := reading.lookup(Source(config.data, config.languages.pivot, targets)):
@@ -69,6 +71,28 @@ def _model(key: str, name: str | None, revision: str | None) -> Iterator[str]:
         problem = problem_of_repository(Kind.model, name, revision) if there else unreachable(name)
     if problem:
         yield f"{key}={name}: {problem}"
+
+
+def _chat(config: Config | EvaluateConfig) -> Iterator[str]:
+    """A chat asked for where it is plain to see that the tokenizer has no template."""
+    model = config.model
+    place = model.tokenizer or model.path
+    if isinstance(config, EvaluateConfig) and config.models:
+        return
+    if place is None or (place != "bytes" and not Path(place).is_dir()):
+        return
+    if place != "bytes":
+        exported = Path(place) / "model"
+        folder = exported if (exported / "config.json").is_file() else Path(place)
+        if not lacks_chat_template(folder):
+            return
+    asked = [("benchmark.chat=true", config.benchmark.chat)]
+    if isinstance(config, Config):
+        asked.append(("instructions.template=chat", config.instructions.template is ChatTemplate.chat))
+        asked.append(("validation.chat=true", config.validation is not None and config.validation.chat))
+    for key, is_asked in asked:
+        if is_asked:
+            yield f"{key}: the tokenizer of {place} has no chat template"
 
 
 def _dataset(key: str, name: str, revision: str | None) -> Iterator[str]:

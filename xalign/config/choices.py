@@ -75,6 +75,14 @@ class Demonstrations(StrEnum):
     first = "first"
 
 
+class ChatTemplate(StrEnum):
+    """How instructions are written for the model."""
+
+    plain = "plain"
+    chat = "chat"
+    auto = "auto"
+
+
 class LoggerName(StrEnum):
     """Where metrics go besides `metrics.jsonl`."""
 

@@ -83,6 +83,11 @@ class BenchmarkConfig:
     """Few-shot demonstrations before each item; null: none, and as many as a guest task has of its own."""
     demonstration_split: str | None = None
     """Split that demonstrations come from, never the one that is measured; null: train or validation."""
+    chat: bool = False
+    """Whether prompts are written by the tokenizer's own chat template."""
+    fewshot_as_multiturn: bool | None = None
+    """With `chat`: whether demonstrations are turns of their own; false: they stand in the question's turn;
+    null: they are turns."""
     batch_tokens: Positive = 2048
     """Padded tokens in a batch."""
     precision: Precision = Precision.auto

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from xalign.config.choices import ChatTemplate
 from xalign.config.parts import STRICT, Fraction, Natural, Positive, TransformConfig
 
 
@@ -90,3 +91,9 @@ class InstructionsConfig:
     shots: Natural = 0
     """Most demonstrations before a translation instruction, as in few-shot use: from 0 to so many are drawn,
     and their answers are trained on as well; those with any come in several forms. Of source=parallel."""
+    template: ChatTemplate = ChatTemplate.auto
+    """How instructions, few-shot prompts of retention, and beginnings of the model's own text are written:
+    `plain`, or as a `chat` by the tokenizer's own template, of which instructions supervise only what the
+    assistant writes; `auto`: as a chat for an instruct model, as far as can be told."""
+    system: str | None = None
+    """System prompt of a chat; null: none but the template's own."""

@@ -5,7 +5,7 @@ there, beside those that training computes with.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from xalign.data.chat import Conversation
 from xalign.data.packing import best_packing
 
 IGNORED = -100
@@ -118,10 +119,15 @@ class Buckets:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of each text with the tokenizer's own special tokens, cut to `max_length`."""
+    """Token ids of each text with the tokenizer's own special tokens, cut to `max_length`; a conversation has
+    them in it already."""
+    made: dict[bool, Iterator[list[int]]] = {}
+    for special in (True, False):
+        own = [str(text) for text in texts if isinstance(text, Conversation) != special]
+        rows = tokenizer(own, add_special_tokens=special, padding=False)["input_ids"] if own else []
+        made[special] = iter(rows)
     # The end is cut whichever side the tokenizer is set to truncate on.
-    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=True, padding=False)["input_ids"]
-    return [row[:max_length] for row in ids]
+    return [next(made[not isinstance(text, Conversation)])[:max_length] for text in texts]
 
 
 def pad(

@@ -8,7 +8,9 @@ import pytorch_lightning as pl
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from xalign.config.choices import ChatTemplate
 from xalign.config.schema import Config
+from xalign.data.chat import Chat
 from xalign.data.collate import Arrangement
 from xalign.data.instructions import InstructionSampler
 from xalign.data.prefetch import Prefetched
@@ -82,16 +84,19 @@ class AlignmentData(pl.LightningDataModule):
         if cached_sentences:
             every_language = [languages.pivot, *languages.targets]
             tokens = token_table(tokenizer, pairs.corpus, every_language, trainer.max_length)
+        # What measures meanwhile may set padding or truncation on the model's own tokenizer, as
+        # lm-evaluation-harness does: batches made at that moment would be cut, without a word.
+        own = tokenizer if config.validation is None else copy.deepcopy(tokenizer)
+        is_chat = config.instructions.template is ChatTemplate.chat
         self.material = Material(
-            # What measures meanwhile may set padding or truncation on the model's own tokenizer, as
-            # lm-evaluation-harness does: batches made at that moment would be cut, without a word.
-            tokenizer=tokenizer if config.validation is None else copy.deepcopy(tokenizer),
+            tokenizer=own,
             pairs=pairs,
             seed=config.seed,
             sentence_length=trainer.max_length,
             tokens=tokens,
             instructions=instructions,
             own_texts=own_texts,
+            chat=Chat(own, config.instructions.system) if is_chat else None,
             transforms=chain_of(config, pairs.corpus),
         )
         self.loader: Prefetched[StepBatch] | None = None

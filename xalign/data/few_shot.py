@@ -39,6 +39,13 @@ def drawn_form(rng: "np.random.Generator") -> Form:
     return FORMS[int(rng.integers(len(FORMS)))]
 
 
+def few_shot_turns(
+    pairs: Sequence[tuple[str, str]], source: str, target: str, form: Form
+) -> list[tuple[str, str]]:
+    """The same as turns of a conversation: each pair's question, and its translation."""
+    return [(form.ask(x, source, target), y) for x, y in pairs]
+
+
 def few_shot_prompt(pairs: Sequence[tuple[str, str]], source: str, target: str, form: Form) -> str:
     """Pairs (text, translation) one after another."""
     return "".join(form.ask(x, source, target) + form.answer(y) for x, y in pairs)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from xalign.base.registry import Short
 from xalign.config.parts import ObjectiveConfig
-from xalign.data.few_shot import drawn_form, few_shot_prompt
+from xalign.data.few_shot import drawn_form, few_shot_prompt, few_shot_turns
 
 if TYPE_CHECKING:
     from xalign.data.sampling import Pair
@@ -50,7 +50,8 @@ def retained_texts(data: "StepData", config: RetainedTexts, pivot: str) -> "Part
 
 
 def few_shot_prompts(data: "StepData", pivot: str, size: int) -> list[str]:
-    """`size` prompts of several pairs of one language each, by turns from the pivot and into it."""
+    """`size` prompts of several pairs of one language each, by turns from the pivot and into it; in a chat
+    each pair is a turn."""
     rng, prompts = data.rng(1), []
     for index in range(size):
         share = data.shares[index % len(data.shares)]
@@ -59,7 +60,11 @@ def few_shot_prompts(data: "StepData", pivot: str, size: int) -> list[str]:
         source, target = pivot, chosen[0].target_language
         if index % 2:
             both, source, target = [(y, x) for x, y in both], target, source
-        prompts.append(few_shot_prompt(both, source, target, drawn_form(rng)))
+        form, chat = drawn_form(rng), data.chat
+        if chat is None:
+            prompts.append(few_shot_prompt(both, source, target, form))
+        else:
+            prompts.append(chat.conversation(few_shot_turns(both, source, target, form)))
     return prompts
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from xalign.config.choices import ChatTemplate
 from xalign.config.problems import one_of
 from xalign.config.schema import Config, EvaluateConfig
 from xalign.data import reading
@@ -24,6 +25,8 @@ def rules(config: Config | EvaluateConfig) -> Iterator[str]:
             yield one_of("instructions.source", source, SOURCES.names())
         else:
             yield from SOURCES.load(source).problems(config.instructions)
+        if config.instructions.system is not None and config.instructions.template is ChatTemplate.plain:
+            yield f"instructions.system={config.instructions.system}: of a chat; instructions.template=plain"
         yield from _training_rules(config)
 
 

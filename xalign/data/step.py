@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from xalign.data.chat import Chat
 from xalign.data.collate import Arrangement, Buckets, arrange, encode
 from xalign.data.instructions import InstructionSample, InstructionSampler
+from xalign.data.instructions.chats import chat_rows
+from xalign.data.instructions.tokens import instruction_rows
 from xalign.data.sampling import Pair, PairSampler, part_of_rank, text_of
 from xalign.data.token_cache import TokenTable
 from xalign.data.transforms.chain import NO_TRANSFORMS, Chain
@@ -73,6 +76,8 @@ class Material:
     instructions: InstructionSampler | None = None
     own_texts: Sequence[str] = ()
     """Texts that the model wrote before training."""
+    chat: Chat | None = None
+    """The template by which prompts are written; None: they are plain text."""
     transforms: Chain = NO_TRANSFORMS
     """What changes pairs and instructions as they are sampled."""
 
@@ -108,6 +113,11 @@ class StepData:
         return self.material.transforms.pairs(own, own_places, self.step)
 
     @property
+    def chat(self) -> Chat | None:
+        """The template by which prompts are written; None: they are plain text."""
+        return self.material.chat
+
+    @property
     def own_texts(self) -> Sequence[str]:
         """Texts that the model wrote before training."""
         return self.material.own_texts
@@ -120,6 +130,14 @@ class StepData:
         own = self.material.instructions.batch(self.step, count, self.rank, self.ranks)
         places = range(self.rank * count, (self.rank + 1) * count)
         return self.material.transforms.instructions(own, places, self.step)
+
+    def instruction_rows(
+        self, samples: Sequence[InstructionSample], max_length: int
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Token ids and labels of samples, written as a chat where that is configured."""
+        if self.chat is not None:
+            return chat_rows(self.chat, samples, max_length)
+        return instruction_rows(self.material.tokenizer, samples, max_length)
 
     def rng(self, stream: int) -> np.random.Generator:
         """Random numbers of this step, the same on every rank; `stream` keeps uses apart."""

@@ -13,6 +13,7 @@ from xalign.evaluation.engine.cache import cached_part, cached_picture
 from xalign.evaluation.engine.representations import Picture
 from xalign.evaluation.engine.session import Session, poolings_of
 from xalign.evaluation.metrics import by_benchmark
+from xalign.evaluation.prompts import template_key
 from xalign.evaluation.results import Evaluation, Record, Result
 from xalign.evaluation.sets.sentences import picture, picture_points
 from xalign.evaluation.task import Measured, Part, SentenceVectors, Setting, Task
@@ -65,6 +66,8 @@ def evaluate(
         "parameters": session.fingerprint,
         "dtype": str(dtype),
     }
+    if setting.benchmark.chat:
+        common["template"] = template_key(backbone.tokenizer)
     done: list[Measured] = []
     with computing_in(backbone, dtype):
         for name, own in parts.items():

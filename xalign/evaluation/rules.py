@@ -29,6 +29,9 @@ def _benchmark_rules(benchmark: BenchmarkConfig, key: str) -> Iterator[str]:
         # What the harness knows is asked of it, later: looking takes it seconds.
         if benchmark.provider is TaskProvider.xalign and task not in known:
             yield one_of(f"{key}.tasks", task, known)
+    if benchmark.fewshot_as_multiturn is not None and not benchmark.chat:
+        given = str(benchmark.fewshot_as_multiturn).lower()
+        yield f"{key}.fewshot_as_multiturn={given}: needs {key}.chat=true"
     if benchmark.own_text and not (benchmark.path or benchmark.hub):
         yield f"{key}.path: required, but not given (the folder of {benchmark.name})"
 

@@ -41,6 +41,19 @@ def damaged_file(folder: Path) -> str | None:
     return next((problem for problem in problems if problem), None)
 
 
+def lacks_chat_template(folder: Path) -> bool:
+    """Whether it is certain that the tokenizer in a folder has no chat template."""
+    config = folder / "tokenizer_config.json"
+    if not config.is_file():
+        return False
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError:  # damaged: another's message
+        return False
+    inside = isinstance(content, dict) and content.get("chat_template")
+    return not inside and not any(folder.glob("chat_template*"))
+
+
 def _problem_of_adapter(folder: Path) -> str | None:
     try:
         base = Path(stack_of(folder).base)

@@ -44,10 +44,8 @@ class Instruction(SumObjective):
         return Needs(self.setup.depth, tokens, head=True, instructions=True)
 
     def sample(self, data: "StepData") -> "Part":
-        from xalign.data.instructions.tokens import instruction_rows
-
         samples = data.instructions(self.config.batch_size)
-        return data.part(*instruction_rows(data.material.tokenizer, samples, self.config.max_length))
+        return data.part(*data.instruction_rows(samples, self.config.max_length))
 
     def work(self, part: "Part") -> Work:
         return Work(self.setup.depth, positions=sum(tokens.supervised_count for tokens in part.texts.buckets))

@@ -43,6 +43,7 @@ from xalign.models.backbone import Backbone
 from xalign.models.context import within_context
 from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
+from xalign.models.instruct import with_settled_template
 from xalign.performance.automatic import (
     choose_device,
     choose_layer,
@@ -123,7 +124,8 @@ class _Run:
             backbone = self._load_model()
             if not folder.exported:
                 require_exportable(backbone)
-            config = self.config = within_context(config, backbone, self.decisions)
+            config = within_context(config, backbone, self.decisions)
+            config = self.config = with_settled_template(config, backbone, self.decisions)
             layer = choose_layer(config.loss.aligned_layer, backbone.depth, self.decisions)
             if layer > backbone.depth:
                 depth = f"{config.model.name} has layers 0 to {backbone.depth}"

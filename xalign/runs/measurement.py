@@ -16,6 +16,7 @@ from xalign.models.backbone import Backbone
 from xalign.models.context import benchmark_within_context
 from xalign.models.form import require_known_form
 from xalign.models.gguf import MODELS
+from xalign.models.instruct import require_template
 from xalign.models.loading import load_model_and_tokenizer
 from xalign.models.own_path import model_at
 from xalign.performance.automatic import (
@@ -59,6 +60,7 @@ def evaluate(config: EvaluateConfig) -> None:
     failed: OSError | None = None
     for model in _models(config):
         backbone = load_backbone(model, device, config.seed)
+        require_template(config.benchmark, backbone)
         setting = setting_of(
             benchmark_within_context(config.benchmark, backbone, decisions),
             texts,

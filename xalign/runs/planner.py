@@ -23,6 +23,7 @@ from xalign.data.collate import Buckets
 from xalign.data.datamodule import AlignmentData
 from xalign.data.step import StepBatch
 from xalign.models.context import within_context
+from xalign.models.instruct import with_settled_template
 from xalign.performance.automatic import (
     choose_device,
     choose_layer,
@@ -94,7 +95,7 @@ def make_plan(config: Config) -> Plan:
     device = choose_device(decisions)
     splits, _ = load_splits(config)
     backbone = load_backbone(config.model, device, config.seed)
-    config = within_context(config, backbone, decisions)
+    config = with_settled_template(within_context(config, backbone, decisions), backbone, decisions)
     layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
     if layer > backbone.depth:
         raise ConfigError([f"loss.layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])

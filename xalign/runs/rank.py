@@ -59,6 +59,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     from xalign.config.schema import Config
     from xalign.distributed.group import process_group
     from xalign.models.context import within_context
+    from xalign.models.instruct import with_settled_template
     from xalign.performance.automatic import (
         choose_layer,
         choose_precision,
@@ -84,7 +85,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     with stoppable():
         splits, _ = load_splits(config)
         backbone = load_backbone(config.model, device, config.seed)
-        config = within_context(config, backbone, decisions)
+        config = with_settled_template(within_context(config, backbone, decisions), backbone, decisions)
         dtype = choose_precision(config.trainer.precision, device, decisions)
         layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
         micro_batch = folder.known().get("micro_batch")  # what the first process has chosen for all

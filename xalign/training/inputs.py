@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from xalign.base.decisions import Decisions
-from xalign.config.choices import OptimizerKind, StrategyName
+from xalign.config.choices import ChatTemplate, OptimizerKind, StrategyName
 from xalign.config.schema import Config
+from xalign.data.chat import Chat
 from xalign.data.collate import PACKED, Arrangement
 from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
@@ -78,8 +79,11 @@ def training_inputs(
     # Before there are new adapters: what it writes is what it was.
     texts: list[str] = []
     if lengths and write_own_texts:
+        instructions = config.instructions
+        is_chat = instructions.template is ChatTemplate.chat
+        chat = Chat(backbone.tokenizer, instructions.system) if is_chat else None
         with adapters.as_begun(backbone, config.adapter, config.seed, layer=prepared.layer):
-            texts = own_texts(backbone, max(lengths), config.seed, prepared.beginnings)
+            texts = own_texts(backbone, max(lengths), config.seed, prepared.beginnings, chat)
     packed = packs_exactly(backbone)
     adapter = adapters.attach(backbone, config.adapter, config.seed, layer=prepared.layer)
     if config.strategy.name is StrategyName.fsdp and adapter.trains_model:

@@ -11,6 +11,7 @@ from xalign.evaluation.engine.multiple_choice import Questions, answer, calibrat
 from xalign.evaluation.engine.scoring import Request, score
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.items import Item
+from xalign.evaluation.prompts import Shown
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.task import Measured
 
@@ -33,7 +34,7 @@ def table(rows: list[Result]) -> dict[str, Result]:
 
 
 def test_records_follow_from_the_log_likelihoods() -> None:
-    demonstrations = ("x = y\n\n", "u = v\n\n")
+    demonstrations = (Shown("x =", "y"), Shown("u =", "v"))
     records = ask(ITEMS, demonstrations=demonstrations, shots=2).items["set.t"]
     for item, record in zip(ITEMS, records, strict=True):
         requests = [
@@ -121,7 +122,7 @@ def test_demonstrations_are_dropped_from_the_front_where_the_context_is_short(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # 128 positions, a token a byte, one special token; the last token is only predicted.
-    demonstrations = ["a" * 40 + "\n\n", "b" * 40 + "\n\n"]
+    demonstrations = [Shown("a" * 38, "a"), Shown("b" * 38, "b")]
     short = Item(0, ("q =", "q ="), (" 1", " 2"), 0)
     exact = Item(1, ("q" * 42, "q" * 42), (" 1", " 2"), 0)
     longer = Item(2, ("q" * 43, "q" * 43), (" 1", " 2"), 0)
@@ -129,7 +130,7 @@ def test_demonstrations_are_dropped_from_the_front_where_the_context_is_short(
     with caplog.at_level(logging.WARNING):
         records = ask([short, exact, longer, longest], demonstrations=demonstrations, shots=2).items["set.t"]
     for item, kept in ((short, 2), (exact, 2), (longer, 1), (longest, 0)):
-        prefix = "".join(demonstrations[2 - kept :])
+        prefix = "".join(shown.text for shown in demonstrations[2 - kept :])
         requests = [Request(prefix, a, b) for a, b in zip(item.contexts, item.continuations, strict=True)]
         alone = [s.log_likelihood for s in score(tiny_backbone("llama"), requests, batch_tokens=64)]
         assert records[item.index]["log_likelihoods"] == pytest.approx(alone, abs=1e-4)
@@ -141,7 +142,7 @@ def test_demonstrations_are_dropped_from_the_front_where_the_context_is_short(
 def test_a_candidate_longer_than_the_context_is_one_message() -> None:
     item = Item(17, ("q" * 140, "q" * 140), (" 1", " 2"), 0)
     with pytest.raises(DataError, match=r"t, de, item 17: a candidate alone exceeds .* 128 tokens, .*: 'qqq"):
-        ask([item], demonstrations=["a\n\n"])
+        ask([item], demonstrations=[Shown("", "a")])
 
 
 def test_a_part_knows_its_size_and_its_key_holds_every_text() -> None:
@@ -153,7 +154,13 @@ def test_a_part_knows_its_size_and_its_key_holds_every_text() -> None:
     assert (one.task, one.language, one.size) == ("t", "de", 8)
     other = [*ITEMS[:3], Item(5, ("", ""), (" yes, y", " no, x"), 0)]
     turned = [*ITEMS[:3], Item(5, ("", ""), (" yes, x", " no, x"), 1)]
-    keys = [part(), part(items=other), part(items=turned), part(demonstrations=["a\n\n"]), part(shots=1)]
+    keys = [
+        part(),
+        part(items=other),
+        part(items=turned),
+        part(demonstrations=[Shown("", "a")]),
+        part(shots=1),
+    ]
     assert len({str(key) for key in keys}) == 5
     assert part() == part()
 

@@ -5,15 +5,19 @@ from typing import Any
 
 import pytest
 import torch
+from chat_templates import CHATML, TEMPLATES
 from tiny import tiny_backbone
 
 from xalign.base.errors import ConfigError, DataError
 from xalign.config.choices import TaskProvider
 from xalign.config.schema import BenchmarkConfig
+from xalign.evaluation.engine.scoring import Request, score
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.harness import tasks as harness
+from xalign.evaluation.prompts import PLAIN, PromptForm, Shown
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.task import Setting
+from xalign.models.backbone import Backbone
 
 CHOICES = ["yes", "no, never", "perhaps\nnot"]
 QUESTIONS = ["Is it so", "Öffnen", "เปิด", "a b c", "x", "y z", "Datei speichern", "no"]
@@ -62,7 +66,9 @@ def write_task(folder: Path, rest: str, name: str = "toy_sw") -> str:
     return str(path)
 
 
-def ask_harness(lm_eval: Any, backbone: Any, task: str, shots: int) -> dict[str, Any]:
+def ask_harness(
+    lm_eval: Any, backbone: Any, task: str, shots: int, form: PromptForm = PLAIN
+) -> dict[str, Any]:
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
@@ -70,14 +76,25 @@ def ask_harness(lm_eval: Any, backbone: Any, task: str, shots: int) -> dict[str,
         model=HFLM(pretrained=backbone.model, tokenizer=backbone.tokenizer, batch_size=2),
         tasks=[task],
         num_fewshot=shots,
+        apply_chat_template=form.chat,
+        fewshot_as_multiturn=form.chat and form.turns,
         task_manager=TaskManager(include_defaults=False),
         bootstrap_iters=0,
     )
     return found
 
 
-def run_task(task: str, shots: int | None = None, family: str = "llama") -> tuple[list[Result], list[Record]]:
-    rows, items = harness.run(tiny_backbone(family), [task], shots=shots, limit=None, batch_tokens=256)
+def chat_backbone() -> Backbone:
+    backbone = tiny_backbone("llama", max_position_embeddings=1024)
+    backbone.tokenizer.chat_template = CHATML
+    return backbone
+
+
+def run_task(
+    task: str, shots: int | None = None, backbone: Backbone | None = None, form: PromptForm = PLAIN
+) -> tuple[list[Result], list[Record]]:
+    backbone = backbone or tiny_backbone("llama")
+    rows, items = harness.run(backbone, [task], shots=shots, limit=None, batch_tokens=256, form=form)
     ((_, records),) = items.items()
     return rows, records
 
@@ -106,6 +123,40 @@ def test_figures_are_the_harness_s(template: str, shots: int, lm_eval: Any, tmp_
     for row in rows:
         metric = row.metric.replace("accuracy", "acc")
         assert row.value == figures[f"{metric},none"]
+
+
+@pytest.mark.parametrize("turns", [True, False])
+@pytest.mark.parametrize("template", [ANSWERS, CONTEXTS], ids=["answers", "contexts"])
+def test_a_chat_is_the_harness_s(template: str, turns: bool, lm_eval: Any, tmp_path: Path) -> None:
+    task, form = write_task(tmp_path, template), PromptForm(chat=True, turns=turns)
+    found = ask_harness(lm_eval, chat_backbone(), task, 2, form)
+    _, records = run_task(task, 2, chat_backbone(), form)
+    _, plain = run_task(task, 2, chat_backbone())
+    ((_, samples),) = found["samples"].items()
+    for sample, record, other in zip(samples, records, plain, strict=True):
+        wanted = [value for value, _ in sample["filtered_resps"]]
+        assert record["log_likelihoods"] == pytest.approx(wanted, abs=1e-3)
+        assert other["log_likelihoods"] != pytest.approx(wanted, abs=0.1)
+
+
+def test_our_engine_gives_the_harness_s_log_likelihoods_of_a_chat(lm_eval: Any) -> None:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    backbone = chat_backbone()
+    theirs = HFLM(pretrained=backbone.model, tokenizer=backbone.tokenizer, batch_size=2, logits_cache=False)
+    requests = []
+    for template in TEMPLATES.values():
+        backbone.tokenizer.chat_template = template
+        prompt = PromptForm(chat=True).prompt(backbone.tokenizer, [Shown("a", "b")], "Is it so?")
+        requests += [Request("", prompt, answer) for answer in ("yes", "no, never", "ญb")]
+    asked = [
+        Instance(request_type="loglikelihood", doc={}, arguments=(r.context, r.continuation), idx=i)
+        for i, r in enumerate(requests)
+    ]
+    found = score(backbone, requests, batch_tokens=512)
+    for own, wanted in zip(found, theirs.loglikelihood(asked, disable_tqdm=True), strict=True):
+        assert own.log_likelihood == pytest.approx(wanted[0], abs=1e-3)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma3_text"])

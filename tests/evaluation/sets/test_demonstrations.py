@@ -36,7 +36,7 @@ def drawn(
     pool: Pool = POOL,
 ) -> list[str]:
     wanted = Wanted(shots, Demonstrations(mode), balanced, seed)
-    return [found.text for found in choose(pool, wanted, language, "en", asked)]
+    return [found.shown.text for found in choose(pool, wanted, language, "en", asked)]
 
 
 def language_of(text: str) -> str:

@@ -1,11 +1,14 @@
-"""In every language of every set, xalign asks letter by letter what lm-evaluation-harness 0.4.13 asks."""
+"""In every language of every set, xalign asks letter by letter what lm-evaluation-harness 0.4.13 asks, in
+plain text and in a chat."""
 
 import json
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from chat_templates import CHATML, TEMPLATES, chat_tokenizer
 
 from xalign.config.choices import Demonstrations
 from xalign.evaluation.engine.multiple_choice import Questions
@@ -18,9 +21,10 @@ pytest.importorskip("lm_eval", reason="lm_eval (the extra lm-eval) is not instal
 import datasets
 import lm_eval
 from lm_eval.api.task import ConfigurableTask
+from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
 
-TEMPLATES = Path(lm_eval.__file__).parent / "tasks"
+TASKS_OF_HARNESS = Path(lm_eval.__file__).parent / "tasks"
 FILES = {
     "xnli": ("xnli", "xnli_"),
     "pawsx": ("paws-x", "paws_"),
@@ -82,12 +86,24 @@ def rows(name: str) -> list[dict[str, Any]]:
     return [row(i) for i in range(count)]
 
 
-def by_harness(name: str, code: str, made_up: list[dict[str, Any]]) -> list[tuple[str, str]]:
+FORMS = {
+    "plain": {},
+    "turns": {"chat": True},
+    "one turn": {"chat": True, "fewshot_as_multiturn": False},
+}
+"""Options of the benchmark."""
+
+CHATS = {name: TEMPLATES[name] for name in ("chatml", "own system", "gemma", "llama 2")}
+
+
+def by_harness(
+    name: str, code: str, made_up: list[dict[str, Any]], shots: int, template: str, form: str
+) -> list[tuple[str, str]]:
     folder, start = FILES[name]
     # PAWS-X leaves out a row in some languages, after the demonstrations are chosen.
     sets = {"shown": made_up[: SHOTS + 1], "asked": made_up[SHOTS + 1 :]}
     task = ConfigurableTask(
-        config=load_yaml(TEMPLATES / folder / f"{start}{code}.yaml")
+        config=load_yaml(TASKS_OF_HARNESS / folder / f"{start}{code}.yaml")
         | {
             "custom_dataset": lambda **_: {k: datasets.Dataset.from_list(v) for k, v in sets.items()},
             "training_split": None,
@@ -95,16 +111,25 @@ def by_harness(name: str, code: str, made_up: list[dict[str, Any]]) -> list[tupl
             "test_split": None,
             "fewshot_split": "shown",
             "fewshot_config": {"sampler": "first_n"},
-            "num_fewshot": SHOTS,
+            "num_fewshot": shots,
         }
     )
-    task.build_all_requests()
+    # What `HFLM` renders with, without a model.
+    theirs = SimpleNamespace(tokenizer=chat_tokenizer(template), chat_template_args={})
+    chat = {
+        "apply_chat_template": True,
+        "fewshot_as_multiturn": form == "turns",
+        "chat_template": partial(HFLM.apply_chat_template, theirs),
+    }
+    task.build_all_requests(**({} if form == "plain" else chat))
     return [instance.args for instance in task.instances]
 
 
-def by_xalign(name: str, code: str, made_up: list[dict[str, Any]], folder: Path) -> list[tuple[str, str]]:
+def by_xalign(
+    name: str, code: str, made_up: list[dict[str, Any]], folder: Path, shots: int, template: str, form: str
+) -> list[tuple[str, str]]:
     own = folder / name / code
-    own.mkdir(parents=True)
+    own.mkdir(parents=True, exist_ok=True)
     for split, part in (("train", made_up[: SHOTS + 1]), ("validation", made_up[SHOTS + 1 :])):
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
         (own / f"{split}.jsonl").write_text(lines, encoding="utf-8")
@@ -113,25 +138,26 @@ def by_xalign(name: str, code: str, made_up: list[dict[str, Any]], folder: Path)
         tasks=[name],
         path=str(folder / name),
         split="validation",
-        shots=SHOTS,
+        shots=shots,
         demonstrations=Demonstrations.first,
+        **FORMS[form],
     )
     (part,) = tasks_of(config)[name].parts(Setting(config, None, None, "en", [], 0, seed=0))
     assert isinstance(part.measure, partial)
     (questions,) = part.measure.args
     assert isinstance(questions, Questions)
-    shown = "".join(questions.demonstrations)
+    backbone: Any = SimpleNamespace(tokenizer=chat_tokenizer(template))
     return [
-        (shown + context, continuation)
+        (request.prefix + request.context, request.continuation)
         for item in questions.items
-        for context, continuation in zip(item.contexts, item.continuations, strict=True)
+        for request in questions.requests(backbone, item, questions.demonstrations)
     ]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_same_languages(name: str) -> None:
     folder, start = FILES[name]
-    codes = {path.stem.removeprefix(start) for path in (TEMPLATES / folder).glob(f"{start}*.yaml")}
+    codes = {path.stem.removeprefix(start) for path in (TASKS_OF_HARNESS / folder).glob(f"{start}*.yaml")}
     assert set(hub_codes(name)) - OURS_ALONE.get(name, set()) == codes
 
 
@@ -143,9 +169,28 @@ def test_the_same_letters(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     codes = sorted(set(hub_codes(name)) - OURS_ALONE.get(name, set()))
     # Belebele's 122 languages have one wording.
     for code in codes[:: 12 if name == "belebele" else 1]:
-        theirs = by_harness(name, code, made_up)
-        assert by_xalign(name, code, made_up, tmp_path / code) == theirs, code
+        theirs = by_harness(name, code, made_up, SHOTS, CHATML, "plain")
+        assert by_xalign(name, code, made_up, tmp_path / code, SHOTS, CHATML, "plain") == theirs, code
         assert len(theirs) >= 3 * 2
+
+
+@pytest.mark.parametrize("form", ["turns", "one turn"])
+@pytest.mark.parametrize("name", FILES)
+def test_the_same_letters_in_a_chat(
+    name: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+    made_up = rows(name)
+    codes = sorted(set(hub_codes(name)) - OURS_ALONE.get(name, set()))
+    # Each of a set's languages with one of the templates, with demonstrations and without.
+    for number, code in enumerate(codes[:: 24 if name == "belebele" else 1]):
+        template = list(CHATS.values())[number % len(CHATS)]
+        for shots in (0, SHOTS):
+            theirs = by_harness(name, code, made_up, shots, template, form)
+            folder = tmp_path / f"{code}{shots}"
+            assert by_xalign(name, code, made_up, folder, shots, template, form) == theirs, (code, shots)
+            assert all("[INST]" in context or "\n" in context for context, _ in theirs)
 
 
 def hub_codes(name: str) -> list[str]:

@@ -142,7 +142,7 @@ def test_demonstrations_are_worded_as_the_question(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "dev.sw.jsonl", [ROW])
     asked = questions("xnli", tmp_path, shots=1)["sw"]
     # The second row of train is the item itself, so that the first is taken whatever the seed.
-    assert asked.demonstrations == [" tp, sahihi? Ndiyo, th\n\n"]
+    assert [shown.text for shown in asked.demonstrations] == [" tp, sahihi? Ndiyo, th\n\n"]
     assert asked.shots == 1
     assert asked.items[0].solved == " p, sahihi? Hivyo, h"
 
@@ -153,7 +153,7 @@ def test_code_switched_demonstrations_alternate_by_field_and_in_who_comes_first(
         write_jsonl(tmp_path / f"train.{code}.jsonl", rows)
     write_jsonl(tmp_path / "dev.sw.jsonl", [ROW])
     asked = questions("xnli", tmp_path, shots=2, demonstrations=Demonstrations.code_switched)["sw"]
-    first, second = asked.demonstrations
+    first, second = (shown.text for shown in asked.demonstrations)
     assert re.fullmatch(r" sw p(\d), sahihi\? Ndiyo, en h\1\n\n", first)
     assert re.fullmatch(r" en p(\d), sahihi\? Ndiyo, sw h\1\n\n", second)
 

@@ -57,7 +57,7 @@ def test_demonstrations_and_query_are_written_alike() -> None:
     [questions] = ask()
     assert len(questions.demonstrations) == questions.shots == 2
     asked = questions.items[0].candidates[0]
-    for shown in questions.demonstrations:
+    for shown in (own.text for own in questions.demonstrations):
         source, target = next(pair for pair in SHOWN if shown.startswith(pair[0] + " "))
         own = questions.items[0].continuations[0][1:]
         assert shown == asked.replace(PAIRS[0][0], source).replace(own, target) + "\n"
@@ -76,7 +76,7 @@ def test_alike_texts_are_never_candidates_together() -> None:
 
 def test_demonstrations_never_come_from_what_is_measured(caplog: pytest.LogCaptureFixture) -> None:
     [questions] = ask(shown=[PAIRS[3], ("new", PAIRS[4][1].upper()), ("fresh", "frisch")])
-    assert list(questions.demonstrations) == ["fresh = frisch\n"]
+    assert [shown.text for shown in questions.demonstrations] == ["fresh = frisch\n"]
     assert questions.shots == 1
     assert "only 1 demonstrations" in caplog.text
     assert not ask(shown=[], choice_shots=0)[0].demonstrations

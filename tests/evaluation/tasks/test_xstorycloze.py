@@ -29,4 +29,4 @@ def test_the_authors_tables(tmp_path: Path) -> None:
         write_tsv(tmp_path / f"spring2016.val.en.tsv.split_20_80_{split}.tsv", head, row)
     asked = questions("xstorycloze", tmp_path, shots=1, languages=["en"])["en"]
     assert asked.items[0].solved == "S1. S2. S3. S4. End one."
-    assert asked.demonstrations == ["T1. S2. S3. S4. End one.\n\n"]
+    assert [shown.text for shown in asked.demonstrations] == ["T1. S2. S3. S4. End one.\n\n"]

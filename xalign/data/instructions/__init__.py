@@ -19,7 +19,7 @@ SOURCES: Registry[Source] = Registry(
     "xalign.data.instructions",
     "SOURCE",
     "xalign.instructions",
-    skip=("base", "cross_lingual", "files", "tokens"),
+    skip=("base", "chats", "cross_lingual", "files", "tokens"),
 )
 
 

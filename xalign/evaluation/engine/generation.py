@@ -17,6 +17,7 @@ from xalign.base.progress import Advance
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.prefix_tree import common_length
 from xalign.evaluation.engine.representations import batches
+from xalign.evaluation.engine.scoring import prompt_tokens
 from xalign.models.backbone import Backbone, evaluating
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ def continue_greedily(
 
 
 def _encode(backbone: Backbone, prompts: Sequence[str]) -> list[list[int]]:
-    rows: list[list[int]] = backbone.tokenizer(list(prompts))["input_ids"]
+    ids = prompt_tokens(backbone, prompts)
+    rows = [ids[prompt] for prompt in prompts]
     # Some tokenizers (BERT-style post-processors) end a text with a special token of their own.
     end = backbone.tokenizer.eos_token_id
     return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in rows]

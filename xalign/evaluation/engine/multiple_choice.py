@@ -16,14 +16,12 @@ from xalign.base.progress import Advance
 from xalign.evaluation.engine.scoring import Request, request_tokens, score
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.items import Item
+from xalign.evaluation.prompts import PLAIN, PromptForm, Shown
 from xalign.evaluation.results import Record, Result, standard_error
 from xalign.evaluation.task import Measured, Part
 from xalign.models.backbone import Backbone
 
 log = logging.getLogger(__name__)
-
-DELIMITER = " "
-"""Stands between context and continuation, at the beginning of the continuation."""
 
 NEAR_TIE = 1e-3
 """Margin in nats below which rounding may decide which candidate wins."""
@@ -39,7 +37,7 @@ BINS = 10
 class Questions:
     """Items of one language with the demonstrations that stand before each of them.
 
-    `demonstrations` bring their own separators. `name` is the benchmark in the results, `shots` what was
+    `name` is the benchmark in the results, `shots` what was
     asked for.
     """
 
@@ -48,12 +46,26 @@ class Questions:
     version: str
     language: str
     items: Sequence[Item]
-    demonstrations: Sequence[str] = ()
+    demonstrations: Sequence[Shown] = ()
     shots: int = 0
     texts: Sequence[str] = ()
     """What the items are made of, as it stands in the set."""
     shown: Sequence[str] = ()
     """What the demonstrations are made of."""
+    form: PromptForm = PLAIN
+    """How they are put to the model."""
+
+    def requests(self, backbone: Backbone, item: Item, shown: Sequence[Shown]) -> list[Request]:
+        """An item's candidates after demonstrations."""
+        prompts = {
+            context: self.form.prompt(backbone.tokenizer, shown, context)
+            for context in dict.fromkeys(item.contexts)
+        }
+        delimited = zip(item.contexts, item.continuations, item.answers, strict=True)
+        return [
+            Request("", prompts[context], answer if self.form.chat else continuation)
+            for context, continuation, answer in delimited
+        ]
 
 
 def question_part(questions: Questions) -> Part:
@@ -71,8 +83,9 @@ def question_part(questions: Questions) -> Part:
     key = {
         "name": questions.name,
         "items": digest([asdict(item) for item in questions.items]),
-        "demonstrations": digest(list(questions.demonstrations)),
+        "demonstrations": digest([asdict(shown) for shown in questions.demonstrations]),
         "shots": questions.shots,
+        **questions.form.key,
     }
     size = sum(len(item.contexts) for item in questions.items)
     return Part(
@@ -98,9 +111,7 @@ def answer(questions: Questions, session: Session, advance: Advance) -> Measured
     Raises:
         DataError: a candidate is longer than the model's context.
     """
-    prefixes = _prefixes(session.backbone, questions)
-    pairs = zip(prefixes, questions.items, strict=True)
-    requests = [request for prefix, item in pairs for request in _requests(prefix, item)]
+    requests = _requests(session.backbone, questions)
     batch_tokens = session.batch_tokens
     scores = iter(
         score(
@@ -114,9 +125,8 @@ def answer(questions: Questions, session: Session, advance: Advance) -> Measured
     records: list[Record] = []
     for item in questions.items:
         sums = np.array([next(scores).log_likelihood for _ in item.contexts])
-        texts = [continuation.removeprefix(DELIMITER) for continuation in item.continuations]
         place = {"language": questions.language, "index": item.index, "gold": item.gold}
-        records.append(place | judged(sums, texts))
+        records.append(place | judged(sums, item.answers))
     rows = _rows(questions, records)
     return Measured(rows, {f"{questions.name}.{questions.task}": records})
 
@@ -136,10 +146,6 @@ def calibration_error(log_likelihoods: Sequence[Sequence[float]], gold: Sequence
     bin_N = np.clip(np.ceil(confidence_N * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = [abs((right_N - confidence_N)[bin_N == m].sum()) for m in range(BINS)]
     return float(sum(gaps) / len(right_N))
-
-
-def _requests(prefix: str, item: Item) -> list[Request]:
-    return [Request(prefix, a, b) for a, b in zip(item.contexts, item.continuations, strict=True)]
 
 
 def judged(sums: np.ndarray, texts: Sequence[str], kinds: Sequence[str] = KINDS) -> Record:
@@ -185,25 +191,29 @@ def _rows(questions: Questions, records: Sequence[Record]) -> list[Result]:
     return [*rows, row("calibration_error", error, None), row("near_ties", float(near_ties), None)]
 
 
-def _prefixes(backbone: Backbone, questions: Questions) -> list[str]:
-    """The demonstrations before each item; the first of them are left out where the context is too short."""
+def _requests(backbone: Backbone, questions: Questions) -> list[Request]:
+    """Every candidate of every item, in order; the first demonstrations are left out where the context is too
+    short."""
     limit = backbone.context
-    shown = ["".join(questions.demonstrations[k:]) for k in range(len(questions.demonstrations) + 1)]
-    dropped = [0] * len(questions.items)
+    demonstrations, items = questions.demonstrations, questions.items
     _require_room(questions, backbone)
-    left = list(range(len(questions.items))) if limit is not None else []
-    for k, prefix in enumerate(shown):
-        left = _overflowing(backbone, questions.items, left, prefix, limit or 0)
+    found = [questions.requests(backbone, item, demonstrations) for item in items]
+    dropped = [0] * len(items)
+    left = _overflowing(backbone, found, limit)
+    while left:
         for i in left:
-            dropped[i] = k + 1
+            dropped[i] += 1
+            found[i] = questions.requests(backbone, items[i], demonstrations[dropped[i] :])
+        still = _overflowing(backbone, [found[i] for i in left], limit)
+        left = [left[k] for k in still]
     if any(dropped):
         log.warning(
             "%s, %s: the model's context of %d tokens is too short for all %d demonstrations before %d of %d "
             "items: up to %d, the first, are left out there",
-            *(questions.task, questions.language, limit, len(questions.demonstrations)),
+            *(questions.task, questions.language, limit, len(demonstrations)),
             *(sum(map(bool, dropped)), len(dropped), max(dropped)),
         )
-    return [shown[k] for k in dropped]
+    return [request for own in found for request in own]
 
 
 def _require_room(questions: Questions, backbone: Backbone) -> None:
@@ -211,24 +221,27 @@ def _require_room(questions: Questions, backbone: Backbone) -> None:
     limit = backbone.context
     if limit is None:
         return
-    everyone = range(len(questions.items))
-    if left := _overflowing(backbone, questions.items, everyone, "", limit):
+    alone = [questions.requests(backbone, item, []) for item in questions.items]
+    if left := _overflowing(backbone, alone, limit):
         item = questions.items[left[0]]
         longest = max(item.candidates, key=len)
         raise DataError(
             f"{questions.task}, {questions.language}, item {item.index}: a candidate alone exceeds the "
-            f"model's context of {limit} tokens, as {len(left)} of {len(everyone)} items' do: "
+            f"model's context of {limit} tokens, as {len(left)} of {len(alone)} items' do: "
             f"'{longest[:60]}...'; a model with a longer context is needed, or benchmark.tasks without "
             f"{questions.task}"
         )
 
 
-def _overflowing(
-    backbone: Backbone, items: Sequence[Item], chosen: Sequence[int], prefix: str, limit: int
-) -> list[int]:
-    """Those of the items of which a candidate takes more than `limit` positions after the prefix."""
+def _overflowing(backbone: Backbone, requests: Sequence[Sequence[Request]], limit: int | None) -> list[int]:
+    """The numbers of the items of which a candidate takes more than `limit` positions."""
+    if limit is None:
+        return []
+
+    def bytes_of(own: Request) -> int:
+        return len((own.prefix + own.context + own.continuation).encode())
+
     # A token has a byte or more, special tokens apart: mostly there is nothing to count.
-    room = limit - len(prefix.encode()) - 8
-    doubtful = [i for i in chosen if max(len(text.encode()) for text in items[i].candidates) > room]
-    counts = iter(request_tokens(backbone, [r for i in doubtful for r in _requests(prefix, items[i])]))
-    return [i for i in doubtful if max([next(counts) for _ in items[i].contexts]) > limit]
+    doubtful = [i for i, own in enumerate(requests) if max(map(bytes_of, own)) > limit - 8]
+    counts = iter(request_tokens(backbone, [request for i in doubtful for request in requests[i]]))
+    return [i for i in doubtful if max([next(counts) for _ in requests[i]]) > limit]

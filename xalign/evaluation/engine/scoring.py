@@ -184,7 +184,7 @@ def token_log_likelihoods(backbone: Backbone, hidden_SD: Tensor, targets_S: Tens
 def _encode(backbone: Backbone, requests: Sequence[Request]) -> list[Row]:
     heads = [(r.prefix + r.context).rstrip() for r in requests]
     wholes = [r.prefix + r.context + r.continuation for r in requests]
-    ids = _tokens(backbone, [*heads, *wholes])
+    ids = prompt_tokens(backbone, [*heads, *wholes])
     empty = [not r.prefix + r.context for r in requests]
     bare: dict[str, list[int]] = {}
     if any(empty):
@@ -201,7 +201,7 @@ def _encode(backbone: Backbone, requests: Sequence[Request]) -> list[Row]:
     return rows
 
 
-def _tokens(backbone: Backbone, texts: Sequence[str]) -> dict[str, list[int]]:
+def prompt_tokens(backbone: Backbone, texts: Sequence[str]) -> dict[str, list[int]]:
     """Ids of each distinct text; no special tokens where it brings the first one with it."""
     tokenizer = backbone.tokenizer
     own = [t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id) if t is not None][:1]

@@ -20,6 +20,7 @@ from xalign.evaluation.engine.multiple_choice import KINDS, judged
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.harness.content import fingerprint
 from xalign.evaluation.metrics import KNOWN, Kind, Metric
+from xalign.evaluation.prompts import PLAIN, PromptForm, prompt_form
 from xalign.evaluation.results import Record, Result
 from xalign.evaluation.task import Measured, Part, Setting, Task
 from xalign.models.backbone import Backbone, evaluating
@@ -51,20 +52,24 @@ class GuestTask(Task):
     def parts(self, setting: Setting) -> list[Part]:
         shots, limit = setting.benchmark.shots, setting.benchmark.limit
         content = {name: fingerprint(task, shots) for name, task in self._loaded.items()}
-        key = {"shots": shots, "limit": limit, "tasks": content}
-        return [Part(self.name, UNKNOWN, key, 1, partial(self._measure, shots, limit))]
+        form = prompt_form(setting.benchmark)
+        key = {"shots": shots, "limit": limit, "tasks": content, **form.key}
+        return [Part(self.name, UNKNOWN, key, 1, partial(self._measure, shots, limit, form))]
 
     @cached_property
     def _loaded(self) -> Mapping[str, Any]:
         """Task name -> task of the harness, its data loaded."""
         return load([self.name])[1]
 
-    def _measure(self, shots: int | None, limit: int | None, session: Session, advance: Advance) -> Measured:
+    def _measure(
+        self, shots: int | None, limit: int | None, form: PromptForm, session: Session, advance: Advance
+    ) -> Measured:
         found = run(
             session.backbone,
             [self.name],
             shots=shots,
             limit=limit,
+            form=form,
             batch_tokens=session.batch_tokens,
             journal=session.journal,
         )
@@ -98,15 +103,16 @@ def run(
     shots: int | None,
     limit: int | None,
     batch_tokens: int,
+    form: PromptForm = PLAIN,
     journal: Journal = NO_JOURNAL,
 ) -> tuple[list[Result], dict[str, list[Record]]]:
     """Rows, and `<benchmark>.<task>` -> the records of the items behind them.
 
     `tasks` are names of the harness's tasks, groups or tags, or paths of task files (.yaml); `shots` and
     `limit` (items a task) are the task's own, and all, where None; a task whose own `num_fewshot` is 0 keeps
-    it, as in the harness. Figures and standard errors are the
-    harness's. A task `xnli_sw` whose set is the configuration `sw` is benchmark `xnli` in language `sw`;
-    of any other task the language is `und`. Metrics `acc...` are called `accuracy...`.
+    it, as in the harness. Figures and standard errors are the harness's, as is a chat (`form`). A task
+    `xnli_sw` whose set is the configuration `sw` is benchmark `xnli` in language `sw`; of any other task the
+    language is `und`. Metrics `acc...` are called `accuracy...`.
 
     Raises:
         ConfigError: lm_eval is not installed, or has no such task.
@@ -124,6 +130,8 @@ def run(
             tasks=list(loaded.values()),
             num_fewshot=shots,
             limit=limit,
+            apply_chat_template=form.chat,
+            fewshot_as_multiturn=form.chat and form.turns,
             random_seed=None,
             numpy_random_seed=None,
             torch_random_seed=None,

@@ -9,6 +9,7 @@ import numpy as np
 from xalign.base.errors import DataError
 from xalign.config.choices import Demonstrations
 from xalign.evaluation.items import Item
+from xalign.evaluation.prompts import Shown
 
 SEPARATOR = "\n\n"
 """Stands after each demonstration, as in lm-evaluation-harness 0.4.13."""
@@ -42,9 +43,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A solved item, with its separator, and the row of the pool that it is."""
+    """A solved item, and the row of the pool that it is."""
 
-    text: str
+    shown: Shown
     language: str
     row: int
 
@@ -89,7 +90,7 @@ def choose(
         used.add(item.index)
         if wanted.mode is Demonstrations.code_switched and own != pivot:
             item = pool.switched(own, pivot, item.index, turn)
-        found.append(Demonstration(item.solved + SEPARATOR, own, item.index))
+        found.append(Demonstration(item.shown(SEPARATOR), own, item.index))
     return found
 
 

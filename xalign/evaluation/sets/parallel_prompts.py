@@ -1,4 +1,4 @@
-"""Few-shot prompts from parallel text: `{x} = {y}` a line, and `{x} =` at the end.
+"""Few-shot prompts from parallel text: `{x} = {y}` a line, and `{x} =` at the end; in a chat that is asked.
 
 Demonstrations and question are written by one formatter, here, for choosing and for making translations.
 """
@@ -6,16 +6,23 @@ Demonstrations and question are written by one formatter, here, for choosing and
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from xalign.base.errors import DataError
 from xalign.base.files import digest
 from xalign.data.parallel import ParallelCorpus
+from xalign.evaluation.engine.generation import require_room
 from xalign.evaluation.engine.similarity import distinct_pairs, fold
+from xalign.evaluation.prompts import PromptForm, Shown, prompt_form
 from xalign.evaluation.sets.sentences import Pairs, sentence_pairs
 from xalign.evaluation.task import Setting
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from xalign.models.backbone import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +34,9 @@ def question(source: str) -> str:
     return f"{source} ="
 
 
-def answer(target: str) -> str:
-    """A translation as it follows `question`."""
-    return f" {target}"
-
-
-def demonstration_lines(shown: Pairs) -> str:
+def demonstrations_of(shown: Pairs) -> list[Shown]:
     """Demonstrations as they stand before a question."""
-    return "".join(question(x) + answer(y) + "\n" for x, y in shown)
+    return [Shown(question(x), y, end="\n") for x, y in shown]
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,22 @@ class Direction:
     pairs: Pairs
     """(source, reference)."""
     shown: Pairs
+    form: PromptForm
 
-    @property
-    def prefix(self) -> str:
-        """What stands before every question."""
-        return demonstration_lines(self.shown)
+    def prompts(self, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+        """What stands before each answer."""
+        shown = demonstrations_of(self.shown)
+        return [self.form.prompt(tokenizer, shown, question(source)) for source, _ in self.pairs]
+
+    def require_room(self, backbone: "Backbone") -> None:
+        """Raise DataError where a prompt leaves no room for an answer."""
+        require_room(backbone, self.prompts(backbone.tokenizer))
 
     @property
     def key(self) -> dict[str, object]:
         """All that figures depend on besides the model."""
-        return {"direction": self.name, "pairs": digest(self.pairs), "prefix": digest(self.prefix)}
+        shown = "".join(own.text for own in demonstrations_of(self.shown))
+        return {"direction": self.name, "pairs": digest(self.pairs), "prefix": digest(shown), **self.form.key}
 
     def in_language(self, pairs: Pairs) -> list[str]:
         """The sides of such pairs that are in the language itself."""
@@ -75,8 +83,9 @@ def directions(
     for language, pairs in sentence_pairs(setting, task).items():
         shown = shown_before(setting, language, pairs, setting.rng(language), task, shots, shots_key)
         asked = pairs[:limit]
-        yield Direction(language, "into", language, asked, shown)
-        yield Direction(language, "from", setting.pivot, _turned(asked), _turned(shown))
+        form = prompt_form(setting.benchmark)
+        yield Direction(language, "into", language, asked, shown, form)
+        yield Direction(language, "from", setting.pivot, _turned(asked), _turned(shown), form)
 
 
 def _turned(pairs: Pairs) -> Pairs:

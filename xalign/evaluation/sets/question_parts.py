@@ -13,6 +13,7 @@ from xalign.config.choices import Demonstrations
 from xalign.config.schema import BenchmarkConfig
 from xalign.evaluation.engine.multiple_choice import Questions, question_part
 from xalign.evaluation.items import Item
+from xalign.evaluation.prompts import prompt_form
 from xalign.evaluation.sets.demonstrations import Demonstration, Pool, Wanted, choose
 from xalign.evaluation.sets.files import (
     SPLITS,
@@ -87,10 +88,11 @@ def question_parts(task: QuestionTask, setting: Setting) -> list[Part]:
                     task.version,
                     language,
                     items,
-                    [d.text for d in demonstrations],
+                    [d.shown for d in demonstrations],
                     config.shots or 0,
                     texts,
                     shown,
+                    prompt_form(config),
                 )
             )
         )

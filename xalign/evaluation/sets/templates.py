@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from xalign.base.errors import DataError, did_you_mean
-from xalign.evaluation.items import Item
+from xalign.evaluation.items import DELIMITER, Item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,12 @@ class Template:
             tuple(_format(text, fields, key) for text in texts) * (candidates // len(texts))
             for key, texts in (("contexts", self.contexts), ("continuations", self.continuations))
         )
-        return Item(index, contexts, continuations, gold)
+        return Item(index, contexts, continuations, gold, self.delimiter)
+
+    @property
+    def delimiter(self) -> str:
+        """What parts continuations from their contexts: a space, where all are written with one."""
+        return DELIMITER if all(text.startswith(DELIMITER) for text in self.continuations) else ""
 
 
 def own_template(config: TemplateConfig, name: str, candidates: int) -> Template:

@@ -67,24 +67,19 @@ class AnswerLanguage(Task):
         return parts
 
     def _part(self, way: "Direction", told: tuple[str, ...]) -> Part:
-        from xalign.evaluation.engine.generation import require_room
-        from xalign.evaluation.sets.parallel_prompts import question
-
-        check = partial(require_room, prompts=[way.prefix + question(source) for source, _ in way.pairs])
         key = way.key | {"told": told, "tokens": self.config.tokens}
         texts, before = way.in_language(way.pairs), way.in_language(way.shown)
         measure = partial(self._measure, way, told)
-        return Part(self.name, way.language, key, len(way.pairs), measure, texts, before, check)
+        return Part(self.name, way.language, key, len(way.pairs), measure, texts, before, way.require_room)
 
     def _measure(
         self, way: "Direction", told: tuple[str, ...], session: "Session", advance: "Advance"
     ) -> Measured:
         from xalign.evaluation.engine.generation import continue_greedily
-        from xalign.evaluation.sets.parallel_prompts import question
 
         answers = continue_greedily(
             session.backbone,
-            [way.prefix + question(source) for source, _ in way.pairs],
+            way.prompts(session.backbone.tokenizer),
             [self.config.tokens] * len(way.pairs),
             batch_tokens=session.batch_tokens,
             journal=session.journal,

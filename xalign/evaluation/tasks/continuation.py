@@ -6,7 +6,8 @@ per byte sees a sentence alone; what is lost of reading a longer context shows h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -15,6 +16,9 @@ from xalign.base.registry import Short
 from xalign.config.parts import TaskConfig
 from xalign.evaluation.metrics import Metric
 from xalign.evaluation.task import Part, Setting, Task
+
+if TYPE_CHECKING:
+    from xalign.evaluation.engine.scoring import Request
 
 NATS = Metric(
     name="continuation_nats",
@@ -52,7 +56,10 @@ class Continuation(Task):
             before, start = "\n".join(shown), "\n" if shown else ""
             requests = [Request(before, "", f"{start}{text}\n") for text in measured]
             key = {"texts": digest(measured), "shown": digest(shown)}
-            parts.append(likelihood_part(self, NATS.name, language, key, requests, measured, shown))
+            # Running text, no question: it is never a chat's.
+            parts.append(
+                likelihood_part(self, NATS.name, language, key, partial(_plain, requests), measured, shown)
+            )
         return parts
 
     def _shown(self, setting: Setting, language: str, measured: Sequence[str]) -> list[str]:
@@ -67,6 +74,10 @@ class Continuation(Task):
         known = {fold(own) for own in measured}
         free = [own for own in texts if own is not None and fold(own) not in known]
         return drawn(free, shots, setting.rng(language), self.name, language)
+
+
+def _plain(requests: "list[Request]", tokenizer: object) -> "list[Request]":
+    return requests
 
 
 TASK = Continuation

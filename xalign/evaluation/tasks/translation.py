@@ -33,13 +33,11 @@ class Translation(Task):
         return [self._part(way) for way in directions(setting, self.name, shots, "benchmark.shots")]
 
     def _part(self, way: "Direction") -> Part:
-        from xalign.evaluation.engine.generation import require_room
-        from xalign.evaluation.sets.parallel_prompts import question
-
-        check = partial(require_room, prompts=[way.prefix + question(source) for source, _ in way.pairs])
         texts, before = way.in_language(way.pairs), way.in_language(way.shown)
         measure = partial(self._measure, way)
-        return Part(self.name, way.language, way.key, 2 * len(way.pairs), measure, texts, before, check)
+        return Part(
+            self.name, way.language, way.key, 2 * len(way.pairs), measure, texts, before, way.require_room
+        )
 
     def _measure(self, way: "Direction", session: "Session", advance: "Advance") -> Measured:
         import numpy as np
@@ -51,19 +49,20 @@ class Translation(Task):
         from xalign.evaluation.engine.translation_scores import bleu_tokenizer, corpus_score
         from xalign.evaluation.results import Result
         from xalign.evaluation.sets.likelihood import scored
-        from xalign.evaluation.sets.parallel_prompts import answer, question
 
-        language, direction, prefix, pairs = way.language, way.name, way.prefix, way.pairs
+        language, direction, pairs = way.language, way.name, way.pairs
+        prompts = way.prompts(session.backbone.tokenizer)
         references = [target for _, target in pairs]
         hypotheses = continue_greedily(
             session.backbone,
-            [prefix + question(source) for source, _ in pairs],
+            prompts,
             [_limit(session, source) for source, _ in pairs],
             batch_tokens=session.batch_tokens,
             journal=session.journal,
             advance=advance,
         )
-        requests = [Request(prefix, question(source), answer(target)) for source, target in pairs]
+        answers = [way.form.answer(target) for target in references]
+        requests = [Request("", prompt, own) for prompt, own in zip(prompts, answers, strict=True)]
         scores = scored(session, requests, advance)
         bits = np.array([-s.log_likelihood for s in scores]) / np.log(2)
         sizes = np.array([s.bytes for s in scores])

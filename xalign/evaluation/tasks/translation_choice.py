@@ -10,8 +10,9 @@ from pydantic import Field
 from xalign.base.registry import Short
 from xalign.config.parts import TaskConfig
 from xalign.config.schema import BenchmarkConfig
-from xalign.evaluation.items import Item
+from xalign.evaluation.items import DELIMITER, Item
 from xalign.evaluation.metrics import Metric, answers
+from xalign.evaluation.prompts import prompt_form
 from xalign.evaluation.task import Part, Setting, Task
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TranslationChoice(Task):
     def parts(self, setting: Setting) -> list[Part]:
         from xalign.evaluation.engine.multiple_choice import Questions, question_part
         from xalign.evaluation.engine.similarity import distinct_pairs
-        from xalign.evaluation.sets.parallel_prompts import demonstration_lines, shown_before
+        from xalign.evaluation.sets.parallel_prompts import demonstrations_of, shown_before
         from xalign.evaluation.sets.sentences import sentence_pairs
 
         config = self.config
@@ -74,10 +75,11 @@ class TranslationChoice(Task):
                 version=self.version,
                 language=language,
                 items=items,
-                demonstrations=[demonstration_lines([pair]) for pair in shown],
+                demonstrations=demonstrations_of(shown),
                 shots=len(shown),
                 texts=[target for _, target in pairs],
                 shown=[target for _, target in shown],
+                form=prompt_form(setting.benchmark),
             )
             parts.append(question_part(asked))
         return parts
@@ -93,7 +95,7 @@ def choices(
     import numpy as np
 
     from xalign.evaluation.engine.similarity import distinct_pairs
-    from xalign.evaluation.sets.parallel_prompts import answer, question
+    from xalign.evaluation.sets.parallel_prompts import question
 
     tested = distinct_pairs(pairs)
     if len(tested) <= distractors:
@@ -108,7 +110,8 @@ def choices(
         wrong = [tested[k][1][1] for k in rng.choice(near, distractors, replace=False)]
         gold = int(rng.integers(distractors + 1))
         texts = [*wrong[:gold], target, *wrong[gold:]]
-        items.append(Item(index, (question(source),) * len(texts), tuple(map(answer, texts)), gold))
+        answers = tuple(f"{DELIMITER}{text}" for text in texts)
+        items.append(Item(index, (question(source),) * len(texts), answers, gold))
     return items
 
 

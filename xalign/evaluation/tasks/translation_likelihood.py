@@ -7,7 +7,8 @@ of generated sentences to see the same (experiments/harmless).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -15,6 +16,12 @@ from xalign.base.registry import Short
 from xalign.config.parts import TaskConfig
 from xalign.evaluation.metrics import Metric, translated
 from xalign.evaluation.task import Part, Setting, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from xalign.evaluation.engine.scoring import Request
+    from xalign.evaluation.sets.parallel_prompts import Direction
 
 NATS = Metric(name="reference_nats", label="Nats of the reference", higher_is_better=False)
 
@@ -36,9 +43,8 @@ class TranslationLikelihood(Task):
         return translated(NATS)
 
     def parts(self, setting: Setting) -> list[Part]:
-        from xalign.evaluation.engine.scoring import Request
         from xalign.evaluation.sets.likelihood import likelihood_part
-        from xalign.evaluation.sets.parallel_prompts import answer, directions, question
+        from xalign.evaluation.sets.parallel_prompts import directions
 
         shots, limit = self.config.shots, self.config.limit
         return [
@@ -47,13 +53,20 @@ class TranslationLikelihood(Task):
                 f"{NATS.name}_{way.name}",
                 way.language,
                 way.key,
-                # The end of the line belongs to it: a model that would go on has not translated yet.
-                [Request(way.prefix, question(x), answer(y) + "\n") for x, y in way.pairs],
+                partial(_requests, way),
                 way.in_language(way.pairs),
                 way.in_language(way.shown),
             )
             for way in directions(setting, self.name, shots, "benchmark.likelihood_shots", limit)
         ]
+
+
+def _requests(way: "Direction", tokenizer: "PreTrainedTokenizerBase") -> "list[Request]":
+    from xalign.evaluation.engine.scoring import Request
+
+    # The end of the line, or of the turn, belongs to it: a model that would go on has not translated yet.
+    answers = [way.form.ended(tokenizer, target) for _, target in way.pairs]
+    return [Request("", prompt, own) for prompt, own in zip(way.prompts(tokenizer), answers, strict=True)]
 
 
 TASK = TranslationLikelihood
