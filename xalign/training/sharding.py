@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import (
     CPUOffloadPolicy,
     FSDPModule,
@@ -34,6 +34,18 @@ from xalign.models.backbone import Backbone
 
 ENTRANCES = ("hidden_states", "represent_all_layers")
 """Methods of the backbone that run blocks, and nothing else does: through them embeddings are gathered."""
+
+
+def mesh_of(device_type: str, replicate: int) -> DeviceMesh:
+    """All ranks, as FSDP2 wants them: in a row or, with `replicate` copies of the model, in as many rows,
+    each of neighbours that share one out (hybrid sharding; Zhao et al. 2023, PyTorch FSDP, section 3.2.2).
+    """
+    ranks = collectives.world_size()
+    if replicate == 1:
+        return init_device_mesh(device_type, (ranks,), mesh_dim_names=("shard",))
+    return init_device_mesh(
+        device_type, (replicate, ranks // replicate), mesh_dim_names=("replicate", "shard")
+    )
 
 
 def shard(
