@@ -32,6 +32,7 @@ from xalign.models.finite import require_finite_weights
 from xalign.models.model_folder import adapter_problem
 from xalign.models.quantised import ask_for_plain_weights, with_plain_weights
 from xalign.models.sources import UNFORESEEN, Source, explained, first_line, model_source, tokenizer_source
+from xalign.models.stored import stored_dtype
 
 __all__ = ["load_model_and_tokenizer", "model_fingerprint"]
 
@@ -39,9 +40,12 @@ _log = logging.getLogger(__name__)
 
 
 def load_model_and_tokenizer(
-    config: ModelConfig, seed: int = 0
+    config: ModelConfig, seed: int = 0, *, as_stored: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model (float32, evaluation mode) and its tokenizer, which has a padding token.
+
+    `as_stored`: weights stay in the file, of its number type, mapped into memory: a process that keeps a part
+    of them reads no other. They are taken to be finite, as another process has found.
 
     `seed` draws the weights of `pretrained=false`; the global random state stays as it is. Safetensors
     are preferred to pickled weights, which transformers reads with `weights_only=True`. Raises
@@ -57,7 +61,7 @@ def load_model_and_tokenizer(
     source = model_source(config)
     network = _load_config(source)
     tokenizer = _load_tokenizer(config, source)
-    return _load_weights(source, network, tokenizer), tokenizer
+    return _load_weights(source, network, tokenizer, as_stored), tokenizer
 
 
 def _load_config(source: Source) -> PreTrainedConfig:
@@ -112,7 +116,7 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
 
 
 def _load_weights(
-    source: Source, network: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
+    source: Source, network: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, as_stored: bool
 ) -> PreTrainedModel:
     factory: Any = AutoModelForCausalLM
     where = f"{source.key}={source.name}"
@@ -122,7 +126,7 @@ def _load_weights(
             model, report = factory.from_pretrained(
                 source.location,
                 config=network,
-                dtype=torch.float32,
+                dtype=stored_dtype(source) if as_stored else torch.float32,
                 output_loading_info=True,
                 **source.options,
             )
@@ -143,7 +147,8 @@ def _load_weights(
         )
     if quantised:
         model = with_plain_weights(model, quantised, where)
-    require_finite_weights(model, where)
+    if not as_stored:
+        require_finite_weights(model, where)
     _require_rows(model, tokenizer)
     loaded: PreTrainedModel = model.eval()
     return loaded

@@ -65,6 +65,9 @@ def shard(
         if isinstance(module, nn.Embedding):
             module.sparse = False  # shards are summed as dense matrices
     whole = whole | {p for p in backbone.parameters() if p.ndim < 2}
+    device = torch.device(mesh.device_type)
+    for parameter in whole:
+        parameter.data = parameter.data.to(device, torch.float32)
     on_gpu = mesh.device_type == "cuda"
     common: dict[str, Any] = {
         "mesh": mesh,
@@ -85,6 +88,8 @@ def shard(
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
+    backbone.float()  # this rank's shards, of weights that came as they are stored
+    backbone.to_run_on = None
     for entrance in ENTRANCES:
         register_fsdp_forward_method(backbone, entrance)
 
