@@ -120,9 +120,13 @@ MISTAKES = {
         "optimizer.kind=adamw_bf16: needs trainer.precision=bf16 (trainer.precision=fp32)",
         "optimizer.kind=adamw_bf16: needs strategy=single (strategy=ddp)",
     ],
-    ("strategy.cpu_offload=true", "strategy.reshard_after_forward=false"): [
+    ("strategy.cpu_offload=true", "strategy.reshard_after_forward=false", "strategy.replicate=2"): [
         "strategy.cpu_offload=true: needs strategy=fsdp",
         "strategy.reshard_after_forward=false: needs strategy=fsdp",
+        "strategy.replicate=2: needs strategy=fsdp",
+    ],
+    ("strategy=fsdp", "trainer.devices=4", "strategy.replicate=3"): [
+        "strategy.replicate=3: must divide the number of ranks, 4"
     ],
     ("adapter=full", "adapter.r=8"): ["adapter.r: unknown key (allowed: method, layers)"],
     ("adapter.rr=8",): ["adapter.rr: unknown key; did you mean 'r'?"],

@@ -10,7 +10,6 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from test_exactness import module_of
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from training_helpers import batches_of, moved, small_config
 
@@ -28,7 +27,7 @@ from xalign.performance.automatic import choose_precision
 from xalign.training.accumulate import accumulate
 from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
-from xalign.training.sharding import gathered, shard
+from xalign.training.sharding import gathered, mesh_of, shard
 
 GLOBAL = 16
 """Pairs a step of all ranks together; retention has as many texts, instructions half."""
@@ -95,7 +94,7 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         module.backbone.checkpoint_activations()
         enter_training(module.backbone, dropout=False)
     if case.strategy == "fsdp":
-        mesh = init_device_mesh("cpu", (ranks,))
+        mesh = mesh_of("cpu", config.strategy.replicate)
         shard(module.backbone, mesh, config.strategy, module.adapter.whole())
         if isinstance(module.reference, FrozenCopy):
             shard(module.reference.backbone, mesh, config.strategy)

@@ -16,7 +16,11 @@ DDP, FSDP = (
     [Case(strategy, family, adapter) for family in FAMILIES for adapter in ADAPTERS]
     for strategy in ("ddp", "fsdp")
 )
-QUICK = [case for case in DDP if case.family == "llama"] + FSDP
+HYBRID = [
+    Case("fsdp", family, adapter, ("strategy.replicate=2",))
+    for family, adapter in (("llama", "full"), ("gemma3_text", "lora"))
+]
+QUICK = [case for case in DDP if case.family == "llama"] + FSDP + HYBRID
 SLOW = [case for case in DDP if case not in QUICK]
 
 OPTIONS = [
@@ -48,7 +52,7 @@ def two_more(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Outcome]:
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Outcome]:
-    return outcomes_of_ranks(DDP + FSDP, 4, tmp_path_factory.mktemp("four"))
+    return outcomes_of_ranks(DDP + FSDP + HYBRID, 4, tmp_path_factory.mktemp("four"))
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)
@@ -83,7 +87,7 @@ def test_bf16_is_rounded_alike_with_and_without_sharding(family: str, two_more: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", DDP + FSDP, ids=str)
+@pytest.mark.parametrize("case", DDP + FSDP + HYBRID, ids=str)
 def test_four_ranks_equal_one(case: Case, four: dict[Case, Outcome]) -> None:
     compare(case, four[case])
 

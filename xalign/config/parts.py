@@ -149,6 +149,11 @@ class AdapterConfig:
         """Whether the model that training begins with is one with an adapter, which then goes on."""
         return False
 
+    @property
+    def changes_weights(self) -> bool:
+        """Whether adapters begin with a part of the frozen weights, taken out of these."""
+        return False
+
     def problems(self, config: "Config") -> Iterator[tuple[str, str]]:
         """What is wrong with these options in a whole configuration: (option, what about its value)."""
         yield from ()

@@ -195,6 +195,11 @@ class Config:
     """Print parameters, operations, memory, tokens and time of the run, and stop."""
 
     @property
+    def ranks(self) -> int:
+        """Processes that train together."""
+        return self.trainer.devices * self.trainer.nodes
+
+    @property
     def chosen_by(self) -> list[tuple[str, str]]:
         """(key, figure of `validation`) of every choice that the run makes by one: its items must be others
         than those that are reported."""

@@ -134,6 +134,9 @@ class StrategyConfig:
     """Minutes after which a rank that does not answer the others ends the run."""
     cpu_offload: bool = False
     """fsdp: shards, their gradients and optimizer states stay in the machine's memory, not the GPU's."""
+    replicate: Positive = 1
+    """fsdp: copies of the model, each sharded over its own ranks / replicate neighbouring ranks (hybrid
+    sharding): as many as there are machines keeps gathering within a machine, at the price of memory."""
     reshard_after_forward: bool = True
     """fsdp: blocks are gathered again for the backward pass; false keeps them: faster, as much as the model
     more memory."""

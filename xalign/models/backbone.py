@@ -45,6 +45,8 @@ class Backbone(nn.Module):
         self.compute_dtype: torch.dtype = torch.float32
         self._rounded_head = Rounded()
         self._takes_positions = "position_ids" in inspect.signature(decoder.forward).parameters
+        self.to_run_on: torch.device | None = None
+        """Where it will run, of a model whose weights are still in their file."""
 
     @property
     def depth(self) -> int:
@@ -58,7 +60,7 @@ class Backbone(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return self.to_run_on or next(self.model.parameters()).device
 
     @property
     def context(self) -> int | None:

@@ -41,6 +41,7 @@ from xalign.models.sources import (
     model_source,
     tokenizer_source,
 )
+from xalign.models.stored import stored_dtype
 
 __all__ = ["load_model_and_tokenizer", "model_fingerprint"]
 
@@ -48,9 +49,12 @@ _log = logging.getLogger(__name__)
 
 
 def load_model_and_tokenizer(
-    config: ModelConfig, seed: int = 0
+    config: ModelConfig, seed: int = 0, *, as_stored: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model (float32, evaluation mode) and its tokenizer, which has a padding token.
+
+    `as_stored`: weights stay in the file, of its number type, mapped into memory: a process that keeps a part
+    of them reads no other. They are taken to be finite, as another process has found.
 
     `seed` draws the weights of `pretrained=false`; the global random state stays as it is. Safetensors
     are preferred to pickled weights, which transformers reads with `weights_only=True`. Raises
@@ -68,7 +72,7 @@ def load_model_and_tokenizer(
     source = model_source(config)
     network = _load_config(source)
     tokenizer = _load_tokenizer(config, source)
-    model = _load_weights(source, network)
+    model = _load_weights(source, network, as_stored=as_stored)
     _require_rows(model, tokenizer)
     return model, tokenizer
 
@@ -135,7 +139,7 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
     return tokenizer
 
 
-def _load_weights(source: Source, network: PreTrainedConfig) -> PreTrainedModel:
+def _load_weights(source: Source, network: PreTrainedConfig, *, as_stored: bool = False) -> PreTrainedModel:
     factory: Any = AutoModelForCausalLM
     where = f"{source.key}={source.name}"
     quantised = ask_for_plain_weights(network, where)
@@ -144,7 +148,7 @@ def _load_weights(source: Source, network: PreTrainedConfig) -> PreTrainedModel:
             model, report = factory.from_pretrained(
                 source.location,
                 config=network,
-                dtype=torch.float32,
+                dtype=stored_dtype(source) if as_stored else torch.float32,
                 output_loading_info=True,
                 **source.options,
             )
@@ -165,7 +169,8 @@ def _load_weights(source: Source, network: PreTrainedConfig) -> PreTrainedModel:
         )
     if quantised:
         model = with_plain_weights(model, quantised, where)
-    require_finite_weights(model, where)
+    if not as_stored:
+        require_finite_weights(model, where)
     if source.folder:
         model.name_or_path = str(source.folder.resolve())
     loaded: PreTrainedModel = model.eval()

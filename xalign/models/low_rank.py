@@ -24,6 +24,11 @@ class LowRankLinear(lora.Linear):
         super().__init__(*args, **kwargs)
         self._rounded = Rounded()
 
+    def _get_base_layer_device_and_dtype(self, base_layer: nn.Module) -> tuple[torch.device | None, None]:
+        # Adapters stay as they are drawn, in float32: peft would round them to the type of a frozen weight.
+        device, _ = super()._get_base_layer_device_and_dtype(base_layer)
+        return device, None
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         base = self.get_base_layer()
         assert isinstance(base, nn.Linear)

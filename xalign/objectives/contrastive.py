@@ -58,8 +58,7 @@ class Contrastive(BatchObjective):
         def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
             yield from layer_problems(self.layer, config)
             trainer = config.trainer
-            ranks = trainer.devices * trainer.nodes
-            share = trainer.batch_size // trainer.languages_per_batch * ranks
+            share = trainer.batch_size // trainer.languages_per_batch * config.ranks
             if self.centering is Centering.language and share < FEWEST:
                 yield (
                     "centering",

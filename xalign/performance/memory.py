@@ -92,7 +92,7 @@ def memory_of(
     products = (costs.up_to(backbone.depth) + costs.head).forward // 2
     # Sharded, each rank keeps its part of what is trained; of adapters all.
     sharded = config.strategy.name is StrategyName.fsdp and ADAPTERS.load(config.adapter.method).trains_model
-    shares = config.trainer.devices * config.trainer.nodes if sharded else 1
+    shares = config.ranks // config.strategy.replicate if sharded else 1
     # Each objective's are kept until they are clipped and joined.
     gradients = sum(gradient_bytes(backbone, n.layer, head=n.head) for n in needs.values())
     gradients += sum(p.nbytes for p in own)

@@ -238,9 +238,12 @@ class _Run:
     def _trained(self, inputs: TrainingInputs) -> tuple[Backbone, Adapter]:
         """Train, here or in other processes: the model with what was trained, and its adapter."""
         config, folder = self.config, self.folder
+        if config.strategy.name is not StrategyName.single:
+            folder.write_own_texts(inputs.own_texts)
         folder.update_environment(
             decisions=self.decisions.made,
             micro_batch=inputs.arrangement.micro_batch,
+            packed=inputs.arrangement.packed,
             peak_flops=peak_flops(self.device, self.training_dtype),
         )
         if config.strategy.name is StrategyName.single:

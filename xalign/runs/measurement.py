@@ -42,6 +42,16 @@ def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbo
     return backbone
 
 
+def load_to_shard(model: ModelConfig, device: torch.device, seed: int) -> Backbone:
+    """The same, its weights still in their file, of which each rank takes its part (`training.sharding`).
+
+    Nothing is run with it here: another process has found that it is of a known form.
+    """
+    backbone = Backbone(*load_model_and_tokenizer(model, seed, as_stored=True)).eval()
+    backbone.to_run_on = device
+    return backbone
+
+
 def evaluate(config: EvaluateConfig) -> None:
     """Measure one model or several; print the results and, if asked, write them.
 

@@ -103,7 +103,7 @@ def make_plan(config: Config) -> Plan:
     # The model's own texts take long to write, and are of the length of the others.
     without = replace(config, validation=None)
     prepared = prepare(without, backbone, splits, layer)
-    inputs = training_inputs(without, backbone, prepared, dtype, decisions, write_own_texts=False)
+    inputs = training_inputs(without, backbone, prepared, dtype, decisions, texts=[])
     costs = costs_of(backbone)
     memory = memory_of(config, backbone, costs, inputs.objectives, inputs.reference)
     data = AlignmentData(

@@ -56,6 +56,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
     from xalign.base.decisions import Decisions
     from xalign.base.stopping import stoppable
     from xalign.cli.validation import resolve
+    from xalign.config.choices import StrategyName
     from xalign.config.schema import Config
     from xalign.distributed.group import process_group
     from xalign.models.context import within_context
@@ -65,32 +66,49 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
         choose_precision,
         choose_threads,
     )
-    from xalign.runs.measurement import load_backbone
+    from xalign.runs.measurement import load_backbone, load_to_shard
     from xalign.training.fit import fit
     from xalign.training.inputs import training_inputs
     from xalign.training.prepare import prepare
     from xalign.training.splits import load_splits
     from xalign.workspace.commits import at_commits
-    from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
+    from xalign.workspace.environment import (
+        keep_freed_memory,
+        quiet_libraries,
+        return_freed_memory,
+        set_up_logging,
+    )
 
     config = resolve(yaml.safe_load(folder.config.read_text(encoding="utf-8")), Config)
     config = at_commits(config, folder.known().get("hub") or {})
     set_up_logging(log_file)
     quiet_libraries()
-    keep_freed_memory()
+    sharded = config.strategy.name is StrategyName.fsdp
+    (return_freed_memory if sharded else keep_freed_memory)()
     decisions = Decisions(quiet=True)
     choose_threads(config.trainer.threads, config.trainer.devices, decisions)
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
     with stoppable():
         splits, _ = load_splits(config)
-        backbone = load_backbone(config.model, device, config.seed)
+        # What begins with a part of the weights takes it out of them as they are in float32.
+        stored = sharded and not config.adapter.changes_weights
+        backbone = (load_to_shard if stored else load_backbone)(config.model, device, config.seed)
         config = with_settled_template(within_context(config, backbone, decisions), backbone, decisions)
         dtype = choose_precision(config.trainer.precision, device, decisions)
         layer = choose_layer(config.loss.aligned_layer, backbone.depth, decisions)
-        micro_batch = folder.known().get("micro_batch")  # what the first process has chosen for all
         prepared = prepare(config, backbone, splits, layer)
-        inputs = training_inputs(config, backbone, prepared, dtype, decisions, micro_batch=micro_batch)
+        chosen = folder.known()  # by the first process, for all
+        inputs = training_inputs(
+            config,
+            backbone,
+            prepared,
+            dtype,
+            decisions,
+            micro_batch=chosen["micro_batch"],
+            packed=chosen["packed"],
+            texts=folder.own_texts(),
+        )
         with process_group(config):
             fit(config, folder, inputs)
 

@@ -6,6 +6,7 @@ are sharded over ranks each rank has its part, and all ranks must call.
 """
 
 import functools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -28,9 +29,9 @@ def of(parameters: Iterable[nn.Parameter]) -> Gradients:
 def norm(gradients: Gradients) -> Tensor:
     """Euclidean norm over all parameters (scalar, at least float32); missing gradients count as zero."""
     norms = [_norm(_entries(g)) for g in gradients if g is not None and not _is_sharded(g)]
-    parts = [_norm(_entries(g)) for g in gradients if g is not None and _is_sharded(g)]
+    parts = [_norm(_entries(g)).square() / _copies(g) for g in gradients if isinstance(g, DTensor)]
     if parts:
-        norms.append(collectives.summed(torch.stack(parts).square().sum()).sqrt())
+        norms.append(collectives.summed(torch.stack(parts).sum()).sqrt())
     return torch.stack(_together(norms)).norm() if norms else torch.zeros(())
 
 
@@ -38,7 +39,11 @@ def dot(a: Gradients, b: Gradients) -> Tensor:
     """Scalar product of two gradients over all parameters (scalar)."""
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
     dots = [_dot(x, y) for x, y in pairs if not _is_sharded(x)]
-    parts = [_dot(collectives.local(x), collectives.local(y)) for x, y in pairs if _is_sharded(x)]
+    parts = [
+        _dot(collectives.local(x), collectives.local(y)) / _copies(x)
+        for x, y in pairs
+        if isinstance(x, DTensor)
+    ]
     if parts:
         dots.append(collectives.summed(torch.stack(parts).sum()))
     return torch.stack(_together(dots)).sum() if dots else torch.zeros(())
@@ -99,6 +104,12 @@ def _entries(gradient: Tensor) -> Tensor:
 
 def _is_sharded(gradient: Tensor) -> bool:
     return isinstance(gradient, DTensor)
+
+
+def _copies(gradient: DTensor) -> int:
+    """Ranks that hold the same part of a sharded gradient: more than one with hybrid sharding."""
+    sizes = [gradient.device_mesh.size(d) for d, p in enumerate(gradient.placements) if p.is_replicate()]
+    return math.prod(sizes)
 
 
 def _norm(entries: Tensor) -> Tensor:

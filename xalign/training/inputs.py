@@ -64,12 +64,14 @@ def training_inputs(
     decisions: Decisions,
     *,
     micro_batch: int | None = None,
-    write_own_texts: bool = True,
+    packed: bool | None = None,
+    texts: Sequence[str] | None = None,
 ) -> TrainingInputs:
     """Make them; the backbone gets its adapters, computes in `dtype` and is in training from here on.
 
-    `micro_batch` is what this run chose before: other sums in another order would round differently. A plan
-    does without the texts that the model would write, which take long and are of the length of the others.
+    What this run chose before, or its first process for all ranks, is given: `micro_batch`, as other sums in
+    another order would round differently; whether texts are `packed`; the `texts` that the model has written.
+    A plan gives none of the latter, which take long and are of the length of the others.
 
     Raises:
         ConfigError: adapters cannot be made as configured.
@@ -77,14 +79,10 @@ def training_inputs(
     backbone.compute_dtype = dtype
     lengths = [n.own_text for n in prepared.needs if n.own_text is not None]
     # Before there are new adapters: what it writes is what it was.
-    texts: list[str] = []
-    if lengths and write_own_texts:
-        instructions = config.instructions
-        is_chat = instructions.template is ChatTemplate.chat
-        chat = Chat(backbone.tokenizer, instructions.system) if is_chat else None
-        with adapters.as_begun(backbone, config.adapter, config.seed, layer=prepared.layer):
-            texts = own_texts(backbone, max(lengths), config.seed, prepared.beginnings, chat)
-    packed = packs_exactly(backbone)
+    if texts is None:
+        texts = _own_texts(config, backbone, prepared, max(lengths)) if lengths else []
+    if packed is None:
+        packed = packs_exactly(backbone)
     adapter = adapters.attach(backbone, config.adapter, config.seed, layer=prepared.layer)
     if config.strategy.name is StrategyName.fsdp and adapter.trains_model:
         decisions.add("gradients of embeddings", "dense", "strategy=fsdp sums shards of them over ranks")
@@ -105,3 +103,12 @@ def training_inputs(
         micro_batch = micro_batch_of(config, backbone, prepared.objectives, reference, decisions)
     arrangement = Arrangement(packed, micro_batch, backbone.context or PACKED)
     return TrainingInputs(backbone, adapter, reference, prepared, texts, arrangement)
+
+
+def _own_texts(config: Config, backbone: Backbone, prepared: Prepared, length: int) -> list[str]:
+    """Texts by the model that training begins with."""
+    instructions = config.instructions
+    is_chat = instructions.template is ChatTemplate.chat
+    chat = Chat(backbone.tokenizer, instructions.system) if is_chat else None
+    with adapters.as_begun(backbone, config.adapter, config.seed, layer=prepared.layer):
+        return own_texts(backbone, length, config.seed, prepared.beginnings, chat)

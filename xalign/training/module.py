@@ -26,7 +26,7 @@ from xalign.training import gradients
 from xalign.training.accumulate import accumulate
 from xalign.training.combine import combine
 from xalign.training.optimizer import build_optimizer, cosine_with_warmup
-from xalign.training.sharding import shard
+from xalign.training.sharding import mesh_of, shard
 
 FORMER_QUEUE = "queue"
 """Key of the contrastive queue in checkpoints of earlier versions, which had no `objectives`."""
@@ -74,7 +74,7 @@ class AlignedModel(pl.LightningModule):
         # Lightning gives a mesh under strategy=fsdp alone.
         if self.device_mesh is None or is_sharded(self.backbone):
             return
-        mesh = self.device_mesh["data_parallel"]
+        mesh = mesh_of(self.device_mesh.device_type, self.config.strategy.replicate)
         shard(self.backbone, mesh, self.config.strategy, self.adapter.whole())
         if isinstance(self.reference, FrozenCopy):
             shard(self.reference.backbone, mesh, self.config.strategy)

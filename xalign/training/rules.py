@@ -47,7 +47,13 @@ def _strategy_rules(config: Config) -> Iterator[str]:
             yield "strategy.cpu_offload=true: needs strategy=fsdp"
         if not strategy.reshard_after_forward:
             yield "strategy.reshard_after_forward=false: needs strategy=fsdp"
+        if strategy.replicate > 1:
+            yield f"strategy.replicate={strategy.replicate}: needs strategy=fsdp"
         return
+    world = world_of_launcher()
+    ranks = config.ranks if world is None else world.ranks
+    if ranks % strategy.replicate:
+        yield f"strategy.replicate={strategy.replicate}: must divide the number of ranks, {ranks}"
     if config.trainer.compile:
         yield "trainer.compile=true: not with strategy=fsdp"
     if config.trainer.average_from is not None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import (
     CPUOffloadPolicy,
     FSDPModule,
@@ -34,6 +34,18 @@ from xalign.models.backbone import Backbone
 
 ENTRANCES = ("hidden_states", "represent_all_layers")
 """Methods of the backbone that run blocks, and nothing else does: through them embeddings are gathered."""
+
+
+def mesh_of(device_type: str, replicate: int) -> DeviceMesh:
+    """All ranks, as FSDP2 wants them: in a row or, with `replicate` copies of the model, in as many rows,
+    each of neighbours that share one out (hybrid sharding; Zhao et al. 2023, PyTorch FSDP, section 3.2.2).
+    """
+    ranks = collectives.world_size()
+    if replicate == 1:
+        return init_device_mesh(device_type, (ranks,), mesh_dim_names=("shard",))
+    return init_device_mesh(
+        device_type, (replicate, ranks // replicate), mesh_dim_names=("replicate", "shard")
+    )
 
 
 def shard(
@@ -53,6 +65,9 @@ def shard(
         if isinstance(module, nn.Embedding):
             module.sparse = False  # shards are summed as dense matrices
     whole = whole | {p for p in backbone.parameters() if p.ndim < 2}
+    device = torch.device(mesh.device_type)
+    for parameter in whole:
+        parameter.data = parameter.data.to(device, torch.float32)
     on_gpu = mesh.device_type == "cuda"
     common: dict[str, Any] = {
         "mesh": mesh,
@@ -73,6 +88,8 @@ def shard(
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
+    backbone.float()  # this rank's shards, of weights that came as they are stored
+    backbone.to_run_on = None
     for entrance in ENTRANCES:
         register_fsdp_forward_method(backbone, entrance)
 

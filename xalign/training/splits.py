@@ -32,7 +32,7 @@ def _too_few(train: ParallelCorpus, config: Config) -> Iterator[str]:
     kinds = {own.kind for own in config.loss.objectives.values()}
     count = 1
     if any(OBJECTIVES.load(kind).samples_pairs for kind in kinds):
-        count = trainer.batch_size // trainer.languages_per_batch * trainer.devices * trainer.nodes
+        count = trainer.batch_size // trainer.languages_per_batch * config.ranks
     for target in config.languages.targets:
         found = different_pairs(train, pivot, target, count)
         if found < count:

@@ -72,10 +72,23 @@ def keep_freed_memory() -> bool:
     are enough.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+    return _set_thresholds(mapped=2**25, trimmed=2**31 - 1)
+
+
+def return_freed_memory() -> bool:
+    """Let glibc hand back at once what is freed in pieces of 64 KiB and more; whether it took.
+
+    For a process that must not hold more than it needs, as a rank that gathers blocks of a sharded model and
+    frees them: glibc would keep a share of each (with four ranks, in the end, as much as the whole model).
+    """
+    return _set_thresholds(mapped=2**16, trimmed=2**16)
+
+
+def _set_thresholds(*, mapped: int, trimmed: int) -> bool:
     try:
         libc = ctypes.CDLL(None)
         m_trim_threshold, m_mmap_threshold = -1, -3
-        return bool(libc.mallopt(m_mmap_threshold, 2**25) and libc.mallopt(m_trim_threshold, 2**31 - 1))
+        return bool(libc.mallopt(m_mmap_threshold, mapped) and libc.mallopt(m_trim_threshold, trimmed))
     except (OSError, AttributeError):
         return False  # not glibc
 

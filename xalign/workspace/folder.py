@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +50,7 @@ WRITTEN = (
     "run.log",
     "environment.json",
     "config.yaml",
+    "own_texts.json",
 )
 """Everything that a run writes into its folder: nothing else in it is ever deleted."""
 
@@ -69,10 +70,23 @@ class RunFolder:
         self.report = path / "report.html"
         self.done = path / "DONE"
         self.pruned = path / "PRUNED"
+        self._own_texts = path / "own_texts.json"
 
     @property
     def finished(self) -> bool:
         return self.done.exists()
+
+    def write_own_texts(self, texts: Sequence[str]) -> None:
+        """Keep what the model wrote before training, for the other ranks."""
+        write_atomically(self._own_texts, json.dumps(list(texts), ensure_ascii=False, indent=0))
+
+    def own_texts(self) -> list[str]:
+        """What the first process has kept.
+
+        Raises:
+            DataError: it is not there.
+        """
+        return checked(list[str], read_json(self._own_texts), str(self._own_texts))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

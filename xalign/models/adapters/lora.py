@@ -74,7 +74,6 @@ class Lora(Adapter):
 
         @property
         def changes_weights(self) -> bool:
-            """Whether the adapter begins with a part of the frozen weights, taken out of these."""
             return str(self.init_lora_weights).partition("_")[0] in CHANGING
 
         def problems(self, config: "Whole") -> Iterator[tuple[str, str]]:
@@ -90,7 +89,7 @@ class Lora(Adapter):
                 yield "use_rslora", f"with init_lora_weights={begins} neither rank_pattern nor alpha_pattern"
             if self.use_dora and config.strategy.name is StrategyName.fsdp:
                 yield "use_dora", "not with strategy=fsdp: it needs the norms of whole matrices"
-            if config.export.shares != (1.0, 1.0):
+            if config.export.shares != (1.0, 1.0) or config.export.blends:
                 blend = "export.blend: no share of the way from the weights before to those after"
                 if self.use_dora:
                     yield "use_dora", f"not with {blend} is a share of these adapters"
