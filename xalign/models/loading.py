@@ -70,7 +70,7 @@ def _load_config(source: Source) -> PreTrainedConfig:
     except Exception as error:  # the hub's client has errors of many libraries
         raise explained(source, "model", error) from error
     _require_causal(network, f"{source.key}={source.name}")
-    _disable_layerdrop(network)
+    _settle(network)
     return network
 
 
@@ -197,7 +197,7 @@ def _build_random(
     try:
         network = AutoConfig.for_model(model_type, **values)
         _require_causal(network, f"model.architecture.model_type={model_type}")
-        _disable_layerdrop(network)
+        _settle(network)
         text = network.get_text_config()
         if text.vocab_size < len(tokenizer):
             _log.info("vocabulary raised from %d to the tokenizer's %d", text.vocab_size, len(tokenizer))
@@ -234,10 +234,15 @@ def _require_causal(config: PreTrainedConfig, where: str) -> None:
     )
 
 
-def _disable_layerdrop(config: PreTrainedConfig) -> None:
+def _settle(config: PreTrainedConfig) -> None:
+    """Put aside what would make the model another one in training, or after it."""
     if getattr(config, "layerdrop", 0.0):
         _log.info("layerdrop set from %s to 0: blocks would vanish during training", config.layerdrop)
         config.layerdrop = 0.0
+    if getattr(config, "rescale_every", 0):
+        # RWKV, against overflow in float16: it changes its weights in place, and they would be written so.
+        _log.info("rescale_every set from %s to 0: weights would be written rescaled", config.rescale_every)
+        config.rescale_every = 0
 
 
 def _require_rows(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -87,7 +87,7 @@ def costs_of(backbone: Backbone) -> Costs:
     guessed. Of a mixture's experts those count that a token is sent to; their adapters count as products of
     the token, though peft makes them into weights of all experts in every pass.
     """
-    decoder = backbone.model.get_decoder()
+    decoder = backbone.decoder
     head = backbone.model.get_output_embeddings()
     assert isinstance(head, nn.Module)
     two_12 = torch.ones(1, 2, dtype=torch.long, device=backbone.device)
@@ -102,9 +102,10 @@ def costs_of(backbone: Backbone) -> Costs:
     finally:
         backbone.train(training)
     parts: dict[str, list[_Product]] = {}
+    named = backbone.blocks_name.count(".") + 2
     for product in within:
         # "layers.3.mlp.up_proj" -> "layers.3"; what is outside the list of blocks -> "".
-        name = ".".join(product.path.split(".")[:2])
+        name = ".".join(product.path.split(".")[:named])
         parts.setdefault(name if name.startswith(f"{backbone.blocks_name}.") else "", []).append(product)
     return Costs(
         blocks=tuple(_block(parts.get(f"{backbone.blocks_name}.{i}", [])) for i in range(backbone.depth)),

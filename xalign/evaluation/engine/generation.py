@@ -138,9 +138,7 @@ def _plain_greedy(model: PreTrainedModel) -> Iterator[None]:
 def _prefix_cache(backbone: Backbone, ids: Sequence[int]) -> Cache:
     ids_1T = torch.tensor([ids], device=backbone.device)
     with backbone.arithmetic():
-        done = backbone.model.get_decoder()(
-            input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), use_cache=True
-        )
+        done = backbone.decoder(input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), use_cache=True)
     cache: Cache = done.past_key_values
     return cache
 
