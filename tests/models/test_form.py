@@ -4,30 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny_backbone
+from tiny import FAMILIES, other, tiny_backbone
 from torch.nn.functional import cross_entropy, linear
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from xalign.base.errors import ModelError
 from xalign.data.collate import Tokens
 from xalign.models import adapters
 from xalign.models.adapters.lora import Lora
 from xalign.models.backbone import Backbone, evaluating
-from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.form import require_known_form
 from xalign.models.head import HeadForm, own_logits
 from xalign.objectives.passes import Pass
-
-SMALL: dict[str, Any] = {
-    "vocab_size": 260,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "pad_token_id": 0,
-}
-
 
 MIXTURE: dict[str, Any] = {
     "num_key_value_heads": 4, "head_dim": 8, "moe_intermediate_size": 16, "n_routed_experts": 4,
@@ -35,12 +22,6 @@ MIXTURE: dict[str, Any] = {
     "qk_nope_head_dim": 8, "v_head_dim": 8,
     "index_n_heads": 2, "index_head_dim": 16, "n_group": 1, "topk_group": 1,
 }  # fmt: skip
-
-
-def other(family: str, **changes: Any) -> Backbone:
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(family, **{**SMALL, **changes})
-    return Backbone(AutoModelForCausalLM.from_config(config), byte_tokenizer()).eval()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -109,7 +90,9 @@ def test_lists_that_begin_after_the_first_block() -> None:
 
 def test_blocks_that_run_several_times_are_refused() -> None:
     looped = {"n_input_layers": 1, "n_recurrent_layers": 1, "n_output_layers": 0, "n_recurrent_loops": 3}
-    with pytest.raises(ModelError, match=r"^m: DoryForCausalLM runs 4 blocks of 2: some run several times"):
+    with pytest.raises(
+        ModelError, match=r"^m: DoryForCausalLM runs 4 blocks for a text where it has 2: some run"
+    ):
         require_known_form(other("dory", **looped), "m")
 
 

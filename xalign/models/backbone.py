@@ -111,9 +111,10 @@ class Backbone(nn.Module):
         given: list[Tensor] = []
         last = self._run(noting(self.decoder, self.blocks_name, given), tokens).last_hidden_state
         if len(given) != self.depth:
+            why = "some run several times" if len(given) > self.depth else "others wait for pictures or sound"
             raise ModelError(
-                f"{type(self.model).__name__} runs {len(given)} blocks of {self.depth}: some run several "
-                "times, so that no single state is after a block"
+                f"{type(self.model).__name__} runs {len(given)} blocks for a text where it has {self.depth}: "
+                f"{why}, so that no single state is after a block"
             )
         return [*(self._one_stream(states, tokens) for states in given), last]
 

@@ -43,6 +43,7 @@ from xalign.models.backbone import Backbone
 from xalign.models.context import within_context
 from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
+from xalign.models.kinds import processor_files
 from xalign.performance.automatic import (
     choose_device,
     choose_layer,
@@ -171,7 +172,8 @@ class _Run:
             with self._phase("export"):
                 self._blend(adapter)
                 own = chosen_own(folder.checkpoints)
-                export(adapter, folder.model, notices(config.model.artifact), own)
+                beside = [*notices(config.model.artifact), *processor_files(config.model)]
+                export(adapter, folder.model, beside, own)
         else:
             backbone = load_backbone(
                 ModelConfig(
