@@ -10,18 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
 
 from xalign.config.choices import Pooling
 from xalign.config.parts import AdapterConfig
 from xalign.config.schema import ModelConfig
 from xalign.data.collate import Arrangement, Tokens, arrange, pad
+from xalign.evaluation.engine.generation import continue_greedily
 from xalign.models import adapters
 from xalign.models.adapters.lora import Lora
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.decoder import mean_of_streams
 from xalign.models.dropout import enter_training
 from xalign.models.export import export, require_exportable
+from xalign.models.kinds import is_multimodal
 from xalign.models.packing import packs_exactly
 from xalign.objectives.passes import Pass
 from xalign.performance.flops import costs_of
@@ -34,6 +37,7 @@ COUNTED = 0.02
 WITHOUT_EMBEDDINGS = ("falcon_mamba", "mamba", "mamba2", "rwkv")
 """Types whose `hidden_states` begin after the first block, and end with the last one's, before and after the
 norm."""
+BREAK = byte_tokenizer()("\n", add_special_tokens=False)["input_ids"][0]
 LENGTHS = (13, 4, 31, 22)
 
 
@@ -94,6 +98,22 @@ def left_padding(backbone: Backbone) -> None:
     _padding(backbone, Tokens(*turned))
 
 
+def generation(backbone: Backbone) -> None:
+    """Prompts of several lengths are continued as each alone, token by token."""
+    prompts = ["Say: one two three four five, ", "Say: one two, ", "Say: one two three, "]
+    found = continue_greedily(backbone, prompts, [6] * len(prompts), batch_tokens=2048)
+    for prompt, answer in zip(prompts, found, strict=True):
+        ids = backbone.tokenizer(prompt)["input_ids"]
+        made: list[int] = []
+        with evaluating(backbone):
+            while len(made) < 6 and (not made or made[-1] not in (backbone.tokenizer.eos_token_id, BREAK)):
+                logits_V = backbone.model(input_ids=torch.tensor([ids + made]), use_cache=False).logits[0, -1]
+                made.append(int(logits_V.argmax()))
+        wanted = str(backbone.tokenizer.decode(made, skip_special_tokens=True)).split("\n")[0].strip()
+        if answer != wanted:
+            raise Problem(f"{answer!r} follows a prompt where {wanted!r} does")
+
+
 def packing(backbone: Backbone) -> bool:
     """Whether xalign lets texts share rows; right only if that is exact at every layer."""
     verdict, rows = packs_exactly(backbone), _rows()
@@ -116,6 +136,8 @@ def training(method: str) -> Callable[[Backbone, Path], dict[str, Any]]:
     """One step, then merged, saved, and loaded again by plain transformers."""
 
     def check(backbone: Backbone, folder: Path) -> dict[str, Any]:
+        beside = {p for module in backbone.beside_text().values() for p in module.parameters(recurse=False)}
+        towers = {n: p.detach().clone() for n, p in backbone.model.named_parameters() if p in beside}
         lora = Lora.Config(method="lora", r=4)
         adapter = adapters.attach(backbone, lora if method == "lora" else AdapterConfig(method=method))
         with evaluating(backbone):
@@ -132,11 +154,15 @@ def training(method: str) -> Callable[[Backbone, Path], dict[str, Any]]:
         if _difference(trained, before) < 1e-4:
             raise Problem("a step changes no logits")
         export(adapter, folder / "model")
-        plain = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32).eval()
+        kind = AutoModelForMultimodalLM if is_multimodal(backbone.model.config) else AutoModelForCausalLM
+        plain = kind.from_pretrained(folder / "model", dtype=torch.float32).eval()
         with torch.no_grad():
-            again = torch.cat([plain(torch.tensor([row])).logits[0] for row in _rows()])
+            again = torch.cat([plain(input_ids=torch.tensor([row])).logits[0] for row in _rows()])
         _require_equal(again, trained, "logits of the exported model", limit=TOLERANCE)
-        return {"idle": idle, "frozen": frozen}
+        own = dict(plain.named_parameters())
+        if other := [name for name, value in towers.items() if not torch.equal(own[name], value)]:
+            raise Problem(f"{other[0]}, which text does not run through, is another after training")
+        return {"idle": idle, "frozen": frozen, "beside": len(towers)}
 
     return check
 
@@ -178,7 +204,9 @@ def _alone(row: list[int]) -> Tokens:
 
 
 def _own_states(backbone: Backbone, row: list[int]) -> tuple[Tensor, ...]:
-    found: tuple[Tensor, ...] = backbone.model(torch.tensor([row]), output_hidden_states=True).hidden_states
+    found: tuple[Tensor, ...] = backbone.model(
+        input_ids=torch.tensor([row]), output_hidden_states=True
+    ).hidden_states
     if len(found) != backbone.depth + 1:
         raise Problem(f"{len(found)} hidden states of {backbone.depth} blocks")
     if backbone.model.config.model_type in WITHOUT_EMBEDDINGS:

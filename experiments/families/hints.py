@@ -12,6 +12,9 @@ _INDEXED = {
     "indexer_compress_ratio": 4,
 }
 
+_MROPE = {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}}
+_NARROW = {"text_config": {"vocab_size": 320}}
+
 HINTS: dict[str, dict[str, Any]] = {
     # Defaults that no model has, or that are not filled in.
     "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
@@ -45,11 +48,21 @@ HINTS: dict[str, dict[str, Any]] = {
     "xlstm": {"hidden_size": 128, "embedding_dim": 128},  # widths are rounded up to 64
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "lfm3": {"layer_types": ["conv", "full_attention"] * 2},
-    "inkling2_loop_text": {"loop_layer_index_start": 1, "loop_layer_index_end": 3},
+    "inkling2_loop_text": {
+        "n_layers_per_attn_res_block": 1,
+        "loop_layer_index_start": 1,
+        "loop_layer_index_end": 3,
+    },
     "rwkv": {"rescale_every": 2},
     "reformer": {"is_decoder": True, "axial_pos_embds": False},
     "xmod": {"default_language": "en_XX", "is_decoder": True},
     "gemma4_assistant": {"_first": {"hidden_size_per_layer_input": 0}},
     "qwen4_exp": {"text_config": _INDEXED},
     "qwen4_exp_text": _INDEXED,
+    # Multimodal: rotary positions in three parts; a tower's layers that are read; sizes that must agree.
+    "qwen2_vl+towers": {"text_config": _MROPE, "vision_config": {"hidden_size": 32, "embed_dim": 32}},
+    "qwen2_5_vl+towers": {"text_config": _MROPE, "vision_config": {"fullatt_block_indexes": [1]}},
+    "qwen3_vl+towers": {"text_config": _MROPE, "vision_config": {"deepstack_visual_indexes": [0, 1]}},
+    "qwen3_vl_moe+towers": {"text_config": _MROPE, "vision_config": {"deepstack_visual_indexes": [0, 1]}},
+    "voxtral+towers": {"audio_config": {"intermediate_size": 128}},
 }  # fmt: skip

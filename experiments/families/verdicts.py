@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-WRONG = ("states", "early_exit", "right_padding", "packing", "load", "lora", "full")
+WRONG = ("states", "early_exit", "right_padding", "generation", "packing", "load", "lora", "full")
 """Checks whose failure would be numbers that are silently wrong, or a run that ends in a traceback."""
 
 WITHOUT = {
-    "left_padding": "left padding",
+    "left_padding": "left padding (texts of one length are continued together)",
+    "generation": "generation",
     "lora": "LoRA",
     "full": "full training",
     "flops": "an exact count of operations",
@@ -31,7 +32,8 @@ code, each type in a process of its own (this page is its output):
 Configs are made small by rules on the names of their values ([shrink.py](shrink.py)); [hints.py](hints.py)
 holds what no rule finds. What is checked ([checks.py](checks.py)): hidden states after every block equal the
 model's own `hidden_states` (of several streams, their mean); blocks above a layer do not run; texts padded on
-the right or the left have the representation of the text alone; xalign's verdict on packing is right at every
+the right or the left have the representation of the text alone, prompts are continued as each alone;
+xalign's verdict on packing is right at every
 layer; LoRA and full training for one step of both kinds of objective, with finite weights that change,
 merged, exported, and loaded by plain transformers with equal logits; operations counted by xalign within 2 %
 of those that torch sees, forward and backward (convolutions, which xalign leaves out, left out of both).
@@ -55,7 +57,8 @@ def write_table(results: Sequence[Mapping[str, Any]], path: Path, version: str) 
         "",
         "## Types",
         "",
-        "*packs*: whether texts share rows (tried when a run starts; slower where they do not).",
+        "*+towers*: the whole multimodal class; its towers are not trained, and are in the export to the "
+        "bit. *packs*: whether texts share rows (tried when a run starts; slower where they do not).",
         "",
         "| type | result | packs | what is missing, or the message |",
         "| --- | --- | --- | --- |",
