@@ -84,3 +84,11 @@ def tiny_backbone(family: str, seed: int = 0, **changes: object) -> Backbone:
             if parameter.ndim > 1:
                 parameter.mul_(5.0)
     return Backbone(model, tokenizer).eval()
+
+
+def other(family: str, **changes: object) -> Backbone:
+    """A random model of any family with two blocks, for what only that family does."""
+    values = {**_LLAMA, "num_hidden_layers": 2, "pad_token_id": 0}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, **{**values, **changes})
+    return Backbone(AutoModelForCausalLM.from_config(config), byte_tokenizer()).eval()

@@ -3,7 +3,6 @@
 Shapes: B sentences, T tokens, D hidden size, L blocks, S supervised positions, V vocabulary.
 """
 
-import copy
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +12,23 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from xalign.base.errors import ModelError, did_you_mean
+from xalign.base.errors import ModelError
 from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens
+from xalign.models.decoder import Reached, cut_before, find_blocks, mean_of_streams, noting
+from xalign.models.head import HeadForm, form_of_head, own_logits
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
 from xalign.models.rounding import Rounded, RoundedLinear, rounding_once
-
-FINAL_NORMS = ("norm", "ln_f", "layer_norm", "final_layer_norm", "final_layernorm")
 
 
 class Backbone(nn.Module):
     """Any `AutoModelForCausalLM` with its tokenizer.
 
-    Representations run only the blocks they need, through a truncated view: a shallow copy of the
-    decoder that shares every parameter and keeps blocks [:layer]. `represent(..., layer=l)` equals
-    Hugging Face's `hidden_states[l]`: 0 is the embeddings' output, and the last entry, alone, is
-    after the final norm.
+    Representations run only the blocks they need, through a view of the decoder that shares every parameter
+    and is cut after block `layer`. `represent(..., layer=l)` equals Hugging Face's `hidden_states[l]`: 0 is
+    what the first block is given, and the last entry, alone, is after the final norm. Of several streams of
+    hidden states between blocks it is the mean.
 
     Parameters stay in float32, but for `keep_low`; with `compute_dtype` bfloat16 the model's matrix products
     run in bf16, while pooling and losses stay in float32.
@@ -39,24 +38,35 @@ class Backbone(nn.Module):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
-        decoder = model.get_decoder()
-        self.blocks_name = _name_of_blocks(decoder, model.config.get_text_config().num_hidden_layers)
-        self._norm = _name_of_norm(decoder)
+        self.decoder_name, self.blocks_name = find_blocks(model)
         self.compute_dtype: torch.dtype = torch.float32
         self._rounded_head = Rounded()
-        self._takes_positions = "position_ids" in inspect.signature(decoder.forward).parameters
         self.to_run_on: torch.device | None = None
         """Where it will run, of a model whose weights are still in their file."""
+        self.head_form = form_of_head(model, self.decoder_name)
+        self._takes_positions = "position_ids" in inspect.signature(self.decoder.forward).parameters
 
     @property
     def depth(self) -> int:
         """Number of blocks, L."""
-        return int(self.model.config.get_text_config().num_hidden_layers)
+        return len(self.blocks)
+
+    @property
+    def width(self) -> int:
+        """Size of a hidden state, D."""
+        return int(self.model.get_output_embeddings().weight.shape[1])
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The part that makes hidden states of tokens."""
+        return self.model.get_submodule(self.decoder_name)
 
     @property
     def blocks(self) -> list[nn.Module]:
         """The decoder's blocks, in order."""
-        return list(getattr(self.model.get_decoder(), self.blocks_name))
+        blocks = self.decoder.get_submodule(self.blocks_name)
+        assert isinstance(blocks, nn.ModuleList)
+        return list(blocks)
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +79,15 @@ class Backbone(nn.Module):
 
     def hidden_states(self, tokens: Tokens, layer: int) -> Tensor:
         """Hidden states (B, T, D) after block `layer`; no later block runs."""
-        return self._run(self._truncated(layer), tokens).last_hidden_state
+        if not 0 <= layer <= self.depth:
+            raise ModelError(f"loss.layer={layer}: the model has layers 0 to {self.depth}")
+        if layer == self.depth:
+            return self._run(self.decoder, tokens).last_hidden_state
+        try:
+            self._run(cut_before(self.decoder, self.blocks_name, layer), tokens)
+        except Reached as reached:
+            return self._one_stream(reached.hidden, tokens)
+        raise ModelError(f"{type(self.model).__name__} does not run its block {layer + 1}")
 
     def represent(self, tokens: Tokens, layer: int, pooling: Pooling) -> Tensor:
         """Sentence vectors (B, D), float32, with gradient, from blocks [:layer] alone.
@@ -87,9 +105,24 @@ class Backbone(nn.Module):
 
         Of several poolings (P, B, L + 1, D).
         """
-        states = self._run(self.model.get_decoder(), tokens, output_hidden_states=True).hidden_states
+        states = self._every_layer(tokens)
         pooled = [torch.stack([pool(h, tokens.content_mask, p) for h in states], dim=1) for p in poolings]
         return pooled[0] if len(pooled) == 1 else torch.stack(pooled)
+
+    def _every_layer(self, tokens: Tokens) -> list[Tensor]:
+        given: list[Tensor] = []
+        last = self._run(noting(self.decoder, self.blocks_name, given), tokens).last_hidden_state
+        if len(given) != self.depth:
+            why = "some run several times" if len(given) > self.depth else "others wait for pictures or sound"
+            raise ModelError(
+                f"{type(self.model).__name__} runs {len(given)} blocks for a text where it has {self.depth}: "
+                f"{why}, so that no single state is after a block"
+            )
+        return [*(self._one_stream(states, tokens) for states in given), last]
+
+    def _one_stream(self, hidden: Tensor, tokens: Tokens) -> Tensor:
+        batch, length = tokens.input_ids.shape
+        return mean_of_streams(hidden, (batch, length), self.width)
 
     def logits_at(self, tokens: Tokens, positions_BT: Tensor) -> Tensor:
         """Next-token logits (S, V) at the positions (B, T, bool) only, in row order."""
@@ -98,22 +131,26 @@ class Backbone(nn.Module):
 
     def head(self, hidden_SD: Tensor) -> Tensor:
         """The language-model head on chosen hidden states: (S, D) -> (S, V)."""
-        plain, cap = self.plain_head(), self.softcap
+        plain, form = self.plain_head(), self.head_form
         with self.arithmetic():
+            if form is None:
+                return own_logits(self.model, self.decoder_name, hidden_SD)
             if plain is None:
                 logits_SV = self.model.get_output_embeddings()(hidden_SD)
             else:
                 logits_SV = linear(hidden_SD, *plain)
-        return cap * torch.tanh(logits_SV / cap) if cap else logits_SV
+        return form(logits_SV)
 
-    def rounded(self, hidden: Tensor) -> Tensor:
-        """In the arithmetic of the matrix products."""
+    def before_head(self, hidden: Tensor) -> Tensor:
+        """What `plain_head` is multiplied with: scaled, in the arithmetic of the matrix products."""
+        form = self.head_form or HeadForm()
+        hidden = hidden if form.scale == 1.0 else hidden * form.scale
         return hidden.to(self.compute_dtype) if self.computes_low else hidden
 
     @property
     def softcap(self) -> float | None:
         """What bounds the logits, cap * tanh(logits / cap), in Gemma 2."""
-        return getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+        return None if self.head_form is None else self.head_form.softcap
 
     def plain_head(self) -> tuple[Tensor, Tensor | None] | None:
         """Weight (V, D) and bias (V,) of the head; None where it is more than that (an adapter on it, say).
@@ -122,9 +159,11 @@ class Backbone(nn.Module):
         every pass, which takes half as long as the product itself where the vocabulary is large.
         """
         head = self.model.get_output_embeddings()
-        if type(head) not in (nn.Linear, RoundedLinear):
+        if type(head) not in (nn.Linear, RoundedLinear) or self.head_form is None:
             return None
         assert isinstance(head, nn.Linear)
+        if head.bias is not None and self.head_form.scale != 1.0:
+            return None  # the bias is scaled, too
         if not self.computes_low or (head.weight.requires_grad and torch.is_grad_enabled()):
             return head.weight, head.bias
         return self._rounded_head(head.weight, self.compute_dtype), head.bias
@@ -164,8 +203,10 @@ class Backbone(nn.Module):
 
     def beside_text(self) -> dict[str, nn.Module]:
         """By name, the modules that text does not run through: a multimodal model's for pictures or sound."""
-        parts = self.model.get_decoder(), self.model.get_output_embeddings()
-        reached = {parameter for part in parts for parameter in part.parameters()}
+        reached = set(self.model.get_output_embeddings().parameters())
+        reached |= {parameter for block in self.blocks for parameter in block.parameters()}
+        for module in self._running(None):
+            reached |= set(module.parameters(recurse=False))
         found = {}
         for name, module in self.model.named_modules():
             own = set(module.parameters(recurse=False))
@@ -175,8 +216,33 @@ class Backbone(nn.Module):
 
     def makers_of(self, layer: int) -> set[nn.Parameter]:
         """The parameters that hidden states after block `layer` are made by: of the blocks up to it, and of
-        what stands before them."""
-        return set(self._truncated(layer).parameters())
+        what runs before them."""
+        inside = {parameter for block in self.blocks for parameter in block.parameters()}
+        found = {parameter for block in self.blocks[:layer] for parameter in block.parameters()}
+        for module in self._running(layer):
+            found |= set(module.parameters(recurse=False)) - inside
+        return found
+
+    def _running(self, layer: int | None) -> set[nn.Module]:
+        """The decoder and all modules that run for hidden states after block `layer`; None: for logits."""
+        ran = {self.decoder}
+        ids_BT = self.probe_ids(1, 2)
+        ones_BT = torch.ones_like(ids_BT)
+
+        def note(module: nn.Module, _: object) -> None:
+            ran.add(module)
+
+        hooks = [module.register_forward_pre_hook(note) for module in self.model.modules()]
+        try:
+            with evaluating(self):
+                if layer is None:
+                    self.model(input_ids=ids_BT)
+                else:
+                    self.hidden_states(Tokens(ids_BT, ones_BT, ones_BT), layer)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return ran
 
     def checkpoint_activations(self) -> None:
         """In training, keep only each block's input for the backward pass, which runs the block again."""
@@ -186,19 +252,6 @@ class Backbone(nn.Module):
         """torch.compile, block by block: what is compiled serves every layer that is asked for."""
         for block in self.blocks:
             block.compile(dynamic=True)
-
-    def _truncated(self, layer: int) -> nn.Module:
-        if not 0 <= layer <= self.depth:
-            raise ModelError(f"loss.layer={layer}: the model has layers 0 to {self.depth}")
-        decoder = self.model.get_decoder()
-        if layer == self.depth:
-            return decoder
-        view = copy.copy(decoder)
-        # A copy with blocks left out: setting them by name would take them from the decoder, too.
-        view._modules = dict(decoder._modules)
-        view._modules[self.blocks_name] = nn.ModuleList(self.blocks[:layer])
-        view._modules[self._norm] = nn.Identity()
-        return view
 
     def _run(self, decoder: nn.Module, tokens: Tokens, **options: object):  # type: ignore[no-untyped-def]
         mask_BT = tokens.attention_mask
@@ -255,23 +308,3 @@ def computing_in(backbone: Backbone, dtype: torch.dtype) -> Iterator[None]:
         backbone.compute_dtype = former
         if not backbone.computes_low:
             backbone.forget_rounded_head()
-
-
-def _name_of_blocks(decoder: nn.Module, depth: int) -> str:
-    for name, child in decoder.named_children():
-        if isinstance(child, nn.ModuleList) and len(child) == depth:
-            return name
-    raise ModelError(
-        f"{type(decoder).__name__} has no list of {depth} blocks: xalign needs a decoder-only model"
-    )
-
-
-def _name_of_norm(decoder: nn.Module) -> str:
-    names = [name for name, _ in decoder.named_children()]
-    for name in FINAL_NORMS:
-        if name in names:
-            return name
-    raise ModelError(
-        f"{type(decoder).__name__} has no final norm among its parts {', '.join(names)}; "
-        f"known names: {', '.join(FINAL_NORMS)}{did_you_mean(names[-1], FINAL_NORMS)}"
-    )

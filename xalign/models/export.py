@@ -91,9 +91,9 @@ def export(
     """Write safetensors, config and tokenizer to `folder`, the unmerged adapter to `folder/adapter`, and what
     objectives trained beside the model to `folder/objectives/<name>.safetensors`.
 
-    `notices` are files that the model's licence wants beside every copy. The folder appears whole or not at
-    all, and is checked: what transformers loads from it has the weights of the trained model to the bit, its
-    logits but for the rounding of merged weights, and the same tokens.
+    `notices` are files that belong beside every copy: the licence wants them, or the model's processor. The
+    folder appears whole or not at all, and is checked: what transformers loads from it has the weights of the
+    trained model to the bit, its logits but for the rounding of merged weights, and the same tokens.
 
     Call this last: adapters are merged in place, and the trained model is given up for the one that was
     loaded, which the backbone holds afterwards, so that memory holds one of them at a time.
@@ -173,7 +173,7 @@ def _take_up(backbone: Backbone, folder: Path, trained: Tensor) -> None:
 def _require_tied_as_configured(model: PreTrainedModel) -> None:
     # Who reads the config alone would load a head of its own as a tied one.
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    if getattr(model.config.get_text_config(), "tie_word_embeddings", False) and not tied:
+    if getattr(model.config, "tie_word_embeddings", False) and not tied:
         raise ModelError("the head and the embeddings are configured as tied but are two tensors")
 
 

@@ -11,15 +11,10 @@ import torch
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -29,6 +24,7 @@ from xalign.models.adapter_folder import Stack
 from xalign.models.byte_tokenizer import byte_tokenizer
 from xalign.models.fingerprint import model_fingerprint
 from xalign.models.finite import require_finite_weights
+from xalign.models.kinds import factory_of, problem_of_kind
 from xalign.models.merging import merge_adapters
 from xalign.models.quantised import ask_for_plain_weights, with_plain_weights
 from xalign.models.sources import (
@@ -107,7 +103,7 @@ def _load_config(source: Source) -> PreTrainedConfig:
     except Exception as error:  # the hub's client has errors of many libraries
         raise explained(source, "model", error) from error
     _require_causal(network, f"{source.key}={source.name}")
-    _disable_layerdrop(network)
+    _settle(network)
     return network
 
 
@@ -140,7 +136,7 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
 
 
 def _load_weights(source: Source, network: PreTrainedConfig, *, as_stored: bool = False) -> PreTrainedModel:
-    factory: Any = AutoModelForCausalLM
+    factory = factory_of(network)
     where = f"{source.key}={source.name}"
     quantised = ask_for_plain_weights(network, where)
     try:
@@ -180,7 +176,7 @@ def _load_weights(source: Source, network: PreTrainedConfig, *, as_stored: bool 
 def _fault_of_config(source: Source, network: PreTrainedConfig) -> str | None:
     """What is wrong with the config, where this is why the weights could not be loaded: without weights its
     architecture cannot be made either, or theirs have other shapes."""
-    factory: Any = AutoModelForCausalLM
+    factory = factory_of(network)
     try:
         with torch.device("meta"):
             factory.from_config(network)
@@ -205,7 +201,6 @@ def _fault_of_config(source: Source, network: PreTrainedConfig) -> str | None:
 def _build_random(
     architecture: dict[str, Any], tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> PreTrainedModel:
-    factory: Any = AutoModelForCausalLM
     values = dict(architecture)
     model_type = str(values.pop("model_type", None))
     if model_type not in CONFIG_MAPPING:
@@ -225,7 +220,7 @@ def _build_random(
     try:
         network = AutoConfig.for_model(model_type, **values)
         _require_causal(network, f"model.architecture.model_type={model_type}")
-        _disable_layerdrop(network)
+        _settle(network)
         text = network.get_text_config()
         if text.vocab_size < len(tokenizer):
             _log.info("vocabulary raised from %d to the tokenizer's %d", text.vocab_size, len(tokenizer))
@@ -234,7 +229,7 @@ def _build_random(
             setattr(text, token, getattr(tokenizer, token))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = factory.from_config(network, dtype=torch.float32)
+            model = factory_of(network).from_config(network, dtype=torch.float32)
     except ModelError:
         raise
     except Exception as error:  # as many kinds as there are values that do not fit together
@@ -244,28 +239,22 @@ def _build_random(
 
 
 def _require_causal(config: PreTrainedConfig, where: str) -> None:
-    kind = config.model_type
-    own_code = getattr(config, "auto_map", None) or {}
-    causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or "AutoModelForCausalLM" in own_code
-    # transformers builds a causal head on encoders such as BERT too, whose blocks then look ahead.
-    encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
-    if getattr(config, "is_encoder_decoder", False):
-        problem = "an encoder-decoder"
-    elif encoder:
-        problem = "an encoder"
-    elif not causal:
-        problem = "not a causal language model"
-    else:
-        return
-    raise ModelError(
-        f"{where}: '{kind}' is {problem}; a decoder-only model is needed, as model=gemma3_270m is"
-    )
+    if problem := problem_of_kind(config):
+        raise ModelError(
+            f"{where}: '{config.model_type}' is {problem}; a decoder-only model is needed, as "
+            "model=gemma3_270m is"
+        )
 
 
-def _disable_layerdrop(config: PreTrainedConfig) -> None:
+def _settle(config: PreTrainedConfig) -> None:
+    """Put aside what would make the model another one in training, or after it."""
     if getattr(config, "layerdrop", 0.0):
         _log.info("layerdrop set from %s to 0: blocks would vanish during training", config.layerdrop)
         config.layerdrop = 0.0
+    if getattr(config, "rescale_every", 0):
+        # RWKV, against overflow in float16: it changes its weights in place, and they would be written so.
+        _log.info("rescale_every set from %s to 0: weights would be written rescaled", config.rescale_every)
+        config.rescale_every = 0
 
 
 def _require_rows(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:

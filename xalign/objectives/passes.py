@@ -64,7 +64,7 @@ class Pass:
         plain = backbone.plain_head()
         if plain is None:
             return full_logits.cross_entropy(backbone.head(hidden_SD), targets_S)
-        (weight_VD, bias_V), softcap, rounded_SD = plain, backbone.softcap, backbone.rounded(hidden_SD)
+        (weight_VD, bias_V), softcap, rounded_SD = plain, backbone.softcap, backbone.before_head(hidden_SD)
         if weight_VD.requires_grad and not is_sharded(backbone) and torch.is_grad_enabled():
             made: Tensor = _IntoHead.apply(rounded_SD, targets_S, weight_VD, bias_V, softcap, self.scale)
             return made
@@ -87,8 +87,8 @@ class Pass:
             return full_logits.kl(before_SV, backbone.head(now_SD))
         weight_VD, bias_V = plain
         return linear_kl(
-            backbone.rounded(before_SD),
-            backbone.rounded(now_SD),
+            backbone.before_head(before_SD),
+            backbone.before_head(now_SD),
             weight_VD,
             bias_V=bias_V,
             softcap=backbone.softcap,

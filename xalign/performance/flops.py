@@ -10,6 +10,7 @@ and the optimizer are left out: they are bound by memory.
 
 Only what is needed counts: no padding, the blocks below the aligned layer, the head at positions that are
 supervised. Padding and work done twice (activation checkpointing, cached negatives) lower the utilisation.
+Where queries have another width than values, half of those 4 t^2 d are of the one, half of the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,10 @@ from transformers.pytorch_utils import Conv1D
 from xalign.data.collate import Buckets, Tokens
 from xalign.models.backbone import Backbone
 from xalign.objectives.base import Work
+
+WITHOUT_PAIRS = frozenset({"linear_attention", "conv", "mamba", "recurrent", "moe", "mlp"})
+"""Kinds of blocks in which positions do not meet in pairs. What carries a state along is left out; it is
+bound by memory, and how it is computed, in chunks or step by step, decides how many operations it takes."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def costs_of(backbone: Backbone) -> Costs:
     guessed. Of a mixture's experts those count that a token is sent to; their adapters count as products of
     the token, though peft makes them into weights of all experts in every pass.
     """
-    decoder = backbone.model.get_decoder()
+    decoder = backbone.decoder
     head = backbone.model.get_output_embeddings()
     assert isinstance(head, nn.Module)
     two_12 = torch.ones(1, 2, dtype=torch.long, device=backbone.device)
@@ -102,12 +107,19 @@ def costs_of(backbone: Backbone) -> Costs:
     finally:
         backbone.train(training)
     parts: dict[str, list[_Product]] = {}
+    named = backbone.blocks_name.count(".") + 2
     for product in within:
         # "layers.3.mlp.up_proj" -> "layers.3"; what is outside the list of blocks -> "".
-        name = ".".join(product.path.split(".")[:2])
+        name = ".".join(product.path.split(".")[:named])
         parts.setdefault(name if name.startswith(f"{backbone.blocks_name}.") else "", []).append(product)
+    of_blocks = [parts.get(f"{backbone.blocks_name}.{i}", []) for i in range(backbone.depth)]
+    kinds = _kinds(backbone)
+    queries = _query_width(backbone)
     return Costs(
-        blocks=tuple(_block(parts.get(f"{backbone.blocks_name}.{i}", [])) for i in range(backbone.depth)),
+        blocks=tuple(
+            _cost(own) if kind in WITHOUT_PAIRS else _block(own, queries)
+            for own, kind in zip(of_blocks, kinds, strict=True)
+        ),
         outside=_cost(parts.get("", [])),
         head=_cost(of_head),
         width=hidden_12D.shape[-1],
@@ -246,11 +258,26 @@ def _cost(products: list[_Product]) -> Cost:
     )
 
 
-def _block(products: list[_Product]) -> Cost:
+def _block(products: list[_Product], queries: int | None) -> Cost:
     # What the attention puts out is what its last product takes in.
     output = next((p for p in reversed(products) if "att" in p.path and not p.adapter), None)
     if output is None:
         return _cost(products)
-    return _cost(products) + Cost(
-        pair_forward=4 * output.inputs, pair_backward=8 * output.inputs * output.reached
-    )
+    width = output.inputs + (queries or output.inputs)
+    return _cost(products) + Cost(pair_forward=2 * width, pair_backward=4 * width * output.reached)
+
+
+def _kinds(backbone: Backbone) -> Sequence[str | None]:
+    """What the config says of each block; None where it says nothing."""
+    found = getattr(backbone.model.config.get_text_config(), "layer_types", None)
+    return found if found and len(found) == backbone.depth else [None] * backbone.depth
+
+
+def _query_width(backbone: Backbone) -> int | None:
+    """Width of all heads' queries where it is not that of their values (latent attention: DeepSeek-AI 2024,
+    DeepSeek-V2, section 2.1.3)."""
+    config = backbone.model.config.get_text_config()
+    values = config.to_dict()  # asking for a value that differs from layer to layer raises
+    parts = [values.get(name) for name in ("qk_nope_head_dim", "qk_rope_head_dim")]
+    sizes = [part for part in parts if isinstance(part, int)]
+    return int(config.num_attention_heads) * sum(sizes) if len(sizes) == len(parts) else None

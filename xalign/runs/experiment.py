@@ -44,6 +44,7 @@ from xalign.models.context import within_context
 from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
 from xalign.models.instruct import with_settled_template
+from xalign.models.kinds import processor_files
 from xalign.performance.automatic import (
     choose_device,
     choose_layer,
@@ -176,7 +177,8 @@ class _Run:
             with self._phase("export"):
                 self._blend(adapter, validation)
                 own = chosen_own(folder.checkpoints)
-                export(adapter, folder.model, notices(config.model.artifact), own)
+                beside = [*notices(config.model.artifact), *processor_files(config.model)]
+                export(adapter, folder.model, beside, own)
         else:
             backbone = load_backbone(
                 ModelConfig(

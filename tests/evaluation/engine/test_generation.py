@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny_backbone
+from tiny import FAMILIES, other, tiny_backbone
 from transformers import GenerationConfig
 
 from xalign.base.errors import DataError
 from xalign.evaluation.engine import generation as module
 from xalign.evaluation.engine.generation import continue_greedily
 from xalign.models.backbone import Backbone
+from xalign.models.padding import pads_left_exactly
 
 PREFIX = "the cat = le chat\nthe dog = le chien\n"
 SOURCES = ["a house", "a tree by the river", "rain", "x"]
@@ -116,3 +117,40 @@ def test_progress_counts_every_prompt() -> None:
     continue_greedily(tiny_backbone("llama"), PROMPTS, LIMITS, batch_tokens=30, advance=counted.append)
     assert sum(counted) == len(PROMPTS)
     assert len(counted) > 1
+
+
+def test_prompts_that_cannot_be_padded_are_continued_length_by_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """BART counts positions from the beginning of a row, whatever the mask says."""
+    backbone = other(
+        "bart", d_model=32, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=48, init_std=0.2
+    )
+    assert not pads_left_exactly(backbone)
+    prompts = [PROMPTS[0], PROMPTS[1], PROMPTS[0]]
+    widths: list[int] = []
+    original = module._generate
+
+    def generate(backbone: Backbone, rows: list[list[int]], *others: object) -> object:
+        widths.extend({len(row) for row in rows})
+        return original(backbone, rows, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_generate", generate)
+    expected = [plain(backbone, p, limit) for p, limit in zip(prompts, LIMITS, strict=False)]
+    assert continued(backbone, prompts) == expected
+    assert len(widths) == len({len(backbone.tokenizer(p)["input_ids"]) for p in prompts})
+
+
+def test_a_state_that_is_carried_along_is_not_reused() -> None:
+    kinds = ["linear_attention", "full_attention"]
+    backbone = other(
+        "qwen3_5_text",
+        layer_types=kinds,
+        head_dim=8,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+    )
+    expected = [plain(backbone, p, limit) for p, limit in zip(PROMPTS, LIMITS, strict=True)]
+    assert continued(backbone) == expected

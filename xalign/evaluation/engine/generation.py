@@ -19,6 +19,7 @@ from xalign.evaluation.engine.prefix_tree import common_length
 from xalign.evaluation.engine.representations import batches
 from xalign.evaluation.engine.scoring import prompt_tokens
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.padding import pads_left_exactly
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +41,17 @@ def continue_greedily(
     """The most likely token after each prompt, and so on, up to a line break or the end of the text.
 
     At most `limits[i]` tokens follow prompt i; `advance` counts prompts. What is in the `journal` is not
-    written again. White space around an answer is
-    taken off. Prompts are padded on the left; what all of them begin with is run once (`reuse`), except
-    for models with an attention window that a batch would outgrow: padding would take its room.
+    written again. White space around an answer is taken off. Prompts are padded on the left, where that is
+    exact for the model; what all of them begin with is run once (`reuse`), except for models with an
+    attention window that a batch would outgrow: padding would take its room.
 
     Raises:
         DataError: a prompt leaves no room in the model's context.
     """
     rows = _encode(backbone, prompts)
     limits = _within_context(backbone, rows, prompts, limits)
-    cut = _shared_tokens(rows) if reuse and len(rows) > 1 else 0
+    pads = len({len(row) for row in rows}) < 2 or pads_left_exactly(backbone)
+    cut = _shared_tokens(rows) if reuse and pads and len(rows) > 1 else 0
     _warn_without_line_breaks(backbone)
     entries = journal.entries(reuse, batch_tokens, rows, limits)
     answers: dict[int, str] = dict(entries.found)
@@ -57,7 +59,7 @@ def continue_greedily(
     cache: Cache | None = None
     with evaluating(backbone), _plain_greedy(backbone.model):
         lengths = [len(row) + limit for row, limit in zip(rows, limits, strict=True)]
-        for batch in batches(lengths, batch_tokens * SHARE_OF_BUDGET):
+        for batch in _batches(rows, lengths, batch_tokens * SHARE_OF_BUDGET, pads):
             if batch[0] in answers:
                 continue
             own = [rows[i] for i in batch]
@@ -65,6 +67,8 @@ def continue_greedily(
             reused = cut if max(map(len, own)) + room <= _window(backbone) else 0
             if reused and cache is None:
                 cache = _prefix_cache(backbone, own[0][:cut])
+                if cache is None:
+                    cut = reused = 0
             made = _generate(
                 backbone, [row[reused:] for row in own], [limits[i] for i in batch], reused, cache
             )
@@ -74,6 +78,17 @@ def continue_greedily(
             entries.add(found)
             advance(len(batch))
     return [answers[i] for i in range(len(rows))]
+
+
+def _batches(rows: Sequence[list[int]], lengths: Sequence[int], budget: int, pads: bool) -> list[list[int]]:
+    """Numbers of prompts that are continued together; of one length each where none may be padded."""
+    if pads:
+        return batches(lengths, budget)
+    found = []
+    for size in sorted({len(row) for row in rows}, reverse=True):
+        own = [i for i, row in enumerate(rows) if len(row) == size]
+        found += [[own[k] for k in batch] for batch in batches([lengths[i] for i in own], budget)]
+    return found
 
 
 def _encode(backbone: Backbone, prompts: Sequence[str]) -> list[list[int]]:
@@ -137,14 +152,16 @@ def _plain_greedy(model: PreTrainedModel) -> Iterator[None]:
         model.generation_config = former
 
 
-def _prefix_cache(backbone: Backbone, ids: Sequence[int]) -> Cache:
+def _prefix_cache(backbone: Backbone, ids: Sequence[int]) -> Cache | None:
+    """What the model keeps of a prefix; None where it cannot be repeated for several texts, as a state
+    carried along cannot."""
     ids_1T = torch.tensor([ids], device=backbone.device)
     with backbone.arithmetic():
-        done = backbone.model.get_decoder()(
-            input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), use_cache=True
-        )
-    cache: Cache = done.past_key_values
-    return cache
+        done = backbone.decoder(input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), use_cache=True)
+    cache = getattr(done, "past_key_values", None)
+    layers = getattr(cache, "layers", ())
+    repeated = layers and all(hasattr(layer, "batch_repeat_interleave") for layer in layers)
+    return cache if repeated else None
 
 
 def _generate(

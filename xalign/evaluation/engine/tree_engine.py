@@ -248,7 +248,7 @@ class Engine:
 
     def _decode(self, ids_BT: Tensor, mask: Masks, **options: object):  # type: ignore[no-untyped-def]
         with self.backbone.arithmetic():
-            return self.backbone.model.get_decoder()(input_ids=ids_BT, attention_mask=mask, **options)
+            return self.backbone.decoder(input_ids=ids_BT, attention_mask=mask, **options)
 
 
 def _predictions(

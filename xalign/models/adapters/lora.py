@@ -136,7 +136,7 @@ class Lora(Adapter):
             lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides; any number will do
             lora_dropout=config.dropout,
             target_modules=config.target_modules,
-            exclude_modules=[*self.untrained, *self._otherwise_linear()] or None,
+            exclude_modules=[*self.untrained, *self._not_adaptable()] or None,
             use_dora=config.use_dora,
             use_rslora=config.use_rslora,
             init_lora_weights=config.init_lora_weights,  # type: ignore[arg-type]  # pissa_niter_4
@@ -172,7 +172,7 @@ class Lora(Adapter):
             ) from error
         if names := sorted([*result.missing_keys, *result.unexpected_keys]):
             raise ConfigError([f"{where}: an adapter of another model: {names[0]} is in one of them only"])
-        otherwise = set(self._otherwise_linear())
+        otherwise = set(self._not_adaptable())
         for name, module in self.backbone.model.named_modules():
             if isinstance(module, LoraLayer):
                 if f"{name}.base_layer" in otherwise:
@@ -211,13 +211,26 @@ class Lora(Adapter):
             if type(module) is nn.Linear and not module.weight.requires_grad:
                 round_once(module, Rounded())
 
-    def _otherwise_linear(self) -> list[str]:
-        """Names of linear layers that compute more than a product, as the routers of some mixtures do."""
-        from torch import nn
+    def _not_adaptable(self) -> list[str]:
+        """Names of linear layers whose adapter would compute something else once it is merged."""
+        from torch import Tensor, nn
 
-        modules = self.backbone.model.named_modules()
-        linear = [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
-        return [name for name, module in linear if type(module).forward is not nn.Linear.forward]
+        names: dict[nn.Module, list[str]] = {}
+        holders: dict[Tensor, set[nn.Module]] = {}
+        model = self.backbone.model
+        for name, module in model.named_modules(remove_duplicate=False):
+            names.setdefault(module, []).append(name)
+            for parameter in module.parameters(recurse=False):
+                holders.setdefault(parameter, set()).add(module)
+        ends = {model.get_input_embeddings(), model.get_output_embeddings()}  # see `_require_merging`
+        found = []
+        for module, own in names.items():
+            if isinstance(module, nn.Linear):
+                mixer = model.get_submodule(own[0].rpartition(".")[0])
+                shared = len(own) > 1 or (module not in ends and len(holders[module.weight]) > 1)
+                if shared or _in_kernel(mixer, own[0]) or not _is_product(module):
+                    found += own
+        return found
 
     def _require_merging(self, target_modules: str | list[str]) -> None:
         """Adapters of a head or of embeddings that are one matrix would, merged, change both."""
@@ -276,6 +289,30 @@ class Lora(Adapter):
 
 def _copies(backbone: "Backbone") -> "Mapping[nn.Parameter, Tensor]":
     return {p: p.detach().clone() for p in backbone.parameters() if p.requires_grad}
+
+
+def _in_kernel(mixer: "nn.Module", name: str) -> bool:
+    """Whether the layer is a part of a state-space mixer whose weight fused kernels take, and not what it
+    computes (peft refuses adapters there, too)."""
+    return hasattr(mixer, "A_log") and name.rpartition(".")[2] in ("out_proj", "dt_proj")
+
+
+def _is_product(layer: "nn.Linear") -> bool:
+    """Whether a linear layer computes what its class says: the routers of some mixtures do more."""
+    import torch
+    from torch import nn
+
+    if type(layer).forward is nn.Linear.forward:
+        return True
+    with torch.no_grad():
+        inputs_2I = torch.randn(2, layer.in_features, generator=torch.Generator().manual_seed(0))
+        inputs_2I = inputs_2I.to(layer.weight)
+        try:
+            found = layer(inputs_2I)
+        except Exception:  # it wants more than an input
+            return False
+        wanted_2O = nn.functional.linear(inputs_2I, layer.weight, layer.bias)
+        return isinstance(found, torch.Tensor) and torch.allclose(found, wanted_2O, rtol=1e-4, atol=1e-5)
 
 
 ADAPTER = Lora
