@@ -70,7 +70,7 @@ def form_of_head(model: PreTrainedModel, decoder_name: str) -> HeadForm | None:
 
 @contextmanager
 def _in_float32(head: nn.Linear) -> Iterator[None]:
-    """Inside, the first rows of a head that is kept in lower precision, in which its form could not be told."""
+    """Inside, the first rows of a head that is kept in lower precision, which would hide its form."""
     kept = [(p, p.data) for p in head.parameters() if p.dtype != torch.float32]
     for parameter, values in kept:
         parameter.data = values[:ROWS].float()
