@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import logging as transformers_logging
 
-from xalign.base.errors import ModelError, did_you_mean
+from xalign.base.errors import ModelError, did_you_mean, needs_extra
+from xalign.config.choices import Quantization
 from xalign.config.schema import ModelConfig
 from xalign.models.adapter_folder import Stack
 from xalign.models.byte_tokenizer import byte_tokenizer
+from xalign.models.few_bits import quantise
 from xalign.models.fingerprint import model_fingerprint
 from xalign.models.finite import require_finite_weights
 from xalign.models.merging import merge_adapters
@@ -50,7 +53,8 @@ _log = logging.getLogger(__name__)
 def load_model_and_tokenizer(
     config: ModelConfig, seed: int = 0
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model (float32, evaluation mode) and its tokenizer, which has a padding token.
+    """The model (float32, but for `config.quantization`; in evaluation mode) and its tokenizer, which has a
+    padding token.
 
     `seed` draws the weights of `pretrained=false`; the global random state stays as it is. Safetensors
     are preferred to pickled weights, which transformers reads with `weights_only=True`. Raises
@@ -61,16 +65,25 @@ def load_model_and_tokenizer(
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     if not config.pretrained:
         tokenizer = _load_tokenizer(config, None)
-        return _build_random(config.architecture, tokenizer, seed), tokenizer
+        return _in_few_bits(_build_random(config.architecture, tokenizer, seed), config), tokenizer
     # What is small and wrong comes to light before gigabytes of weights are read.
     if stack := adapters_at(config):
-        return _load_merged(config, stack)
+        model, tokenizer = _load_merged(config, stack)
+        return _in_few_bits(model, config), tokenizer
     source = model_source(config)
     network = _load_config(source)
     tokenizer = _load_tokenizer(config, source)
     model = _load_weights(source, network)
     _require_rows(model, tokenizer)
-    return model, tokenizer
+    return _in_few_bits(model, config), tokenizer
+
+
+def _in_few_bits(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
+    if config.quantization is None:
+        return model
+    if config.quantization is Quantization.nf4 and find_spec("bitsandbytes") is None:
+        raise ModelError(needs_extra("model.quantization=nf4", "quantization"))
+    return quantise(model, config.quantization)
 
 
 def _load_merged(config: ModelConfig, stack: Stack) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

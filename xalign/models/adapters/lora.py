@@ -88,6 +88,12 @@ class Lora(Adapter):
                 )
             if self.changes_weights and self.use_rslora and (self.rank_pattern or self.alpha_pattern):
                 yield "use_rslora", f"with init_lora_weights={begins} neither rank_pattern nor alpha_pattern"
+            if config.model.quantization is not None:
+                few = f"not with model.quantization={config.model.quantization}"
+                if self.changes_weights:
+                    yield "init_lora_weights", f"{few}, which would round again what is left of the weights"
+                if self.use_dora:
+                    yield "use_dora", f"{few}: the norms of rounded weights are others"
             if self.use_dora and config.strategy.name is StrategyName.fsdp:
                 yield "use_dora", "not with strategy=fsdp: it needs the norms of whole matrices"
             if config.export.shares != (1.0, 1.0):
@@ -216,9 +222,12 @@ class Lora(Adapter):
         """Names of linear layers that compute more than a product, as the routers of some mixtures do."""
         from torch import nn
 
+        from xalign.models.few_bits import FewBitsLinear
+
         modules = self.backbone.model.named_modules()
         linear = [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
-        return [name for name, module in linear if type(module).forward is not nn.Linear.forward]
+        plain = nn.Linear.forward, FewBitsLinear.forward
+        return [name for name, module in linear if type(module).forward not in plain]
 
     def _require_merging(self, target_modules: str | list[str]) -> None:
         """Adapters of a head or of embeddings that are one matrix would, merged, change both."""
