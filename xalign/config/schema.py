@@ -29,7 +29,7 @@ class ModelConfig:
     name: str
     """Short name, used for folders and in reports."""
     path: str | None = None
-    """Hub id or local folder of a causal language model in Hugging Face format."""
+    """Hub id or local folder of a causal language model in Hugging Face format; or a GGUF file."""
     artifact: str | None = None
     """Name of a model that comes by pip from the package index (see `xalign/sources/packages.py`)."""
     revision: str | None = None
