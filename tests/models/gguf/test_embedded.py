@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xalign.base.errors import ArtifactError
 from xalign.models.gguf import embedded as xgguf
-from xalign.models.gguf.embedded import MODELS, GgufModel, model_from_artifact
+from xalign.models.gguf.embedded import MODELS, GgufModel, model_from_artifact, notices
 from xalign.sources.packages import PACKAGES
 
 
@@ -90,6 +90,20 @@ def test_unknown_name() -> None:
 def test_models_name_known_packages() -> None:
     for model in MODELS.values():
         assert set(model.packages) <= set(PACKAGES)
+
+
+def test_a_licence_that_the_packages_do_not_state_is_said(
+    embeddings: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = MODELS["qwen2_5_coder_0_5b"].licence
+    assert "say nothing of a licence" in said
+    model = dataclasses.replace(xgguf.MODELS["toy"], licence=said, licence_files=())
+    monkeypatch.setattr(xgguf, "MODELS", {"toy": model})
+    with caplog.at_level(logging.INFO):
+        folder = model_from_artifact("toy")
+    assert f"Toy: {said}\n" in caplog.text
+    assert not (folder / "TERMS.html").exists()
+    assert notices("toy") == []
 
 
 def test_pieces_may_have_another_ending(

