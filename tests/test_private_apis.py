@@ -32,6 +32,8 @@ USES = {
     ("performance/automatic.py", "_is_amx_tile_supported"): "performance/test_automatic.py",
     ("models/decoder.py", "_modules"): "models/test_backbone.py",
     ("models/head.py", "_modules"): "models/test_form.py",
+    ("models/gguf/reading.py", "_get_field_parts"): "models/gguf/test_reading.py",
+    ("models/gguf/reading.py", "_mapped"): "models/gguf/test_reading.py",
     ("models/export.py", "_keys_to_ignore_on_save"): "models/test_export.py",
     ("models/rounding.py", "_version"): "models/test_backbone.py",
     ("models/adapters/lora.py", "_register_custom_module"): "models/test_backbone.py",

@@ -18,7 +18,9 @@ RUN = {
     "data.path=here/par.tsv": "'here/par.tsv' does not exist; did you mean 'pairs.tsv'?",
     "data.path=here/tran": "'here/tran' does not exist",
     "model.path=./nowhere": "model.path=./nowhere: no such folder",
-    "model.path=here/pairs.tsv": "is a file, a folder is needed",
+    "model.path=here/pairs.tsv": "is a file, a folder or a GGUF file is needed",
+    "model.path=here/short.gguf": "model.path=here/short.gguf: is cut short within its header",
+    "model.tokenizer=here/no.gguf": "model.tokenizer=here/no.gguf: is no GGUF file",
     "model.path=nowhere/model": "model.path=nowhere/model: there is no folder 'nowhere/model' here",
     "model.tokenizer=nowhere/tokenizer": "model.tokenizer=nowhere/tokenizer: there is no folder",
     "run.dir=/dev/null/x": "run.dir=/dev/null/x: /dev/null is no folder",
@@ -37,6 +39,7 @@ RUN = {
 }
 EVALUATE = {
     "models=[./nowhere]": "models=./nowhere: no such folder",
+    "models=[here/short.gguf]": "models=here/short.gguf: is cut short within its header",
     "output=here": "output=here: is a folder; name a file in it, such as output=here/results.json",
     "output=here/pairs.tsv/x.json": "is no folder",
     "models=[./here] output=here/pairs.tsv": "output=here/pairs.tsv: is a file; with models",
@@ -56,6 +59,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "spoken" / name / "tokenizer_config.json").write_text(json.dumps(template))
     for name in ("pairs.tsv", "train.en", "train.de"):
         (tmp_path / "here" / name).write_text("")
+    (tmp_path / "here/short.gguf").write_bytes(b"GGUF")
+    (tmp_path / "here/no.gguf").write_bytes(b"PK")
     return tmp_path
 
 

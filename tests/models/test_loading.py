@@ -161,7 +161,7 @@ def test_missing_relative_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_file_instead_of_folder(folder: Path) -> None:
-    assert "is a file, a folder is needed" in message_of(from_path(folder / "config.json"))
+    assert "is a file, a folder or a GGUF file is needed" in message_of(from_path(folder / "config.json"))
 
 
 def test_folder_without_config(folder: Path) -> None:

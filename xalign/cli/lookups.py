@@ -66,7 +66,7 @@ def _model(key: str, name: str | None, revision: str | None) -> Iterator[str]:
     if name is None or name in _EMBEDDED:
         return
     problem = problem_of_path(name)
-    if problem is None and not Path(name).is_dir() and not in_cache(name):
+    if problem is None and not Path(name).exists() and not in_cache(name):
         there = hub_answers()
         problem = problem_of_repository(Kind.model, name, revision) if there else unreachable(name)
     if problem:

@@ -30,7 +30,7 @@ class ModelConfig:
     """Short name, used for folders and in reports."""
     path: str | None = None
     """Hub id or local folder of a causal language model in Hugging Face format, or of a peft adapter, which
-    is merged into its base (a model, or another adapter) when it is loaded."""
+    is merged into its base (a model, or another adapter) when it is loaded; or a GGUF file."""
     artifact: str | None = None
     """Name of a model that comes by pip from the package index (see `xalign/sources/packages.py`)."""
     revision: str | None = None

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from xalign.base.errors import ModelError
 from xalign.models.adapter_folder import is_adapter, stack_of
+from xalign.models.gguf.header import problem_of_gguf
+from xalign.models.gguf.own_file import gguf_files, gguf_of
 from xalign.models.own_path import listing
 from xalign.models.quantised import problem_of_quantisation
 
@@ -25,7 +27,14 @@ def problem_of_folder(folder: Path) -> str | None:
     """What is wrong with a model's folder; None where nothing is seen to be."""
     if is_adapter(folder):
         return _problem_of_adapter(folder)
+    if file := gguf_of(folder):
+        problem = problem_of_gguf(file)
+        return f"{file.name} {problem}" if problem else None
     if not (folder / "config.json").is_file():
+        if files := gguf_files(folder):
+            return (
+                f"holds several GGUF files, give one of them: {', '.join(path.name for path in files[:12])}"
+            )
         inside = [path.parent.name for path in sorted(folder.glob("*/config.json"))]
         hint = f"; did you mean '{folder / inside[0]}'?" if inside else ""
         none = "no config.json in this folder, so it is no Hugging Face model"

@@ -14,6 +14,8 @@ from typing import Any
 
 from xalign.base.errors import did_you_mean
 from xalign.config.schema import PRESET, ModelConfig
+from xalign.models.gguf.header import problem_of_gguf
+from xalign.models.gguf.own_file import SUFFIX, gguf_of
 
 WITHOUT_HUB = "model=gemma3_270m and model=smollm2_135m need no hub"
 MARK = "xalign.json"
@@ -80,8 +82,8 @@ def _unread(model: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
             what = "not read with model.pretrained=false"
         elif model["artifact"] is not None:
             what = f"{model['artifact']} comes from the package index, at a pinned version"
-        elif Path(str(model["path"])).expanduser().is_dir():
-            what = f"{model['path']} is a folder, and has none"
+        elif (place := Path(str(model["path"])).expanduser()).exists():
+            what = f"{model['path']} is a {'folder' if place.is_dir() else 'file'}, and has none"
         problems += [f"model.revision={revision}: {what}"] if what else []
     return problems
 
@@ -113,23 +115,32 @@ def model_at(path: str, base: ModelConfig) -> ModelConfig:
 
 
 def name_of(path: str) -> str:
-    """Short name of a model by its path: that of its folder, or of the run whose `model` it is."""
+    """Short name of a model by its path: that of its folder or file, or of the run whose `model` it is."""
     folder = Path(path)
+    if folder.suffix.lower() == SUFFIX:
+        return folder.stem
     named = folder.parent if folder.name == "model" and folder.parent.name else folder
     return named.name or folder.resolve().name
 
 
 def problem_of_path(name: str) -> str | None:
-    """What is wrong with a model's path; None where there is a folder, or it may be an id on the hub."""
+    """What is wrong with a model's path; None where there is a folder or a GGUF file, or it may be an id on
+    the hub."""
     folder = Path(name)
     if folder.is_dir():
         return None
+    if folder.is_file() and (file := gguf_of(folder)):
+        return problem_of_gguf(file)
     parent = folder.parent
-    looks_local = name.startswith((".", "/", "~")) or len(folder.parts) > 2 or folder.exists()
+    gguf = folder.suffix.lower() == SUFFIX
+    looks_local = name.startswith((".", "/", "~")) or len(folder.parts) > 2 or folder.exists() or gguf
     if not looks_local and (parent == Path() or not parent.is_dir()):
         return None
-    siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
-    problem = "is a file, a folder is needed" if folder.exists() else "no such folder"
+    beside = parent.iterdir() if parent.is_dir() else []
+    siblings = [path.name for path in beside if path.is_dir() or gguf_of(path)]
+    problem = f"no such {'file' if gguf else 'folder'}"
+    if folder.exists():
+        problem = "is a file, a folder or a GGUF file is needed"
     where = f"{parent} holds {listing(parent)}" if parent.is_dir() else f"{parent} does not exist either"
     return f"{problem}{did_you_mean(folder.name, siblings)} ({where})"
 

@@ -9,7 +9,7 @@ from xalign.models.adapter_folder import is_adapter
 
 def rules(model: ModelConfig) -> Iterator[str]:
     """Everything that is wrong."""
-    if model.tokenizer_revision is not None and (model.tokenizer is None or Path(model.tokenizer).is_dir()):
+    if model.tokenizer_revision is not None and (model.tokenizer is None or Path(model.tokenizer).exists()):
         yield (
             f"model.tokenizer_revision={model.tokenizer_revision}: of model.tokenizer on the hub, which is "
             f"{model.tokenizer or 'the one beside the model (model.revision)'}"
@@ -20,7 +20,10 @@ def rules(model: ModelConfig) -> Iterator[str]:
         yield f"model.base_revision={model.base_revision}: read where model.path is a peft adapter only"
     if model.pretrained:
         if not (model.path or model.artifact):
-            yield "model.path: a pretrained model needs a hub id or a folder (or a preset: model=gemma3_270m)"
+            yield (
+                "model.path: a pretrained model needs a hub id, a folder or a GGUF file "
+                "(or a preset: model=gemma3_270m)"
+            )
         return
     if "model_type" not in model.architecture:
         yield "model.architecture: model.pretrained=false needs an architecture with a model_type"

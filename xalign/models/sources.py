@@ -24,6 +24,7 @@ from xalign.config.schema import ModelConfig
 from xalign.models import adapter_folder
 from xalign.models.adapter_folder import Stack, stack_of
 from xalign.models.gguf import MODELS, model_from_artifact
+from xalign.models.gguf.own_file import converted, gguf_of
 from xalign.models.model_folder import damaged_file, problem_of_folder
 from xalign.models.own_path import WITHOUT_HUB, listing, problem_of_path, unreachable
 from xalign.sources.hub import hub_answers
@@ -124,6 +125,8 @@ def tokenizer_source(config: ModelConfig, model: Source | None) -> Source:
 
 def _source(key: str, name: str, config: ModelConfig, revision: str | None) -> Source:
     folder = Path(name)
+    if file := gguf_of(folder):
+        return _folder_source(key, name, converted(file, f"{key}={name}"))
     if folder.is_dir():
         return _folder_source(key, name, folder, config.trust_remote_code)
     if problem := problem_of_path(name):

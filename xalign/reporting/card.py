@@ -19,6 +19,8 @@ from xalign.reporting.verdict import opening_of
 UPSTREAM = {
     "gemma3_270m": ("google/gemma-3-270m", "gemma"),
     "smollm2_135m": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
+    "qwen2_5_coder_0_5b": ("Qwen/Qwen2.5-Coder-0.5B-Instruct", "apache-2.0"),
+    "qwen2_5_coder_1_5b": ("Qwen/Qwen2.5-Coder-1.5B-Instruct", "apache-2.0"),
     "xglm": ("facebook/xglm-564M", "mit"),
     "xglm_1_7b": ("facebook/xglm-1.7B", "mit"),
     "xglm_7_5b": ("facebook/xglm-7.5B", "mit"),

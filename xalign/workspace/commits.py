@@ -53,12 +53,12 @@ def at_commits(config: Config, commits: Commits) -> Config:
 def _repositories(config: Config) -> Iterator[tuple[str, Kind, str, str | None]]:
     """Key, kind, repository and revision of all that is taken from the hub."""
     model, data = config.model, config.data
-    if model.pretrained and model.path and not Path(model.path).is_dir():
+    if model.pretrained and model.path and not Path(model.path).exists():
         yield "model.path", Kind.model, model.path, model.revision
     stack = adapters_at(model) if model.pretrained else None
     if stack is not None and not Path(stack.base).is_dir():
         yield BASE, Kind.model, stack.base, model.base_revision or stack.revision
-    if model.tokenizer and model.tokenizer not in {*MODELS, "bytes"} and not Path(model.tokenizer).is_dir():
+    if model.tokenizer and model.tokenizer not in {*MODELS, "bytes"} and not Path(model.tokenizer).exists():
         yield "model.tokenizer", Kind.model, model.tokenizer, model.tokenizer_revision
     if data.hub and not data.path:
         yield "data.hub", Kind.dataset, data.hub, data.hub_revision

