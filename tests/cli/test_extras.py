@@ -8,11 +8,12 @@ import pytest
 import torch
 from training_helpers import small_config
 
-from xalign.base.errors import ConfigError
+from xalign.base.errors import ConfigError, ModelError
 from xalign.cli.extras import require_extras
 from xalign.config.choices import LoggerName, OptimizerKind
 from xalign.config.schema import Config, LoggerConfig
 from xalign.config.training import OptimizerConfig
+from xalign.models.loading import load_model_and_tokenizer
 from xalign.runs.experiment import run
 from xalign.runs.planner import make_plan
 
@@ -30,6 +31,20 @@ def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch)
         "optimizer.kind=adamw_bf16: needs the extra: pip install 'xalign[adamw-bf16]'",
         "logger=tensorboard: needs the extra: pip install 'xalign[tensorboard]'",
     ]
+
+
+def test_kernels_of_four_bits_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a model is only measured."""
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    config = small_config("model.quantization=nf4")
+    said = "model.quantization=nf4: needs the extra: pip install 'xalign[quantization]'"
+    with pytest.raises(ConfigError) as raised:
+        require_extras(config)
+    assert raised.value.problems == [said]
+    with pytest.raises(ModelError) as caught:
+        load_model_and_tokenizer(config.model)
+    assert str(caught.value) == said
+    require_extras(small_config("model.quantization=int8"))
 
 
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

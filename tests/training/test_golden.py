@@ -34,7 +34,7 @@ def test_losses_are_those_recorded(preset: str, tmp_path: Path) -> None:
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         # Other processors round otherwise.
-        assert found[name] == pytest.approx(values, rel=1e-4, abs=1e-7), name
+        assert found[name] == pytest.approx(values, rel=2e-4, abs=1e-7), name
 
 
 def record(folder: Path) -> None:

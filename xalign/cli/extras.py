@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import torch
 
 from xalign.base.errors import ConfigError, needs_extra
-from xalign.config.choices import LoggerName, OptimizerKind
+from xalign.config.choices import LoggerName, OptimizerKind, Quantization
 from xalign.config.schema import Config
 
 _PACKAGES = {
@@ -29,6 +29,8 @@ def require_extras(config: Config) -> None:
         for key, choice in (("optimizer.kind", kind), ("logger", logger))
         if choice in _PACKAGES and find_spec(_PACKAGES[choice]) is None
     ]
+    if config.model.quantization is Quantization.nf4 and find_spec("bitsandbytes") is None:
+        problems.append(needs_extra("model.quantization=nf4", "quantization"))
     if kind is OptimizerKind.adamw_bf16 and not torch.cuda.is_available() and not _compiler():
         problems.append("optimizer.kind=adamw_bf16: its step is compiled: needs a C++ compiler (g++)")
     if problems:

@@ -26,6 +26,13 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class Quantization(StrEnum):
+    """In how many bits the frozen matrices are held that adapters are trained beside."""
+
+    nf4 = "nf4"
+    int8 = "int8"
+
+
 class Combine(StrEnum):
     """How the objectives' gradients are made one (`xalign/training/combine.py`)."""
 

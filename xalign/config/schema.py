@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from xalign.config.choices import LoggerName, Precision, TaskProvider
+from xalign.config.choices import LoggerName, Precision, Quantization, TaskProvider
 from xalign.config.parts import STRICT, AdapterConfig, AnalysisConfig, Natural, Positive, TaskConfig
 from xalign.config.text import DataConfig, InstructionsConfig, LanguagesConfig
 from xalign.config.training import ExportConfig, LossConfig, OptimizerConfig, StrategyConfig, TrainerConfig
@@ -46,6 +46,9 @@ class ModelConfig:
     """Hub id, folder, artifact name or `bytes`; null takes the tokenizer beside the model."""
     tokenizer_revision: str | None = None
     """Commit or tag of `tokenizer` on the hub; null takes the default branch."""
+    quantization: Quantization | None = None
+    """Bits of the frozen matrices that adapters are trained beside: `nf4` (4 bits) or `int8`; null: float32.
+    What is exported is merged into the weights as they were."""
     depth: Positive | None = None
     """Number of decoder blocks; lets `loss.layer` be checked before anything is loaded."""
     trust_remote_code: bool = False

@@ -236,7 +236,8 @@ class Backbone(nn.Module):
         try:
             with evaluating(self):
                 if layer is None:
-                    self.model(input_ids=ids_BT)
+                    with self.arithmetic():
+                        self.model(input_ids=ids_BT)
                 else:
                     self.hidden_states(Tokens(ids_BT, ones_BT, ones_BT), layer)
         finally:

@@ -134,6 +134,7 @@ def _blocks(decoder: nn.Module, blocks_name: str) -> nn.ModuleList:
 def _with_blocks(decoder: nn.Module, blocks_name: str, blocks: list[nn.Module]) -> nn.Module:
     *within, name = blocks_name.split(".")
     view = holder = _view(decoder)
+    # By the table of parts: to set an attribute of a view would register its part with the module, too.
     for part in within:
         holder._modules[part] = _view(holder.get_submodule(part))
         holder = holder.get_submodule(part)

@@ -30,6 +30,7 @@ from xalign.config.schema import ModelConfig
 from xalign.data.collate import Tokens
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone, computing_in, evaluating
+from xalign.models.few_bits import few_bits
 from xalign.models.fingerprint import weight_hashes
 from xalign.models.loading import load_model_and_tokenizer, quiet
 from xalign.models.own_path import CARD, MARK
@@ -54,7 +55,7 @@ def require_exportable(backbone: Backbone) -> None:
     Raises:
         ModelError: transformers refuses to write the model, or would load it with other parameters.
     """
-    model, kind = backbone.model, type(backbone.model).__name__
+    model, kind = _whole(backbone.model), type(backbone.model).__name__
     _require_tied_as_configured(model)
     try:
         with tempfile.TemporaryDirectory() as folder, quiet():
@@ -80,6 +81,17 @@ def require_exportable(backbone: Backbone) -> None:
     if problems:
         listed = "; ".join(f"{what.replace('_', ' ')}: {names[0]}" for what, names in problems.items())
         raise ModelError(f"{kind} cannot be exported after training: written, it would load with {listed}")
+
+
+def _whole(model: PreTrainedModel) -> PreTrainedModel:
+    """The model; where its matrices are in few bits, one of its shape without values, which is written."""
+    if not few_bits(model):
+        return model
+    with torch.device("meta"):
+        whole: PreTrainedModel = type(model)(model.config)
+    whole.tie_weights()
+    whole.generation_config = model.generation_config
+    return whole
 
 
 def export(

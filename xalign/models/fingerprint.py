@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from xalign.data.tokenizer_state import tokenizer_state
+from xalign.models.few_bits import scales
 
 # Says where a model came from or how it was stored, not what it computes.
 _INCIDENTAL = {"architectures", "dtype", "transformers_version", "use_cache"}
@@ -23,9 +24,9 @@ def model_fingerprint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     config = {k: v for k, v in model.config.to_dict().items() if k not in _INCIDENTAL and k[:1] != "_"}
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     digest.update(tokenizer_state(tokenizer).encode())
-    for name, parameter in sorted(model.named_parameters()):
+    for name, value in sorted([*model.named_parameters(), *scales(model)], key=lambda named: named[0]):
         digest.update(f"\n{name} ".encode())
-        _add(digest, parameter)
+        _add(digest, value)
     return digest.hexdigest()
 
 

@@ -117,6 +117,7 @@ class _Given(nn.Module):
 def _given(model: PreTrainedModel, name: str, hidden_1SD: Tensor) -> Iterator[None]:
     within, _, own = name.rpartition(".")
     holder, part = model.get_submodule(within), model.get_submodule(name)
+    # By the table of parts: an attribute's setter may refuse what is no part of the model's kind.
     holder._modules[own] = _Given(part, hidden_1SD)
     try:
         yield

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from xalign.base.errors import ModelError, did_you_mean
+from xalign.base.errors import ModelError, did_you_mean, needs_extra
+from xalign.config.choices import Quantization
 from xalign.config.schema import ModelConfig
 from xalign.models.adapter_folder import Stack
 from xalign.models.byte_tokenizer import byte_tokenizer
+from xalign.models.few_bits import quantise
 from xalign.models.fingerprint import model_fingerprint
 from xalign.models.finite import require_finite_weights
 from xalign.models.kinds import factory_of, problem_of_kind
@@ -47,7 +50,8 @@ _log = logging.getLogger(__name__)
 def load_model_and_tokenizer(
     config: ModelConfig, seed: int = 0, *, as_stored: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model (float32, evaluation mode) and its tokenizer, which has a padding token.
+    """The model (float32, but for `config.quantization`; in evaluation mode) and its tokenizer, which has a
+    padding token.
 
     `as_stored`: weights stay in the file, of its number type, mapped into memory: a process that keeps a part
     of them reads no other. They are taken to be finite, as another process has found.
@@ -61,16 +65,25 @@ def load_model_and_tokenizer(
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     if not config.pretrained:
         tokenizer = _load_tokenizer(config, None)
-        return _build_random(config.architecture, tokenizer, seed), tokenizer
+        return _in_few_bits(_build_random(config.architecture, tokenizer, seed), config), tokenizer
     # What is small and wrong comes to light before gigabytes of weights are read.
     if stack := adapters_at(config):
-        return _load_merged(config, stack)
+        model, tokenizer = _load_merged(config, stack)
+        return _in_few_bits(model, config), tokenizer
     source = model_source(config)
     network = _load_config(source)
     tokenizer = _load_tokenizer(config, source)
     model = _load_weights(source, network, as_stored=as_stored)
     _require_rows(model, tokenizer)
-    return model, tokenizer
+    return _in_few_bits(model, config), tokenizer
+
+
+def _in_few_bits(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
+    if config.quantization is None:
+        return model
+    if config.quantization is Quantization.nf4 and find_spec("bitsandbytes") is None:
+        raise ModelError(needs_extra("model.quantization=nf4", "quantization"))
+    return quantise(model, config.quantization)
 
 
 def _load_merged(config: ModelConfig, stack: Stack) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

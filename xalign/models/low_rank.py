@@ -9,6 +9,7 @@ import torch
 from peft.tuners import lora
 from torch import Tensor, nn
 
+from xalign.models.few_bits import FewBitsLinear
 from xalign.models.rounding import Rounded
 
 
@@ -32,7 +33,7 @@ class LowRankLinear(lora.Linear):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         base = self.get_base_layer()
         assert isinstance(base, nn.Linear)
-        if not self._is_plain() or base.weight.requires_grad:
+        if not self._is_plain() or base.weight.requires_grad or isinstance(base, FewBitsLinear):
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
         device = x.device.type

@@ -25,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 
 from xalign.data.collate import Buckets, Tokens
 from xalign.models.backbone import Backbone
+from xalign.models.few_bits import FewBitsLinear
 from xalign.objectives.base import Work
 
 WITHOUT_PAIRS = frozenset({"linear_attention", "conv", "mamba", "recurrent", "moe", "mlp"})
@@ -222,6 +223,8 @@ def _matrices(layer: nn.Module, inputs: Tensor) -> list[Tensor]:
 
     Embeddings look rows up; convolutions, like norms, are left out.
     """
+    if isinstance(layer, FewBitsLinear):  # two of its weights may be one number
+        return [torch.empty(layer.out_features, layer.in_features, device="meta")]
     if isinstance(layer, nn.Linear | Conv1D):
         return [layer.weight]
     # What transformers has no layer of torch's for; the others' matrices are no products.

@@ -16,6 +16,7 @@ from xalign.config.schema import Config
 from xalign.data.collate import PACKED, Arrangement, arrange
 from xalign.models.adapters import ADAPTERS
 from xalign.models.backbone import Backbone
+from xalign.models.few_bits import few_bits, scales
 from xalign.models.reference import Reference
 from xalign.objectives.base import Objective
 from xalign.objectives.kernels.vocabulary import LOGITS_AT_ONCE
@@ -101,9 +102,9 @@ def memory_of(
     layers = {n.layer for n in needs.values()}
     activations = {layer: activation_bytes(backbone, layer) for layer in sorted(layers)}
     return Memory(
-        weights=_held([*backbone.parameters(), *own]),
+        weights=_held([*backbone.parameters(), *own, *(scale for _, scale in scales(backbone))]),
         reference=_held(reference.copies()) if reference is not None else 0,
-        rounded=products * backbone.compute_dtype.itemsize if backbone.computes_low else 0,
+        rounded=_rounded(backbone, products),
         gradients=gradients // shares,
         optimizer=round(sum(p.numel() for p in trained) * STATE[config.optimizer.kind] / shares),
         logits=4 * LOGITS_AT_ONCE[backbone.device.type] if any(n.head for n in needs.values()) else 0,
@@ -111,10 +112,20 @@ def memory_of(
     )
 
 
-def _held(parameters: Sequence[nn.Parameter]) -> int:
-    """Bytes of the parameters, those that share memory counted once."""
-    held = {p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in parameters}
+def _held(tensors: Sequence[Tensor]) -> int:
+    """Bytes of the tensors, those that share memory counted once."""
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
     return sum(held.values())
+
+
+def _rounded(backbone: Backbone, products: int) -> int:
+    """Bytes of rounded copies of the weights of products; of those in few bits one matrix is made at a time,
+    in float32 first."""
+    sizes = [layer.in_features * layer.out_features for layer in few_bits(backbone)]
+    kept = (products - sum(sizes)) * backbone.compute_dtype.itemsize if backbone.computes_low else 0
+    return kept + max(sizes, default=0) * (
+        4 + (backbone.compute_dtype.itemsize if backbone.computes_low else 0)
+    )
 
 
 def gradient_bytes(backbone: Backbone, layer: int, head: bool) -> int:

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from xalign.base.hardware import peak_flops
 from xalign.base.stopping import requeued, stoppable
 from xalign.cli.extras import require_extras
 from xalign.config.choices import LoggerName, StrategyName
+from xalign.config.parts import AdaptedLayers
 from xalign.config.schema import Config, ModelConfig
 from xalign.data.parallel import Splits
 from xalign.evaluation.analyse import analyse, require_possible
@@ -178,17 +179,9 @@ class _Run:
                 self._blend(adapter, validation)
                 own = chosen_own(folder.checkpoints)
                 beside = [*notices(config.model.artifact), *processor_files(config.model)]
-                export(adapter, folder.model, beside, own)
+                export(self._on_whole_weights(adapter), folder.model, beside, own)
         else:
-            backbone = load_backbone(
-                ModelConfig(
-                    name=config.model.name,
-                    path=str(folder.model),
-                    trust_remote_code=config.model.trust_remote_code,
-                ),
-                self.device,
-                config.seed,
-            )
+            backbone = self._load_exported()
         with self._phase("measure after"):
             after = self._measure("after", backbone, evaluation_dtype, None)
         with self._phase("report"):
@@ -219,6 +212,31 @@ class _Run:
             )
             folder.update_environment(decisions=self.decisions.made)
         blend(adapter, export, self._load_model)
+
+    def _on_whole_weights(self, adapter: Adapter) -> Adapter:
+        """What is exported: of a model in few bits the adapter on the weights as they were."""
+        config = self.config
+        if config.model.quantization is None:
+            return adapter
+        log.info(
+            "exported: the adapter merged into the weights as they were before %s", config.model.quantization
+        )
+        whole = load_backbone(replace(config.model, quantization=None), torch.device("cpu"), config.seed)
+        layer = self.setting.aligned_layer
+        return adapters.on_other_weights(adapter, whole, config.adapter, config.seed, layer=layer)
+
+    def _load_exported(self) -> Backbone:
+        """The model as it is measured after training, from the run's folder."""
+        config, folder = self.config, self.folder
+        if config.model.quantization is None:
+            trusted = config.model.trust_remote_code
+            exported = ModelConfig(name=config.model.name, path=str(folder.model), trust_remote_code=trusted)
+            return load_backbone(exported, self.device, config.seed)
+        # Measured in few bits before training, and so afterwards.
+        backbone = self._load_model()
+        given: Any = {"path": str(folder.model / "adapter"), "layers": AdaptedLayers.all}
+        adapters.attach(backbone, replace(config.adapter, **given), config.seed)
+        return backbone.eval()
 
     def _load_model(self) -> Backbone:
         return load_backbone(self.config.model, self.device, self.config.seed)
@@ -311,7 +329,9 @@ class _Run:
         AnalysedModel(model=self._model(when), text=config.benchmark.name, analyses=found).write(path)
 
     def _model(self, when: str) -> str:
-        return self.config.model.name if when == "before" else str(self.folder.model)
+        model = self.config.model
+        few = f" in {model.quantization}" if model.quantization else ""
+        return model.name + few if when == "before" else str(self.folder.model) + few
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

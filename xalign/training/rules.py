@@ -36,6 +36,12 @@ def rules(config: Config) -> Iterator[str]:
     yield from _strategy_rules(config)
     if config.optimizer.kind is OptimizerKind.adamw_bf16:
         yield from _low_weights_rules(config)
+    if config.model.quantization is not None:
+        few = f"model.quantization={config.model.quantization}"
+        if ADAPTERS.load(config.adapter.method).trains_model:
+            yield f"{few}: only beside frozen weights (adapter=lora), not adapter={config.adapter.method}"
+        if config.strategy.name is StrategyName.fsdp:
+            yield f"{few}: not with strategy=fsdp, which cuts matrices into shards; strategy=ddp"
     yield from callbacks.rules(config)
 
 

@@ -26,6 +26,21 @@ def attach(backbone: "Backbone", config: AdapterConfig, seed: int = 0, *, layer:
     return ADAPTERS.load(config.method)(backbone, config, seed, layer)
 
 
+def on_other_weights(
+    trained: Adapter, backbone: "Backbone", config: AdapterConfig, seed: int, *, layer: int
+) -> Adapter:
+    """The trained adapter on another copy of the model, such as one of which nothing is in few bits."""
+    import torch
+
+    adapter = attach(backbone, config, seed, layer=layer)
+    values = dict(trained.backbone.named_parameters())
+    with torch.no_grad():
+        for name, parameter in backbone.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(values[name])
+    return adapter
+
+
 @contextmanager
 def as_begun(backbone: "Backbone", config: AdapterConfig, seed: int, *, layer: int) -> Iterator[None]:
     """Inside, the model that training begins with: with the adapter that goes on, where one does.

@@ -87,6 +87,12 @@ class Lora(Adapter):
                 )
             if self.changes_weights and self.use_rslora and (self.rank_pattern or self.alpha_pattern):
                 yield "use_rslora", f"with init_lora_weights={begins} neither rank_pattern nor alpha_pattern"
+            if config.model.quantization is not None:
+                few = f"not with model.quantization={config.model.quantization}"
+                if self.changes_weights:
+                    yield "init_lora_weights", f"{few}, which would round again what is left of the weights"
+                if self.use_dora:
+                    yield "use_dora", f"{few}: the norms of rounded weights are others"
             if self.use_dora and config.strategy.name is StrategyName.fsdp:
                 yield "use_dora", "not with strategy=fsdp: it needs the norms of whole matrices"
             if config.export.shares != (1.0, 1.0) or config.export.blends:
@@ -302,7 +308,9 @@ def _is_product(layer: "nn.Linear") -> bool:
     import torch
     from torch import nn
 
-    if type(layer).forward is nn.Linear.forward:
+    from xalign.models.few_bits import FewBitsLinear
+
+    if type(layer).forward in (nn.Linear.forward, FewBitsLinear.forward):
         return True
     with torch.no_grad():
         inputs_2I = torch.randn(2, layer.in_features, generator=torch.Generator().manual_seed(0))
