@@ -50,7 +50,7 @@ def test_batches_and_reuse_give_what_a_plain_loop_gives(family: str, monkeypatch
     assert len(set(expected)) > 1
     assert continued(backbone) == expected
     windowed = family in ("gemma2", "gemma3", "gemma3_text")
-    assert caches == ([] if windowed else [len(backbone.tokenizer(PREFIX)["input_ids"])])
+    assert caches[1:] == ([] if windowed else [len(backbone.tokenizer(PREFIX)["input_ids"])])
     assert continued(backbone, reuse=False) == expected
     assert continued(backbone, batch_tokens=1) == expected
 
@@ -71,6 +71,7 @@ def favour(backbone: Backbone, token: int, after: int) -> None:
         return out
 
     backbone.model.forward = forward  # type: ignore[method-assign]
+    module._KEPT[backbone] = module._Kept(tokens=True, prefix=True)
 
 
 @pytest.mark.parametrize("end", ["line break", "end of text", "limit"])
@@ -135,10 +136,39 @@ def test_prompts_that_cannot_be_padded_are_continued_length_by_length(
         widths.extend({len(row) for row in rows})
         return original(backbone, rows, *others)  # type: ignore[arg-type]
 
+    continued(backbone)  # what is tried out once
     monkeypatch.setattr(module, "_generate", generate)
     expected = [plain(backbone, p, limit) for p, limit in zip(prompts, LIMITS, strict=False)]
     assert continued(backbone, prompts) == expected
     assert len(widths) == len({len(backbone.tokenizer(p)["input_ids"]) for p in prompts})
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom"])
+def test_a_model_whose_generation_is_wrong_is_run_anew_for_each_token(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = tiny_backbone(family)
+    expected = [plain(backbone, p, limit) for p, limit in zip(PROMPTS, LIMITS, strict=True)]
+    generate = type(backbone.model).generate
+
+    def shifted(self: object, *args: object, **options: object) -> torch.Tensor:
+        return (generate(self, *args, **options) + 1) % 250  # type: ignore[arg-type,operator,return-value]
+
+    monkeypatch.setattr(type(backbone.model), "generate", shifted)
+    assert continued(backbone) == expected
+    assert module._KEPT[backbone] == module._Kept(tokens=False, prefix=False)
+
+
+def test_a_prefix_that_cannot_be_repeated_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone("llama")
+    expected = [plain(backbone, p, limit) for p, limit in zip(PROMPTS, LIMITS, strict=True)]
+
+    def refuse(self: object, repeats: int) -> None:
+        raise RuntimeError("Sizes of tensors must match")
+
+    monkeypatch.setattr("transformers.DynamicCache.batch_repeat_interleave", refuse)
+    assert continued(backbone) == expected
+    assert module._KEPT[backbone] == module._Kept(tokens=True, prefix=False)
 
 
 def test_a_state_that_is_carried_along_is_not_reused() -> None:

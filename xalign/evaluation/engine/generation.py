@@ -7,6 +7,8 @@ import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -14,11 +16,12 @@ from transformers import Cache, GenerationConfig, PreTrainedModel, StoppingCrite
 
 from xalign.base.errors import DataError
 from xalign.base.progress import Advance
+from xalign.data.collate import Tokens
 from xalign.evaluation.engine.journal import NO_JOURNAL, Journal
 from xalign.evaluation.engine.prefix_tree import common_length
 from xalign.evaluation.engine.representations import batches
 from xalign.evaluation.engine.scoring import prompt_tokens
-from xalign.models.backbone import Backbone, evaluating
+from xalign.models.backbone import Backbone, computing_in, evaluating
 from xalign.models.padding import pads_left_exactly
 
 log = logging.getLogger(__name__)
@@ -43,15 +46,18 @@ def continue_greedily(
     At most `limits[i]` tokens follow prompt i; `advance` counts prompts. What is in the `journal` is not
     written again. White space around an answer is taken off. Prompts are padded on the left, where that is
     exact for the model; what all of them begin with is run once (`reuse`), except for models with an
-    attention window that a batch would outgrow: padding would take its room.
+    attention window that a batch would outgrow: padding would take its room. A model whose own generation
+    writes other tokens than its logits say is run anew for each token.
 
     Raises:
         DataError: a prompt leaves no room in the model's context.
     """
     rows = _encode(backbone, prompts)
     limits = _within_context(backbone, rows, prompts, limits)
-    pads = len({len(row) for row in rows}) < 2 or pads_left_exactly(backbone)
-    cut = _shared_tokens(rows) if reuse and pads and len(rows) > 1 else 0
+    kept = _kept(backbone)
+    of_one_length = len({len(row) for row in rows}) < 2
+    pads = of_one_length or (kept.tokens and pads_left_exactly(backbone))
+    cut = _shared_tokens(rows) if reuse and kept.prefix and pads and len(rows) > 1 else 0
     _warn_without_line_breaks(backbone)
     entries = journal.entries(reuse, batch_tokens, rows, limits)
     answers: dict[int, str] = dict(entries.found)
@@ -69,9 +75,11 @@ def continue_greedily(
                 cache = _prefix_cache(backbone, own[0][:cut])
                 if cache is None:
                     cut = reused = 0
-            made = _generate(
-                backbone, [row[reused:] for row in own], [limits[i] for i in batch], reused, cache
-            )
+            most = [limits[i] for i in batch]
+            if kept.tokens:
+                made = _generate(backbone, [row[reused:] for row in own], most, reused, cache)
+            else:
+                made = _run_anew(backbone, own, most)
             texts = [str(backbone.tokenizer.decode(ids, skip_special_tokens=True)) for ids in made]
             found = {i: text.split("\n")[0].strip() for i, text in zip(batch, texts, strict=True)}
             answers |= found
@@ -190,8 +198,73 @@ def _generate(
             pad_token_id=filler,
             stopping_criteria=StoppingCriteriaList([stop]),
         )
-    made = [row[:limit] for row, limit in zip(whole_BT[:, width:].tolist(), limits, strict=True)]
-    return [row[: next((k for k, i in enumerate(row) if i in ends), len(row))] for row in made]
+    return _written(whole_BT[:, width:], limits, stop, ends)
+
+
+def _run_anew(backbone: Backbone, rows: Sequence[list[int]], limits: Sequence[int]) -> list[list[int]]:
+    """Ids that follow each row, all of one length, with nothing kept from token to token."""
+    ids_BT = torch.tensor(rows, device=backbone.device)
+    width, ends = ids_BT.shape[1], _ends(backbone)
+    ends_E = torch.tensor(ends, device=ids_BT.device, dtype=ids_BT.dtype)
+    stop = _Stop(backbone, width, torch.tensor(limits, device=ids_BT.device))
+    done_B = torch.zeros(len(rows), dtype=torch.bool, device=ids_BT.device)
+    while not done_B.all():
+        ones_BT = torch.ones_like(ids_BT)
+        last_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
+        last_BT[:, -1] = True
+        next_B = backbone.logits_at(Tokens(ids_BT, ones_BT, ones_BT), last_BT).argmax(-1)
+        ids_BT = torch.cat([ids_BT, next_B[:, None]], 1)
+        done_B |= stop(ids_BT, None) | torch.isin(next_B, ends_E)
+    return _written(ids_BT[:, width:], limits, stop, ends)
+
+
+def _written(ids_BT: Tensor, limits: Sequence[int], stop: "_Stop", ends: Sequence[int]) -> list[list[int]]:
+    """Of ids that may go on after a row's end those of its text: to an end mark, or through a line break."""
+    found = []
+    for row, limit in zip(ids_BT.tolist(), limits, strict=True):
+        own = row[:limit]
+        own = own[: next((k for k, i in enumerate(own) if i in ends), limit)]
+        found.append(own[: next((k + 1 for k, i in enumerate(own) if stop.breaks_line(i)), limit)])
+    return found
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a model may keep of what it has run, and write the same: of a text's tokens so far; of a prefix of
+    several texts."""
+
+    tokens: bool
+    prefix: bool
+
+
+_KEPT: "WeakKeyDictionary[Backbone, _Kept]" = WeakKeyDictionary()
+
+
+def _kept(backbone: Backbone) -> _Kept:
+    """Tried out once for each model: some types' generation or cache is wrong in transformers."""
+    if backbone not in _KEPT:
+        shared, count = 4, 4
+        rows = backbone.probe_ids(2, 2 * shared).tolist()
+        rows[1][:shared] = rows[0][:shared]
+        limits = [count] * len(rows)
+        with evaluating(backbone), computing_in(backbone, torch.float32), _plain_greedy(backbone.model):
+            wanted = _run_anew(backbone, rows, limits)
+
+            def same(cut: int) -> bool:
+                try:
+                    cache = _prefix_cache(backbone, rows[0][:cut]) if cut else None
+                    if cut and cache is None:
+                        return False
+                    return _generate(backbone, [row[cut:] for row in rows], limits, cut, cache) == wanted
+                except Exception as error:  # a model's own code may raise whatever it likes
+                    log.debug("%s: %s", type(backbone.model).__name__, error)
+                    return False
+
+            tokens = same(0)
+            _KEPT[backbone] = _Kept(tokens, tokens and same(shared))
+        if not tokens:
+            log.info("the model's generation writes other tokens than its logits say: run anew for each")
+    return _KEPT[backbone]
 
 
 def _ends(backbone: Backbone) -> list[int]:
@@ -210,10 +283,10 @@ class _Stop(StoppingCriteria):
 
     def __call__(self, input_ids: Tensor, scores: object, **options: object) -> Tensor:
         done_B = self.limits_B <= input_ids.shape[1] - self.start
-        broken = [self._breaks(int(token)) for token in input_ids[:, -1]]
+        broken = [self.breaks_line(int(token)) for token in input_ids[:, -1]]
         return done_B | torch.tensor(broken, device=done_B.device)
 
-    def _breaks(self, token: int) -> bool:
+    def breaks_line(self, token: int) -> bool:
         if token not in self.breaks:
             # In UTF-8 no other character holds the byte of a line break: a token can be looked at alone.
             self.breaks[token] = "\n" in self.tokenizer.decode([token])
