@@ -101,7 +101,7 @@ def _adapter_folder(name: str, revision: str | None) -> Path | None:
     """Where the adapter of this name lies, fetched from the hub if it is there; None: it is no adapter."""
     if Path(name).is_dir():
         return Path(name) if adapter_folder.is_adapter(Path(name)) else None
-    if problem_of_path(name):
+    if Path(name).exists() or problem_of_path(name):  # a file is a GGUF file, or a mistake
         return None
     options: dict[str, Any] = {"revision": revision or "main", "local_files_only": not hub_answers()}
     if find_adapter_config_file(name, **options) is None:
