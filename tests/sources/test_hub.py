@@ -16,6 +16,7 @@ from xalign.cli import lookups
 from xalign.data.parallel import load_corpus
 from xalign.sources import hub
 from xalign.sources.hub import Kind, commit_of, problem_of_repository
+from xalign.sources.hub_sets import hub_set
 from xalign.workspace.commits import at_commits, commits_of
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -32,7 +33,8 @@ class Answers:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 answers.asked.append(self.path)
-                place, _, revision = self.path.removeprefix("/api/").partition("/revision/")
+                path = self.path.partition("?")[0]
+                place, _, revision = path.removeprefix("/api/").partition("/revision/")
                 commit = answers.commits.get(f"{place}@{revision or 'main'}")
                 known = any(key.startswith(f"{place}@") for key in answers.commits)
                 body = json.dumps({"id": place.partition("/")[2], "sha": commit, "siblings": []}).encode()
@@ -53,8 +55,8 @@ class Answers:
 
 def forget() -> None:
     """As a new process."""
-    hub.hub_answers.cache_clear()
-    hub._ask.cache_clear()
+    for asked_once in (hub.hub_answers, hub._ask, hub_set):
+        asked_once.cache_clear()
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from xalign.models.finite import require_finite_weights
 from xalign.models.model_folder import adapter_problem
 from xalign.models.quantised import ask_for_plain_weights, with_plain_weights
 from xalign.models.sources import UNFORESEEN, Source, explained, first_line, model_source, tokenizer_source
+from xalign.models.tokenizer_check import require_tokens
 
 __all__ = ["load_model_and_tokenizer", "model_fingerprint"]
 
@@ -57,12 +58,13 @@ def load_model_and_tokenizer(
     source = model_source(config)
     network = _load_config(source)
     tokenizer = _load_tokenizer(config, source)
+    source.fetch_weights()
     return _load_weights(source, network, tokenizer), tokenizer
 
 
 def _load_config(source: Source) -> PreTrainedConfig:
     try:
-        with quiet(bars=source.folder is None):
+        with quiet():
             _require_no_adapter(source)
             network: PreTrainedConfig = AutoConfig.from_pretrained(source.location, **source.options)
     except UNFORESEEN as error:
@@ -84,8 +86,7 @@ def _require_no_adapter(source: Source) -> None:
     # Of a repository with one, transformers would load another's weights, and the adapter into them.
     if source.folder:
         return
-    options = {name: source.options[name] for name in ("revision", "local_files_only")}
-    if found := find_adapter_config_file(source.name, **options):
+    if found := find_adapter_config_file(source.location):
         raise ModelError(f"{source.key}={source.name}: {adapter_problem(Path(found), source.name)}")
 
 
@@ -95,10 +96,11 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
     source = tokenizer_source(config, model)
     tokenizer: PreTrainedTokenizerBase
     try:
-        with quiet(bars=source.folder is None):
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(source.location, **source.options)
     except Exception as error:  # damaged files raise whatever they happen to lead to
         raise explained(source, "tokenizer", error) from error
+    require_tokens(tokenizer, f"{source.key}={source.name}", Path(source.location))
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(
@@ -118,7 +120,7 @@ def _load_weights(
     where = f"{source.key}={source.name}"
     quantised = ask_for_plain_weights(network, where)
     try:
-        with quiet(bars=source.folder is None):
+        with quiet():
             model, report = factory.from_pretrained(
                 source.location,
                 config=network,
@@ -145,6 +147,8 @@ def _load_weights(
         model = with_plain_weights(model, quantised, where)
     require_finite_weights(model, where)
     _require_rows(model, tokenizer)
+    if source.folder is None:
+        model.name_or_path = source.name  # not where its copy lies: adapters state it as their base
     loaded: PreTrainedModel = model.eval()
     return loaded
 
@@ -258,13 +262,12 @@ def _require_rows(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 @contextmanager
-def quiet(bars: bool = False) -> Iterator[None]:
-    """No remarks of transformers while models are loaded or written, and no bars but those of downloads."""
+def quiet() -> Iterator[None]:
+    """No remarks and no bars of transformers while models are loaded or written."""
     settings: Any = transformers_logging
     verbosity, shown = settings.get_verbosity(), settings.is_progress_bar_enabled()
     settings.set_verbosity_error()
-    if not bars:
-        settings.disable_progress_bar()
+    settings.disable_progress_bar()
     try:
         yield
     finally:
