@@ -86,7 +86,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_a_repository_with_a_file_for_each_language(found: dict[str, Any]) -> None:
     assert found["files"]["outcome"] == ZH
-    fetched = {line.split("/")[-1] for line in found["files"]["asked"] if line.startswith("GET /datasets/")}
+    fetched = {line.split("/")[-1] for line in found["files"]["asked"] if line.startswith("GET /storage/")}
     assert fetched == {"en.json.gz", "zh.json.gz"}  # the run's languages
 
 
