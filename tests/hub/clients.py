@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stand_in import Hub
+from stand_in import Fault, Hub
 
 
 def outcome(action: Callable[[], Any]) -> Any:
@@ -28,11 +28,12 @@ def main(folder: Path) -> dict[str, Any]:
         import datasets
         import huggingface_hub
 
-        from xalign.sources.hub import hub_answers
+        from xalign.sources import hub as asking
+        from xalign.sources.hub_sets import hub_set
 
         def after(action: Callable[[], Any], **state: Any) -> Any:
             hub.asked.clear()
-            hub.closed = state.get("closed")
+            hub.faults = [Fault(state["closed"])] if "closed" in state else []
             return {"outcome": outcome(action), "asked": list(hub.asked)}
 
         online = {
@@ -54,7 +55,8 @@ def main(folder: Path) -> dict[str, Any]:
                 lambda: instructions("some/other"), closed="/api/datasets/some/other"
             ),
         }
-    hub_answers.cache_clear()  # asked once a process
+    for asked_once in (asking.hub_answers, asking._ask, hub_set):  # in a process
+        asked_once.cache_clear()
     # As HF_HUB_OFFLINE=1 does before they are imported: otherwise they try for half a minute.
     datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
     offline = {
@@ -81,7 +83,8 @@ def benchmark(hub: str, split: str) -> list[Any]:
     from xalign.evaluation.sets.files import Source, on_hub
 
     source = Source("toy", hub, {"zh": "zh"}, {"test": split})
-    return [dict(row) for row in on_hub(source).rows("test", "zh").rows]
+    files = on_hub(source)
+    return [dict(row) for row in files.rows("test", "zh").rows] if files.splits else ["no split"]
 
 
 def corpus(hub: str) -> list[Any]:

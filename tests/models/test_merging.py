@@ -206,19 +206,19 @@ def test_an_adapter_on_the_hub_is_fetched_with_its_base(
     base = tiny_model(tmp_path / "base")
     mine = lora(tmp_path / "mine", base, named="../base")
     outer = lora(tmp_path / "outer", base, seed=2, named="someone/mine")
-    asked = {"someone/mine": ("main", mine), "someone/outer": ("abc", outer)}
+    there = {("someone/mine", None): mine, ("someone/outer", "abc"): outer}
 
-    def find(name: str, *, revision: str, local_files_only: bool) -> str | None:
-        return "there" if name in asked and asked[name][0] == revision else None
+    def look_up(kind: Kind, name: str, revision: str | None) -> Listing:
+        if (name, revision) not in there:
+            raise HubError(Reason.absent, "not there")
+        return Listing(name, {path.name: 1 for path in there[name, revision].iterdir()})
 
-    def fetch(name: str, *, revision: str, local_files_only: bool, allow_patterns: list[str]) -> str:
-        assert find(name, revision=revision, local_files_only=local_files_only)
-        assert "adapter_model.safetensors" in allow_patterns
-        return str(asked[name][1])
+    def fetch(kind: Kind, name: str, listing: Listing, files: list[str]) -> Path:
+        assert "adapter_model.safetensors" in files
+        return next(folder for (own, _), folder in there.items() if own == name)
 
-    monkeypatch.setattr(sources, "hub_answers", lambda: True)
-    monkeypatch.setattr(sources, "find_adapter_config_file", find)
-    monkeypatch.setattr(sources, "snapshot_download", fetch)
+    monkeypatch.setattr(sources, "look_up", look_up)
+    monkeypatch.setattr(sources, "fetch", fetch)
     model, _ = load_model_and_tokenizer(ModelConfig(name="toy", path="someone/outer", revision="abc"))
     assert model.name_or_path == "someone/outer"
     merged: Any = PeftModel.from_pretrained(plain(base), str(mine)).merge_and_unload()

@@ -14,9 +14,9 @@ from training_helpers import small_config
 
 from xalign.cli import lookups
 from xalign.data.parallel import load_corpus
-from xalign.models import sources
 from xalign.sources import hub
 from xalign.sources.hub import Kind, commit_of, problem_of_repository
+from xalign.sources.hub_sets import hub_set
 from xalign.workspace.commits import BASE, at_commits, commits_of
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -33,7 +33,8 @@ class Answers:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 answers.asked.append(self.path)
-                place, _, revision = self.path.removeprefix("/api/").partition("/revision/")
+                path = self.path.partition("?")[0]
+                place, _, revision = path.removeprefix("/api/").partition("/revision/")
                 commit = answers.commits.get(f"{place}@{revision or 'main'}")
                 known = any(key.startswith(f"{place}@") for key in answers.commits)
                 body = json.dumps({"id": place.partition("/")[2], "sha": commit, "siblings": []}).encode()
@@ -54,8 +55,8 @@ class Answers:
 
 def forget() -> None:
     """As a new process."""
-    hub.hub_answers.cache_clear()
-    hub._ask.cache_clear()
+    for asked_once in (hub.hub_answers, hub._ask, hub_set):
+        asked_once.cache_clear()
 
 
 @pytest.fixture
@@ -65,7 +66,6 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{found.server.server_port}")
-    monkeypatch.setattr(sources, "find_adapter_config_file", lambda *names, **options: None)
     forget()
     yield found
     found.server.shutdown()

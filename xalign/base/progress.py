@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from xalign.base.terminal import Bar, stderr
+from xalign.base.cache import human_size
+from xalign.base.terminal import Bar, DownloadBar, stderr
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,19 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
         yield lambda count: bar.advance(bar.own, count)
 
 
-def _lines(description: str, total: int) -> Advance:
+@contextmanager
+def download_bar(description: str, total: int, quiet: bool = False) -> Iterator[Advance]:
+    """The same for bytes that are downloaded, with their size and speed: `advance(4096)`."""
+    if quiet:
+        yield lambda count: None
+    elif not stderr().is_terminal:
+        yield _lines(description, total, human_size)
+    else:
+        with DownloadBar(description, total) as bar:
+            yield lambda count: bar.advance(bar.own, count)
+
+
+def _lines(description: str, total: int, shown: Callable[[int], str] = str) -> Advance:
     start = last = time.monotonic()
     done = 0
 
@@ -36,6 +49,7 @@ def _lines(description: str, total: int) -> Advance:
             last = now
             speed = done / (now - start)
             left = (total - done) / speed
-            log.info("%s: %d of %d, %.0f/s, %.0f s left", description, done, total, speed, left)
+            done_of = f"{shown(done)} of {shown(total)}, {shown(round(speed))}/s"
+            log.info("%s: %s, %.0f s left", description, done_of, left)
 
     return advance

@@ -7,6 +7,7 @@ from rich.console import Console, RenderableType
 from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -14,6 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -60,6 +62,22 @@ class Bar(Progress):
         for row in rows:
             table.add_row(row)
         return table
+
+
+class DownloadBar(Progress):
+    """A bar with size, speed and remaining time of a download."""
+
+    def __init__(self, description: str, total: int) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=stderr(),
+        )
+        self.own = self.add_task(description, total=total)
 
 
 class _Speed(ProgressColumn):

@@ -1,21 +1,25 @@
 """What can be looked up before torch is imported: whether the paths of a config are there."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from xalign.base.errors import RunError
+from xalign.base.errors import ConfigError, RunError
 from xalign.base.files import absence
 from xalign.config.choices import ChatTemplate
-from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig
+from xalign.config.schema import AnalyzeConfig, BenchmarkConfig, Config, EvaluateConfig
 from xalign.data import reading
 from xalign.data.readers.base import Source
+from xalign.data.readers.hub import HubReader
 from xalign.evaluation.findings import output_folder, written
+from xalign.evaluation.tasks import repositories_of
 from xalign.models.adapter_folder import is_adapter, stack_of
 from xalign.models.gguf import MODELS
 from xalign.models.model_folder import lacks_chat_template, problem_of_folder
 from xalign.models.own_path import name_of, problem_of_path, unreachable
-from xalign.sources.hub import Kind, hub_answers, in_cache, problem_of_repository
+from xalign.models.repository import problem_of_files
+from xalign.models.tokenizer_files import problem_of_tokenizer
+from xalign.sources.hub import HubError, Kind, hub_answers, in_cache, look_up, problem_of_repository
 from xalign.workspace.content import is_run
 from xalign.workspace.folder import RunFolder
 
@@ -23,24 +27,32 @@ _EMBEDDED = {*MODELS, "bytes"}
 """Names that are no paths."""
 
 
+_Checks = Sequence[Callable[[Collection[str]], str | None]]
+"""Each tells by the names of files what is wrong."""
+
+
 def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[str]:
     """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
     measured = isinstance(config, EvaluateConfig)
+    of_tokenizer: _Checks = [problem_of_tokenizer]
+    whole = [problem_of_files, *of_tokenizer] if config.model.tokenizer is None else [problem_of_files]
     if config.model.pretrained and not (isinstance(config, EvaluateConfig) and config.models):
-        yield from _model("model.path", config.model.path, config.model.revision)
+        yield from _model("model.path", config.model.path, config.model.revision, whole)
         yield from _model_folder("model.path", config.model.path, measured)
-    yield from _model("model.tokenizer", config.model.tokenizer, config.model.tokenizer_revision)
+    tokenizer, revision = config.model.tokenizer, config.model.tokenizer_revision
+    yield from _model("model.tokenizer", tokenizer, revision, of_tokenizer)
     yield from _chat(config)
     if config.data.path:
         targets = [*config.languages.targets, *config.languages.unseen]
         if problem := reading.lookup(Source(config.data, config.languages.pivot, targets)):
             yield f"data.path={config.data.path}: {problem}"
     if config.data.hub and not config.data.path:
-        yield from _dataset("data.hub", config.data.hub, config.data.hub_revision)
-    yield from _missing("benchmark.path", config.benchmark.path)
+        missing = list(_dataset("data.hub", config.data.hub, config.data.hub_revision))
+        yield from missing or _pairs(config)
+    yield from _benchmark("benchmark", config.benchmark)
     if isinstance(config, EvaluateConfig):
         for path in config.models:
-            yield from _model("models", path, config.model.revision)
+            yield from _model("models", path, config.model.revision, whole)
             yield from _model_folder("models", path, measured)
         if isinstance(config, AnalyzeConfig):
             yield from _analyses(config)
@@ -51,9 +63,9 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
     instructions = config.instructions
     yield from _missing("instructions.path", instructions.path)
     if instructions.hub and not instructions.path:
-        yield from _dataset("instructions.hub", instructions.hub, None)
+        yield from _dataset("instructions.hub", instructions.hub, instructions.hub_revision)
     if config.validation is not None:
-        yield from _missing("validation.path", config.validation.path)
+        yield from _benchmark("validation", config.validation)
     if config.run.dir and not config.plan:
         folder = Path(config.run.dir)
         if problem := _unwritable(folder):
@@ -62,13 +74,18 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
             yield from _run_folder(folder)
 
 
-def _model(key: str, name: str | None, revision: str | None) -> Iterator[str]:
+def _model(key: str, name: str | None, revision: str | None, checks: _Checks = ()) -> Iterator[str]:
+    """`checks`: what of a repository on the hub is looked at beside that it is there."""
     if name is None or name in _EMBEDDED:
         return
     problem = problem_of_path(name)
-    if problem is None and not Path(name).exists() and not in_cache(name):
-        there = hub_answers()
-        problem = problem_of_repository(Kind.model, name, revision) if there else unreachable(name)
+    if problem is None and not Path(name).exists():
+        if hub_answers():
+            problem = problem_of_repository(Kind.model, name, revision)
+        elif not in_cache(name):
+            problem = unreachable(name)
+        if problem is None:
+            problem = _problem_of_files(name, revision, checks)
     if problem:
         yield f"{key}={name}: {problem}"
 
@@ -93,6 +110,30 @@ def _chat(config: Config | EvaluateConfig) -> Iterator[str]:
     for key, is_asked in asked:
         if is_asked:
             yield f"{key}: the tokenizer of {place} has no chat template"
+
+
+def _problem_of_files(name: str, revision: str | None, checks: _Checks) -> str | None:
+    try:
+        files = list(look_up(Kind.model, name, revision).files)
+    except HubError:
+        return None  # loading says what is wrong
+    return next((problem for check in checks if (problem := check(files))), None)
+
+
+def _pairs(config: Config | EvaluateConfig) -> Iterator[str]:
+    targets = [*config.languages.targets, *config.languages.unseen]
+    try:
+        reader = reading.reader_of(Source(config.data, config.languages.pivot, targets))[1]
+        if isinstance(reader, HubReader):
+            reader.check()
+    except ConfigError as error:
+        yield from error.problems
+
+
+def _benchmark(group: str, benchmark: BenchmarkConfig) -> Iterator[str]:
+    yield from _missing(f"{group}.path", benchmark.path)
+    for name in repositories_of(benchmark):
+        yield from _dataset(group, name, benchmark.hub_revisions.get(name))
 
 
 def _dataset(key: str, name: str, revision: str | None) -> Iterator[str]:

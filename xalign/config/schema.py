@@ -74,6 +74,8 @@ class BenchmarkConfig:
     """Folder of the set in its published layout; null: the hub. Of parallel text only with `own_text`."""
     hub: str | None = None
     """Hub id of the set's own parallel text, one configuration a language; used where no path is given."""
+    hub_revisions: dict[str, str] = field(default_factory=dict)
+    """Dataset id on the hub -> its commit or tag; of others, the default branch is taken."""
     own_text: bool = False
     """Whether tasks on parallel text read `path`; false: the held-out text of `data`."""
     split: str | None = None

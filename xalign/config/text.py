@@ -82,6 +82,8 @@ class InstructionsConfig:
     """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
     hub: str | None = None
     """Dataset id on the hub in Bactrian-X layout: one file or one configuration a language."""
+    hub_revision: str | None = None
+    """Commit or tag of the hub dataset; null takes the default branch."""
     p_cross: Fraction = 0.5
     """Probability that instruction and answer are in different languages."""
     p_swap: Fraction = 0.5

@@ -156,6 +156,10 @@ class Task:
         ]
         return Measured([row], {f"{session.name}.{self.name}": records})
 
+    def repositories(self, benchmark: "BenchmarkConfig") -> Collection[str]:
+        """Datasets of the hub that it is read from."""
+        return ()
+
     def parts(self, setting: Setting) -> list[Part]:
         """What is to be measured, a language each.
 

@@ -56,7 +56,8 @@ def texts_to_measure(config: Config | EvaluateConfig, splits: Splits | None = No
             ]
         )
     if benchmark.own_text:
-        return Texts(*load_own_text(benchmark, pivot, languages))
+        of_run = wanted_languages(config.languages)
+        return Texts(*load_own_text(benchmark, pivot, languages, list(of_run)))
     if splits is None:
         asked = dict.fromkeys(languages, "benchmark.languages") or wanted_languages(config.languages)
         corpus, _ = load_corpus(config.data, pivot, asked)

@@ -41,6 +41,7 @@ from xalign.models.sources import (
     tokenizer_source,
 )
 from xalign.models.stored import stored_dtype
+from xalign.models.tokenizer_check import require_tokens
 
 __all__ = ["load_model_and_tokenizer", "model_fingerprint"]
 
@@ -73,6 +74,7 @@ def load_model_and_tokenizer(
     source = model_source(config)
     network = _load_config(source)
     tokenizer = _load_tokenizer(config, source)
+    source.fetch_weights()
     model = _load_weights(source, network, as_stored=as_stored)
     _require_rows(model, tokenizer)
     return _in_few_bits(model, config), tokenizer
@@ -94,6 +96,7 @@ def _load_merged(config: ModelConfig, stack: Stack) -> tuple[PreTrainedModel, Pr
         source = model_source(base)
         network = _load_config(source)
         tokenizer = _load_tokenizer(base, source)
+        source.fetch_weights()
         model = _load_weights(source, network)
     except ModelError as error:
         raise ModelError(f"{where}: a peft adapter, whose base cannot be loaded: {error}") from error
@@ -109,7 +112,7 @@ def _load_merged(config: ModelConfig, stack: Stack) -> tuple[PreTrainedModel, Pr
 
 def _load_config(source: Source) -> PreTrainedConfig:
     try:
-        with quiet(bars=source.folder is None):
+        with quiet():
             network: PreTrainedConfig = AutoConfig.from_pretrained(source.location, **source.options)
     except UNFORESEEN as error:
         raise _unfit(source, error) from error
@@ -132,10 +135,11 @@ def _load_tokenizer(config: ModelConfig, model: Source | None) -> PreTrainedToke
     source = tokenizer_source(config, model)
     tokenizer: PreTrainedTokenizerBase
     try:
-        with quiet(bars=source.folder is None):
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(source.location, **source.options)
     except Exception as error:  # damaged files raise whatever they happen to lead to
         raise explained(source, "tokenizer", error) from error
+    require_tokens(tokenizer, f"{source.key}={source.name}", Path(source.location))
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(
@@ -153,7 +157,7 @@ def _load_weights(source: Source, network: PreTrainedConfig, *, as_stored: bool 
     where = f"{source.key}={source.name}"
     quantised = ask_for_plain_weights(network, where)
     try:
-        with quiet(bars=source.folder is None):
+        with quiet():
             model, report = factory.from_pretrained(
                 source.location,
                 config=network,
@@ -180,8 +184,8 @@ def _load_weights(source: Source, network: PreTrainedConfig, *, as_stored: bool 
         model = with_plain_weights(model, quantised, where)
     if not as_stored:
         require_finite_weights(model, where)
-    if source.folder:
-        model.name_or_path = str(source.folder.resolve())
+    # Not where a repository's copy lies: adapters state it as their base.
+    model.name_or_path = str(source.folder.resolve()) if source.folder else source.name
     loaded: PreTrainedModel = model.eval()
     return loaded
 
@@ -288,13 +292,12 @@ def _require_rows(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 @contextmanager
-def quiet(bars: bool = False) -> Iterator[None]:
-    """No remarks of transformers while models are loaded or written, and no bars but those of downloads."""
+def quiet() -> Iterator[None]:
+    """No remarks and no bars of transformers while models are loaded or written."""
     settings: Any = transformers_logging
     verbosity, shown = settings.get_verbosity(), settings.is_progress_bar_enabled()
     settings.set_verbosity_error()
-    if not bars:
-        settings.disable_progress_bar()
+    settings.disable_progress_bar()
     try:
         yield
     finally:

@@ -1,23 +1,14 @@
 """Where a model or tokenizer is loaded from, and the message when that fails."""
 
-import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from safetensors import SafetensorError, safe_open
 from transformers import CONFIG_MAPPING
-from transformers.utils.peft_utils import find_adapter_config_file
 
 from xalign.base.errors import ModelError, XalignError, did_you_mean
 from xalign.config.schema import ModelConfig
@@ -26,11 +17,13 @@ from xalign.models.adapter_folder import Stack, stack_of
 from xalign.models.gguf import MODELS, model_from_artifact
 from xalign.models.gguf.own_file import converted, gguf_of
 from xalign.models.model_folder import damaged_file, problem_of_folder
-from xalign.models.own_path import WITHOUT_HUB, listing, problem_of_path, unreachable
-from xalign.sources.hub import hub_answers
+from xalign.models.own_path import WITHOUT_HUB, listing, problem_of_path
+from xalign.models.repository import fetch_small, fetch_weights, problem_of_files
+from xalign.models.tokenizer_files import problem_of_tokenizer
+from xalign.sources.hub import HubError, Kind, Reason, fetch, look_up
 
-_log = logging.getLogger(__name__)
-
+_TOKENIZER = ("token*", "special_tokens_map.json", "vocab*", "merges.txt", "chat_template*")
+"""Files of a tokenizer beside an adapter."""
 
 UNFORESEEN = (TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 """Kinds of errors that values of a wrong kind lead to; their messages say little without the kind."""
@@ -45,10 +38,32 @@ class Source:
     folder: Path | None
     options: dict[str, Any]
     """Arguments of `from_pretrained`."""
+    copy: Path | None = None
+    """Of a repository, where its files lie on this machine: configuration and tokenizer, and the weights once
+    they are fetched."""
+    revision: str | None = None
 
     @property
     def location(self) -> str:
-        return str(self.folder or self.name)
+        return str(self.folder or self.copy)
+
+    def problem_of_files(self) -> str | None:
+        """What a repository lacks to be a model, before its weights are fetched."""
+        return problem_of_files(look_up(Kind.model, self.name, self.revision).files)
+
+    def fetch_weights(self) -> None:
+        """Bring a repository's weights onto this machine.
+
+        Raises:
+            ModelError: they cannot be had.
+        """
+        if self.folder is None:
+            try:
+                fetch_weights(self.name, self.revision)
+            except ModelError as error:
+                raise ModelError(f"{self.key}={self.name}: {error}") from None
+            except HubError as error:
+                raise unavailable(self.key, self.name, error) from None
 
 
 def model_source(config: ModelConfig) -> Source:
@@ -61,7 +76,8 @@ def model_source(config: ModelConfig) -> Source:
     if config.artifact is not None:
         return _folder_source("model.artifact", config.artifact, model_from_artifact(config.artifact))
     source = _source("model.path", str(config.path), config, config.revision)
-    if source.folder and (problem := problem_of_folder(source.folder)):
+    problem = problem_of_folder(source.folder) if source.folder else source.problem_of_files()
+    if problem:
         raise ModelError(f"model.path={config.path}: {problem}")
     return source
 
@@ -103,11 +119,15 @@ def _adapter_folder(name: str, revision: str | None) -> Path | None:
         return Path(name) if adapter_folder.is_adapter(Path(name)) else None
     if Path(name).exists() or problem_of_path(name):  # a file is a GGUF file, or a mistake
         return None
-    options: dict[str, Any] = {"revision": revision or "main", "local_files_only": not hub_answers()}
-    if find_adapter_config_file(name, **options) is None:
-        return None
-    wanted = [adapter_folder.CONFIG, adapter_folder.WEIGHTS[0], "token*", "special_tokens_map.json", "vocab*"]
-    return Path(snapshot_download(name, allow_patterns=wanted, **options))
+    try:
+        there = look_up(Kind.model, name, revision)
+        if adapter_folder.CONFIG not in there.files:
+            return None
+        wanted = (adapter_folder.CONFIG, adapter_folder.WEIGHTS[0], *_TOKENIZER)
+        files = [file for file in there.files if any(fnmatch(file, pattern) for pattern in wanted)]
+        return fetch(Kind.model, name, there, files)
+    except HubError:
+        return None  # loading says what is wrong
 
 
 def tokenizer_source(config: ModelConfig, model: Source | None) -> Source:
@@ -131,14 +151,22 @@ def _source(key: str, name: str, config: ModelConfig, revision: str | None) -> S
         return _folder_source(key, name, folder, config.trust_remote_code)
     if problem := problem_of_path(name):
         raise ModelError(f"{key}={name}: {problem}")
-    options = {
-        "revision": revision or "main",
-        "trust_remote_code": config.trust_remote_code,
-        "local_files_only": not hub_answers(),
+    try:
+        copy = fetch_small(name, revision, config.trust_remote_code)
+    except HubError as error:
+        raise unavailable(key, name, error) from None
+    options = {"trust_remote_code": config.trust_remote_code, "local_files_only": True}
+    return Source(key, name, None, options, copy, revision)
+
+
+def unavailable(key: str, name: str, error: HubError) -> ModelError:
+    """What to raise where something of a model's repository cannot be had."""
+    more = {
+        Reason.gated: f", or give a local folder: {key}=... ({WITHOUT_HUB})",
+        Reason.revision: "",
+        Reason.failed: f"; what has been downloaded is kept, and the same command goes on ({WITHOUT_HUB})",
     }
-    if options["local_files_only"]:
-        _log.info("the Hugging Face hub cannot be reached: looking for %s in its local cache", name)
-    return Source(key, name, None, options)
+    return ModelError(f"{key}={name}: {error}{more.get(error.reason, f'; {WITHOUT_HUB}')}")
 
 
 def _folder_source(key: str, name: str, folder: Path, trust_remote_code: bool = False) -> Source:
@@ -161,30 +189,11 @@ def explained(source: Source, what: str, error: Exception) -> Exception:
         return ModelError(
             f"{where}: the {what} comes with code of its own; model.trust_remote_code=true runs it"
         )
+    if what == "tokenizer" and (problem := problem_of_tokenizer(Path(source.location))):
+        return ModelError(f"{where}: {problem}")
     if isinstance(error, ImportError):
         return ModelError(f"{where}: the {what} needs a package that is not installed: {first_line(error)}")
-    if source.folder:
-        return ModelError(f"{where}: {_folder_problem(source.folder, what, error)}")
-    causes = tuple(_chain(error))
-    if any(isinstance(cause, GatedRepoError) for cause in causes):
-        return ModelError(
-            f"{where}: this repository is gated; accept its licence on the Hugging Face hub and log in "
-            f"('hf auth login'), or give a local folder: {source.key}=... ({WITHOUT_HUB})"
-        )
-    if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
-        return ModelError(
-            f"model.revision={source.options['revision']}: no such branch, tag or commit of {source.name}"
-        )
-    if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes) or (
-        source.options["local_files_only"] and isinstance(error, OSError)
-    ):
-        return ModelError(f"{where}: the {what}: {unreachable(source.name)}")
-    if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
-        return ModelError(
-            f"{where}: neither a folder here nor a repository on the Hugging Face hub that you may read "
-            f"(private ones need 'hf auth login'); {WITHOUT_HUB}"
-        )
-    return ModelError(f"{where}: the {what} cannot be loaded: {first_line(error)}")
+    return ModelError(f"{where}: {_folder_problem(Path(source.location), what, error)}")
 
 
 def _folder_problem(folder: Path, what: str, error: Exception) -> str:
@@ -204,12 +213,6 @@ def _opens(path: Path) -> bool:
             return True
     except (SafetensorError, OSError):
         return False
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def first_line(error: Exception) -> str:

@@ -27,7 +27,7 @@ from xalign.performance.automatic import (
 )
 from xalign.reporting.analyses import lines_of, shown_of
 from xalign.runs.measurement import load_backbone
-from xalign.workspace.commits import at_commits
+from xalign.workspace.commits import at_commit, at_commits, commits_of
 from xalign.workspace.content import config_of, is_run
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 from xalign.workspace.folder import RunFolder
@@ -59,6 +59,7 @@ def analyze(config: AnalyzeConfig) -> None:
     choose_threads(config.threads, 1, decisions, "threads")
     device = choose_device(decisions)
     dtype = choose_precision(config.benchmark.precision, device, decisions)
+    config = at_commits(config, commits_of(config, {}))
     runs = {path: config_of_run(Path(path)) for path in config.models if is_run(Path(path))}
     subjects = subjects_of(config, runs)
     config = with_text_of(config, runs)
@@ -67,7 +68,7 @@ def analyze(config: AnalyzeConfig) -> None:
     found: dict[str, AnalysedModel] = {}
     for subject in subjects:
         log.info("looking into %s", subject.title)
-        backbone = load_backbone(subject.model, device, subject.seed)
+        backbone = load_backbone(at_commit(subject.model), device, subject.seed)
         options = parts_within_context(config.analyses, "analyses", backbone, decisions)
         analyses = analyses_of(options)
         require_possible(analyses, backbone.depth, list(pairs))

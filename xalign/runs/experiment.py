@@ -46,6 +46,7 @@ from xalign.models.export import export, require_exportable
 from xalign.models.gguf import notices
 from xalign.models.instruct import with_settled_template
 from xalign.models.kinds import processor_files
+from xalign.models.tokenizer_check import require_written
 from xalign.performance.automatic import (
     choose_device,
     choose_layer,
@@ -124,6 +125,7 @@ class _Run:
         with self._phase("load"):
             splits = self._load_data()
             backbone = self._load_model()
+            self._require_written(backbone, splits)
             if not folder.exported:
                 require_exportable(backbone)
             config = within_context(config, backbone, self.decisions)
@@ -240,6 +242,12 @@ class _Run:
 
     def _load_model(self) -> Backbone:
         return load_backbone(self.config.model, self.device, self.config.seed)
+
+    def _require_written(self, backbone: Backbone, splits: Splits) -> None:
+        languages = self.config.languages
+        for code in (languages.pivot, *languages.targets):
+            texts = (text for text in splits.train.texts(code) if text)
+            require_written(backbone.tokenizer, code, texts)
 
     def _load_data(self) -> Splits:
         languages = self.config.languages

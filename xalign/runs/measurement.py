@@ -26,6 +26,7 @@ from xalign.performance.automatic import (
     choose_threads,
 )
 from xalign.reporting.console import print_models, print_results
+from xalign.workspace.commits import at_commit, at_commits, commits_of
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
 log = logging.getLogger(__name__)
@@ -65,11 +66,12 @@ def evaluate(config: EvaluateConfig) -> None:
     choose_threads(config.threads, 1, decisions, "threads")
     device = choose_device(decisions)
     dtype = choose_precision(config.benchmark.precision, device, decisions)
+    config = at_commits(config, commits_of(config, {}))
     texts = texts_to_measure(config)
     evaluations: list[Evaluation] = []
     failed: OSError | None = None
     for model in _models(config):
-        backbone = load_backbone(model, device, config.seed)
+        backbone = load_backbone(at_commit(model), device, config.seed)
         require_template(config.benchmark, backbone)
         setting = setting_of(
             benchmark_within_context(config.benchmark, backbone, decisions),

@@ -40,6 +40,7 @@ from xalign.training.module import AlignedModel
 from xalign.training.optimizer import build_optimizer
 from xalign.training.prepare import prepare
 from xalign.training.splits import load_splits
+from xalign.workspace.commits import at_commits, commits_of
 from xalign.workspace.environment import keep_freed_memory, quiet_libraries, set_up_logging
 
 SAMPLE = 8
@@ -93,6 +94,7 @@ def make_plan(config: Config) -> Plan:
     decisions = Decisions()
     choose_threads(config.trainer.threads, config.trainer.devices, decisions)
     device = choose_device(decisions)
+    config = at_commits(config, commits_of(config, {}))
     splits, _ = load_splits(config)
     backbone = load_backbone(config.model, device, config.seed)
     config = with_settled_template(within_context(config, backbone, decisions), backbone, decisions)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from xalign.base.errors import DataError
 from xalign.data.instructions.base import RowSource
+from xalign.data.instructions.files import ENDINGS
 from xalign.data.rows import InstructionRow, Turn
 
 if TYPE_CHECKING:
     from xalign.config.text import InstructionsConfig
-
-ENDINGS = ("json", "jsonl")
 
 Placed = tuple[str, Mapping[str, object]]
 """Where a record stands, for messages, and the record."""
@@ -32,7 +31,7 @@ def read(config: "InstructionsConfig", languages: Sequence[str]) -> Iterator[Ins
         records = ((code, _records(path, f"'{path}'")) for code, path in files.items())
     else:
         assert config.hub is not None  # as `RowSource.problems` sees to
-        records = _on_hub(config.hub, languages)
+        records = _on_hub(config.hub, config.hub_revision, languages)
     turns: dict[str, dict[str, Turn]] = {}
     for code, own in records:
         for place, record in own:
@@ -42,11 +41,13 @@ def read(config: "InstructionsConfig", languages: Sequence[str]) -> Iterator[Ins
         yield InstructionRow(identity, by_language)
 
 
-def _on_hub(name: str, languages: Sequence[str]) -> Iterator[tuple[str, Iterable[Placed]]]:
+def _on_hub(
+    name: str, revision: str | None, languages: Sequence[str]
+) -> Iterator[tuple[str, Iterable[Placed]]]:
     from xalign.data import on_hub as hub
     from xalign.data.instructions.files import files_by_language, require_languages
 
-    repository = hub.Repository(name, "instructions")
+    repository = hub.Repository(name, "instructions", revision)
     files = files_by_language(repository.files, ENDINGS)
     if files:
         require_languages(files, languages, repository.place, ENDINGS)
@@ -54,7 +55,7 @@ def _on_hub(name: str, languages: Sequence[str]) -> Iterator[tuple[str, Iterable
             yield code, _records(repository.fetch(files[code]), f"'{files[code]}' of '{name}'")
         return
     for code in languages:
-        rows = hub.load(name, code, "train", key="instructions")
+        rows = hub.load(name, code, "train", "instructions", revision)
         place = f"{name}, configuration {code}"
         yield code, ((f"{place}, row {number}", row) for number, row in enumerate(rows))
 

@@ -7,6 +7,9 @@ from xalign.base.errors import DataError
 from xalign.base.languages import canonical, is_language
 from xalign.data.readers.files import existing
 
+ENDINGS = ("json", "jsonl")
+"""Of files with instructions in a repository of the hub."""
+
 
 def files_by_language(names: Iterable[str], endings: Sequence[str]) -> dict[str, str]:
     """Canonical language -> its file, of those with one of the endings: `zh.json`, `xquad.zh.json`,
@@ -17,6 +20,19 @@ def files_by_language(names: Iterable[str], endings: Sequence[str]) -> dict[str,
         if len(parts) >= 2 and parts[-1] in endings and is_language(parts[-2]):
             found.setdefault(canonical(parts[-2]), name)
     return found
+
+
+def commit_read(name: str, revision: str | None) -> str | None:
+    """The commit of the hub's set that instructions are read at: of files in its repository, or of the copy
+    that the hub has of a script."""
+    from xalign.sources.hub import HubError, Kind, look_up
+    from xalign.sources.hub_sets import commit_of_set
+
+    try:
+        listing = look_up(Kind.dataset, name, revision)
+    except HubError:
+        return None
+    return listing.commit if files_by_language(listing.files, ENDINGS) else commit_of_set(name, revision)
 
 
 def require_languages(

@@ -13,7 +13,7 @@ from xalign.config.text import DataConfig
 from xalign.data.readers.base import Reader, Source
 from xalign.data.readers.records import Record, rows_from_records
 from xalign.data.rows import Row
-from xalign.sources.hub import Kind, commit_of
+from xalign.sources.hub_sets import commit_of_set, stated_configurations
 
 TEXT_COLUMNS = ("text", "sentence")
 """Where sets of one language a configuration have their text: FLORES+, and FLORES-200 before it."""
@@ -32,11 +32,37 @@ class HubReader(Reader):
     @cached_property
     def _commit(self) -> str | None:
         data = self.source.data
-        return commit_of(Kind.dataset, str(data.hub), data.hub_revision) or data.hub_revision
+        # That of the copy as files, where the set is a script.
+        return commit_of_set(str(data.hub), data.hub_revision) or data.hub_revision
 
     def revision(self) -> str | None:
         """The commit that the branch is at: what is read is part of the cache's key."""
         return self._commit
+
+    def check(self) -> None:
+        """Before anything is fetched: is every pair, or every language, a configuration of the set?
+
+        Raises:
+            ConfigError: some are not; all of them are named.
+        """
+        data, key = self.source.data, self.source.key
+        languages = [self.source.pivot, *self.source.targets] if self.source.targets else []
+        wanted = [own for own in _configurations(data.hub_config, languages, key) if own is not None]
+        there = stated_configurations(str(data.hub), self.revision())
+        if there is None or "{" not in (data.hub_config or "") or data.hub_config == "{language}":
+            return  # `load` says what is wrong
+        lacking = [name for name in wanted if name not in there]
+        if not lacking:
+            return
+        pairs = list(zip(self.source.targets, wanted, strict=True))
+        bad = ", ".join(code for code, name in pairs if name in lacking)
+        good = ",".join(code for code, name in pairs if name not in lacking) or "none"
+        raise ConfigError(
+            [
+                f"{key}.hub: dataset '{data.hub}' has no configuration {', '.join(lacking)}: leave {bad} out "
+                f"of languages.targets and languages.unseen (of those asked for, it has: {good})"
+            ]
+        )
 
     def rows(self) -> Iterator[Row]:
         """The pivot's configuration first, where each language has one."""
@@ -48,6 +74,7 @@ class HubReader(Reader):
         if data.hub_config == "{language}":
             yield from _one_configuration_a_language(data, languages, key, self.revision())
             return
+        self.check()
         for config in _configurations(data.hub_config, languages, key):
             dataset = load(data.hub, config, data.hub_split, key, self.revision())
             place = data.hub if config is None else f"{data.hub} {config}"

@@ -172,16 +172,24 @@ def in_folder(source: Source, folder: Path) -> BenchmarkFiles:
     )
 
 
-def on_hub(source: Source) -> BenchmarkFiles:
-    """The set under its official name on the hub; each language is fetched when it is read."""
-    return BenchmarkFiles(
-        f"the hub's {source.hub}",
-        {
-            (split, language): partial(_from_hub, source, config, name)
-            for split, name in source.splits.items()
-            for language, config in source.languages.items()
-        },
-    )
+def on_hub(source: Source, revision: str | None = None) -> BenchmarkFiles:
+    """The set under its official name on the hub; each language is fetched when it is read.
+
+    What the hub is known to lack is left out, with a line in the log.
+    """
+    from xalign.sources.hub_sets import stated_configurations
+
+    there = stated_configurations(source.hub, revision)
+    lacking = [language for language, config in source.languages.items() if there and config not in there]
+    if lacking:
+        log.info("%s: the hub's %s has no %s", source.name, source.hub, ", ".join(lacking))
+    readers = {
+        (split, language): partial(_from_hub, source, config, name, revision)
+        for split, name in source.splits.items()
+        for language, config in source.languages.items()
+        if not there or name in there.get(config, {})
+    }
+    return BenchmarkFiles(f"the hub's {source.hub}", readers)
 
 
 @dataclass(frozen=True)
@@ -293,11 +301,11 @@ _PARSERS: dict[str, _Parse] = {
 }
 
 
-def _from_hub(source: Source, config: str, split: str) -> Rows:
+def _from_hub(source: Source, config: str, split: str, revision: str | None) -> Rows:
     from xalign.data import on_hub as hub
 
     place = f"{source.hub} {config} {split}"
     try:
-        return Rows(place, hub.load(source.hub, config, split, key="benchmark"))
+        return Rows(place, hub.load(source.hub, config, split, "benchmark", revision))
     except ConfigError as error:  # the names are ours, not the user's
         raise DataError("; ".join(error.problems)) from None

@@ -1,11 +1,16 @@
 """Parallel text that a benchmark brings itself: a folder, a folder of splits, or a set of the hub."""
 
+import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from xalign.base.errors import DataError, did_you_mean
+from xalign.base.languages import canonical, is_language
 from xalign.config.schema import BenchmarkConfig
 from xalign.config.text import DataConfig
 from xalign.data.parallel import ParallelCorpus, load_test_set
+
+log = logging.getLogger(__name__)
 
 MEASURED = "devtest"
 """The split that is measured where none is named (FLORES's names)."""
@@ -14,17 +19,21 @@ SHOWN = "dev"
 
 
 def load_own_text(
-    benchmark: BenchmarkConfig, pivot: str, languages: list[str]
+    benchmark: BenchmarkConfig, pivot: str, languages: list[str], of_run: Collection[str] = ()
 ) -> tuple[ParallelCorpus, ParallelCorpus | None]:
     """The text to measure, and that of another split for demonstrations, if there is one.
 
     A set of the hub has splits; so has a folder with the folders `dev` and `devtest`, which is FLORES's own
-    layout. A folder of files is measured as it is.
+    layout. A folder of files is measured as it is, in all its languages where none are named; of the hub's
+    hundreds, those `of_run` are, as far as the set has them.
 
     Raises:
         ConfigError: a language has no pairs with the pivot.
         DataError, ArtifactError: the set cannot be read, or has no such split.
     """
+
+    if benchmark.path is None and not languages:
+        languages = _there(benchmark, of_run)
 
     def load(split: str | None) -> ParallelCorpus:
         if benchmark.path is None:
@@ -32,6 +41,7 @@ def load_own_text(
                 name=benchmark.name,
                 format="hub",
                 hub=benchmark.hub,
+                hub_revision=benchmark.hub_revisions.get(benchmark.hub or ""),
                 hub_config="{language}",
                 hub_split=split or MEASURED,
             )
@@ -54,6 +64,17 @@ def load_own_text(
             return load(split), None
     needed = bool(benchmark.shots) and shown != split
     return load(split), load(shown) if needed else None
+
+
+def _there(benchmark: BenchmarkConfig, languages: Collection[str]) -> list[str]:
+    from xalign.data.on_hub import configuration_names
+
+    name = str(benchmark.hub)
+    configs = configuration_names(name, "benchmark", benchmark.hub_revisions.get(name))
+    there = {canonical(config) for config in configs if is_language(config)}
+    if lacking := [code for code in languages if code not in there]:
+        log.warning("%s has no %s: not measured there", name, ", ".join(lacking))
+    return [code for code in languages if code in there]
 
 
 def _splits(folder: Path) -> list[str]:

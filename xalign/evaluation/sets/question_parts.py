@@ -113,7 +113,7 @@ class _NotThereError(DataError):
 
 def _files(source: Source, config: BenchmarkConfig) -> BenchmarkFiles:
     if config.path is None:
-        return on_hub(source)
+        return on_hub(source, config.hub_revisions.get(source.hub))
     folder = Path(config.path)
     names = [source.name, source.hub.split("/")[-1]]
     own = next((folder / name for name in names if (folder / name).is_dir()), None)
@@ -135,6 +135,8 @@ def _split(questions: QuestionSet, files: BenchmarkFiles, config: BenchmarkConfi
         return split
     if questions.split in there:
         return questions.split
+    if not there:
+        raise _NotThereError(f"{questions.source.name}: {files.place} has none of its splits and languages")
     others = [split for split in there if split != "train"]
     if not others:
         raise _NotThereError(f"{questions.source.name} in {files.place} has no split but {', '.join(there)}")

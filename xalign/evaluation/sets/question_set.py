@@ -65,6 +65,9 @@ class QuestionTask(Task):
     def languages(self) -> Collection[str]:
         return self.questions.source.languages
 
+    def repositories(self, benchmark: BenchmarkConfig) -> Collection[str]:
+        return () if benchmark.path else [self.questions.source.hub]
+
     def parts(self, setting: Setting) -> list[Part]:
         from xalign.evaluation.sets.question_parts import question_parts
 

@@ -9,6 +9,17 @@ from xalign.evaluation.task import Task
 TASKS: Registry[type[Task]] = Registry("xalign.evaluation.tasks", "TASK", "xalign.tasks")
 
 
+def repositories_of(benchmark: BenchmarkConfig) -> list[str]:
+    """The datasets of the hub that a benchmark of our own tasks is read from."""
+    if benchmark.provider is TaskProvider.lm_eval:
+        return []
+    tasks = tasks_of(benchmark).values()
+    found = [name for task in tasks for name in task.repositories(benchmark)]
+    if benchmark.hub and not benchmark.path and benchmark.own_text and any(t.parallel_text for t in tasks):
+        found.append(benchmark.hub)
+    return list(dict.fromkeys(found))
+
+
 def tasks_of(benchmark: BenchmarkConfig) -> dict[str, Task]:
     """The benchmark's tasks by name, with their options.
 
