@@ -18,6 +18,7 @@ from xalign.models.adapters.lora import Lora
 from xalign.models.backbone import Backbone
 from xalign.models.export import export, require_exportable
 from xalign.models.loading import load_model_and_tokenizer
+from xalign.sources.hub import HubError, Kind, Listing, Reason
 
 
 def loaded(folder: Path, **values: Any) -> Any:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 from safetensors import safe_open
 
 from xalign.models.sources import Source
@@ -13,14 +12,10 @@ TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
 def stored_dtype(source: Source) -> torch.dtype:
-    """The type of all weights in the safetensors of a folder, or of the hub's local cache; float32 where they
-    are of several types, or pickled."""
-    folder = source.folder
-    if folder is None:
-        found = try_to_load_from_cache(source.name, "config.json", revision=source.options.get("revision"))
-        folder = Path(found).parent if isinstance(found, str) else None
+    """The type of all weights in the safetensors of a folder, or of a repository's copy here; float32 where
+    they are of several types, or pickled."""
     types: set[str] = set()
-    for file in sorted(folder.glob("*.safetensors")) if folder is not None else ():
+    for file in sorted(Path(source.location).glob("*.safetensors")):
         with safe_open(file, framework="pt") as weights:
             types |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
     return TYPES.get(types.pop(), torch.float32) if len(types) == 1 else torch.float32
