@@ -57,6 +57,8 @@ def interrupted(owner: object, name: str, at: int) -> Iterator[None]:
 def many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefix_tree, "LEAST_SAVED", 8)
     monkeypatch.setattr(prefix_tree, "PACKED", 1)
+    # What is tried out once for each model is no batch.
+    monkeypatch.setattr(generation, "_kept", lambda backbone: generation._Kept(tokens=True, prefix=True))
 
 
 @pytest.fixture
