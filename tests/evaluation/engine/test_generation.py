@@ -71,7 +71,7 @@ def favour(backbone: Backbone, token: int, after: int) -> None:
         return out
 
     backbone.model.forward = forward  # type: ignore[method-assign]
-    module._KEPT[backbone] = module._Kept(tokens=True, prefix=True)
+    module._KEPT[backbone] = module._Kept(True, prefix=True, padding=True)
 
 
 @pytest.mark.parametrize("end", ["line break", "end of text", "limit"])
@@ -156,7 +156,7 @@ def test_a_model_whose_generation_is_wrong_is_run_anew_for_each_token(
 
     monkeypatch.setattr(type(backbone.model), "generate", shifted)
     assert continued(backbone) == expected
-    assert module._KEPT[backbone] == module._Kept(tokens=False, prefix=False)
+    assert module._KEPT[backbone] == module._Kept(False, prefix=False, padding=False)
 
 
 def test_a_prefix_that_cannot_be_repeated_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_a_prefix_that_cannot_be_repeated_is_not_kept(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("transformers.DynamicCache.batch_repeat_interleave", refuse)
     assert continued(backbone) == expected
-    assert module._KEPT[backbone] == module._Kept(tokens=True, prefix=False)
+    assert module._KEPT[backbone] == module._Kept(True, prefix=False, padding=True)
 
 
 def test_a_state_that_is_carried_along_is_not_reused() -> None:

@@ -58,7 +58,8 @@ def many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefix_tree, "LEAST_SAVED", 8)
     monkeypatch.setattr(prefix_tree, "PACKED", 1)
     # What is tried out once for each model is no batch.
-    monkeypatch.setattr(generation, "_kept", lambda backbone: generation._Kept(tokens=True, prefix=True))
+    kept = generation._Kept(True, prefix=True, padding=True)
+    monkeypatch.setattr(generation, "_kept", lambda backbone: kept)
 
 
 @pytest.fixture

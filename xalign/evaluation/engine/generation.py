@@ -56,7 +56,7 @@ def continue_greedily(
     limits = _within_context(backbone, rows, prompts, limits)
     kept = _kept(backbone)
     of_one_length = len({len(row) for row in rows}) < 2
-    pads = of_one_length or (kept.tokens and pads_left_exactly(backbone))
+    pads = of_one_length or (kept.padding and pads_left_exactly(backbone))
     cut = _shared_tokens(rows) if reuse and kept.prefix and pads and len(rows) > 1 else 0
     _warn_without_line_breaks(backbone)
     entries = journal.entries(reuse, batch_tokens, rows, limits)
@@ -230,11 +230,12 @@ def _written(ids_BT: Tensor, limits: Sequence[int], stop: "_Stop", ends: Sequenc
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a model may keep of what it has run, and write the same: of a text's tokens so far; of a prefix of
-    several texts."""
+    """Whether a model writes what its logits say though something is kept or added: of a text its tokens so
+    far; what several texts begin with; padding before texts of other lengths."""
 
     tokens: bool
     prefix: bool
+    padding: bool
 
 
 _KEPT: "WeakKeyDictionary[Backbone, _Kept]" = WeakKeyDictionary()
@@ -246,25 +247,29 @@ def _kept(backbone: Backbone) -> _Kept:
         shared, count = 4, 4
         rows = backbone.probe_ids(2, 2 * shared).tolist()
         rows[1][:shared] = rows[0][:shared]
-        limits = [count] * len(rows)
         with evaluating(backbone), computing_in(backbone, torch.float32), _plain_greedy(backbone.model):
-            wanted = _run_anew(backbone, rows, limits)
-
-            def same(cut: int) -> bool:
-                try:
-                    cache = _prefix_cache(backbone, rows[0][:cut]) if cut else None
-                    if cut and cache is None:
-                        return False
-                    return _generate(backbone, [row[cut:] for row in rows], limits, cut, cache) == wanted
-                except Exception as error:  # a model's own code may raise whatever it likes
-                    log.debug("%s: %s", type(backbone.model).__name__, error)
-                    return False
-
-            tokens = same(0)
-            _KEPT[backbone] = _Kept(tokens, tokens and same(shared))
+            tokens = _writes_its_logits(backbone, rows, count)
+            _KEPT[backbone] = _Kept(
+                tokens,
+                prefix=tokens and _writes_its_logits(backbone, rows, count, shared),
+                padding=tokens and _writes_its_logits(backbone, [rows[0], rows[1][3:]], count),
+            )
         if not tokens:
             log.info("the model's generation writes other tokens than its logits say: run anew for each")
     return _KEPT[backbone]
+
+
+def _writes_its_logits(backbone: Backbone, rows: list[list[int]], count: int, cut: int = 0) -> bool:
+    """Whether rows are continued together, their first `cut` tokens run once, as each by itself."""
+    wanted = [_run_anew(backbone, [row], [count])[0] for row in rows]
+    try:
+        cache = _prefix_cache(backbone, rows[0][:cut]) if cut else None
+        if cut and cache is None:
+            return False
+        return _generate(backbone, [row[cut:] for row in rows], [count] * len(rows), cut, cache) == wanted
+    except Exception as error:  # a model's own code may raise whatever it likes
+        log.debug("%s: %s", type(backbone.model).__name__, error)
+        return False
 
 
 def _ends(backbone: Backbone) -> list[int]:
