@@ -47,6 +47,7 @@ WAYS: dict[str, list[str]] = {
     "projection": ["loss.projection=128"],
     "pcgrad": ["combine=pcgrad", "loss.retention_weight=2.5"],
     "half the rate": ["optimizer.lr=6e-4"],
+    "averaged": ["trainer.average_from=0.7"],
 }
 
 
