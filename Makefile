@@ -45,8 +45,9 @@ format: $(VENV)/.ready-dev  ## mend what ruff can mend
 bench: $(VENV)/.ready  ## measure the recipe's objectives side by side (experiments/recipe)
 	$(BIN)/python experiments/recipe/run.py
 
-docs: $(VENV)/.ready  ## write docs/config.md from the docstrings of the schema
+docs: $(VENV)/.ready  ## write docs/config.md and docs/methods.md from the docstrings
 	$(BIN)/python -m xalign.cli.reference docs/config.md
+	$(BIN)/python -m xalign.cli.methods docs/methods.md
 
 clean:  ## remove the virtual environment and caches (outputs stay)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -24,6 +24,12 @@ class Instruction(SumObjective):
     Next-token cross-entropy on the tokens of the answer and the end of sequence, nothing else (Li et al.,
     NAACL 2024, equation 3); where samples come from is `instructions`. Runs all blocks, and the head at these
     tokens.
+
+    Published: weight 1.5 beside the contrastive part's 1. Here: 0.5 in `loss=afp`, where each gradient is
+    clipped by itself, as its own is tens of times larger and would drown the other.
+
+    Take it when answers are to be in the language asked for, and beside every alignment: it keeps few-shot
+    use up where samples have the form of use (experiments/harmless).
     """
 
     @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,11 @@ class StateRetention(SumObjective):
     REPINA with the identity (Razdaibiedina et al. 2023, "Representation projection invariance mitigates
     representation collapse", equation 2), made relative. It looks at every position, without the vocabulary.
     Runs blocks up to its layer, and those of the model before training.
+
+    Published: the distance between the one's states and a projection of the other's, the identity or a small
+    network, at the last layer. Here: the identity, at any layer.
+
+    Take it when a vocabulary is too large for retention's head, or states of one layer are what must stay.
     """
 
     @dataclass(frozen=True, kw_only=True)
