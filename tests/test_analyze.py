@@ -105,6 +105,7 @@ def test_the_whole_way_and_nothing_is_overwritten(
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in printed] == [
         "CKA with the pivot, tiny",
+        "Variance of sentences, tiny",
         "Language probe, tiny",
         "found",
     ]

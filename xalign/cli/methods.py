@@ -32,7 +32,7 @@ Every method is a preset of the group `loss`, with its paper's values, and train
 command; whatever else is given is an ordinary option.
 
 ```bash
-python -m xalign.run loss=mid_align
+python -m xalign.run loss=contrastive
 ```
 """
 
