@@ -77,7 +77,7 @@ class ConceptVariance(Analysis):
     def draw(self, findings: Mapping[str, Findings]) -> "Figure":
         from xalign.evaluation.analyses.curves import Curve, draw_curves
 
-        return draw_curves({title: Curve.of(own) for title, own in findings.items()}, "Share of squared length")
+        return draw_curves({title: Curve.of(own) for title, own in findings.items()}, "Share of length")
 
 
 def variance_of(vectors_ND: "NDArray[np.floating]") -> tuple[float, float | None]:
