@@ -11,7 +11,7 @@ def test_groups_options_and_defaults(
     monkeypatch.setenv("COLUMNS", "200")
     print_help("config", "xalign.run")
     lines = {line.split("  ")[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert "afp*, afp_paper, contrastive" in lines["loss"]
+    assert "afp*, afp_paper, " in lines["loss"]
     assert "full, full_frozen_embeddings, lora*" in lines["adapter"]
     assert "early_stopping" in lines["callbacks"]
     assert "*" not in lines["callbacks"]

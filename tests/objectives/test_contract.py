@@ -69,7 +69,7 @@ def outcome(module: AlignedModel, part: Part, kind: str) -> tuple[float, dict[st
 def assert_same(
     found: tuple[float, dict[str, Tensor]], wanted: tuple[float, dict[str, Tensor]], tolerance: float
 ) -> None:
-    assert found[0] == pytest.approx(wanted[0], rel=tolerance)
+    assert found[0] == pytest.approx(wanted[0], rel=tolerance, abs=tolerance / 100)
     assert found[1].keys() == wanted[1].keys()
     errors = [(found[1][name] - gradient).norm() for name, gradient in wanted[1].items()]
     assert float(torch.stack(errors).norm()) <= tolerance * float(
@@ -93,7 +93,7 @@ def test_micro_batches_make_no_difference(kind: str, family: str, adapter: str) 
     torch.manual_seed(2)
     small = part_of(parts, kind, family, micro_batch=90)
     assert len(small.texts.buckets) > 1
-    assert_same(outcome(parts, small, kind), wanted, 1e-4)
+    assert_same(outcome(parts, small, kind), wanted, 5e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

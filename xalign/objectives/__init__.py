@@ -8,5 +8,8 @@ from xalign.base.registry import Registry
 from xalign.objectives.base import Objective
 
 OBJECTIVES: Registry[type[Objective]] = Registry(
-    "xalign.objectives", "OBJECTIVE", "xalign.objectives", skip=("base", "kernels", "multiplier", "passes")
+    "xalign.objectives",
+    "OBJECTIVE",
+    "xalign.objectives",
+    skip=("base", "kernels", "multiplier", "pairs", "passes"),
 )

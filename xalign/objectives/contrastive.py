@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.base.registry import Short
-from xalign.config.choices import Centering, Pooling
-from xalign.config.parts import ObjectiveConfig
-from xalign.objectives.base import BatchObjective, Figures, Needs, Rows, Setup, Work, layer_problems
+from xalign.config.choices import Centering
+from xalign.objectives.base import Figures, Rows, Setup, Work
+from xalign.objectives.pairs import PairObjective, enough_pairs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
-    from xalign.data.step import Part, StepData
+    from xalign.data.step import Part
     from xalign.objectives.passes import Pass
 
 FEWEST = 4
@@ -24,7 +24,7 @@ FEWEST = 4
 opposites, whatever the model does."""
 
 
-class Contrastive(BatchObjective):
+class Contrastive(PairObjective):
     """Pulls the hidden states of a sentence and its translation together inside the decoder.
 
     InfoNCE over cosine similarities of sentence vectors after one block (Li et al., NAACL 2024, equation 1),
@@ -39,7 +39,7 @@ class Contrastive(BatchObjective):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(ObjectiveConfig):
+    class Config(PairObjective.Config):
         weight: Annotated[float, Field(ge=0), Short("loss.{kind}_weight")] = 1.0
         """w_c, its weight in the sum; 0 leaves it out."""
         tau: Annotated[float, Field(gt=0), Short("loss.tau")] = 0.05
@@ -50,29 +50,16 @@ class Contrastive(BatchObjective):
         """Subtract each language's mean representation in the batch before the cosine."""
         queue: Annotated[int, Field(ge=0), Short("loss.queue")] = 0
         """Past translations kept as further negatives."""
-        layer: Annotated[int, Field(ge=0)] | None = None
-        """Representations after this block (0: embeddings); null takes `loss.layer`."""
-        pooling: Annotated[Pooling, Short("loss.pooling")] = Pooling.mean
-        """How hidden states become one vector."""
+        hold_pivot: bool = False
+        """Whether vectors of the pivot get no gradient, so that only the languages move towards it."""
         projection: Annotated[int | None, Field(gt=0), Short("loss.projection")] = None
         """Size of a linear projection of the vectors, trained with the model and left out of it afterwards,
         in which translations are pulled together; null: the vectors themselves."""
 
-        @property
-        def aligned_layer(self) -> int | None:
-            return self.layer
-
         def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
-            yield from layer_problems(self.layer, config)
-            trainer = config.trainer
-            share = trainer.batch_size // trainer.languages_per_batch * config.ranks
-            if self.centering is Centering.language and share < FEWEST:
-                yield (
-                    "centering",
-                    f"needs at least {FEWEST} pairs of each language in the batch of all ranks; "
-                    f"trainer.batch_size={trainer.batch_size} and trainer.languages_per_batch="
-                    f"{trainer.languages_per_batch} give {share}",
-                )
+            yield from super().problems(config)
+            if self.centering is Centering.language:
+                yield from (("centering", problem) for problem in enough_pairs(config, FEWEST))
 
     config: Config
 
@@ -82,7 +69,6 @@ class Contrastive(BatchObjective):
         from xalign.objectives.kernels.queue import NegativeQueue
 
         super().__init__(config, setup)
-        self.layer = setup.layer if config.layer is None else config.layer
         self.queue = NegativeQueue(config.queue) if config.queue else None
 
     def build(self) -> "nn.Module | None":
@@ -91,19 +77,6 @@ class Contrastive(BatchObjective):
 
         size = self.config.projection
         return None if size is None else nn.Linear(self.setup.width, size, bias=False)
-
-    @property
-    def needs(self) -> Needs:
-        return Needs(self.layer, tokens=2 * self.setup.pairs * self.setup.sentence_length, pairs=True)
-
-    def sample(self, data: "StepData") -> "Part":
-        pairs = data.pairs
-        numbers = {
-            "language": data.language_numbers(pairs),
-            "source": [pair.source_key for pair in pairs],
-            "target": [pair.target_key for pair in pairs],
-        }
-        return data.part(data.sentence_ids(pairs), sides=2, numbers=numbers, pairs=len(pairs))
 
     def work(self, part: "Part") -> Work:
         # Similarities, once a direction, and the languages' means: 2 N^2 D each.
@@ -118,7 +91,7 @@ class Contrastive(BatchObjective):
         )
 
     def represent(self, run: "Pass", tokens: "Tokens") -> "Tensor":
-        vectors_ND = run.represent(tokens, self.layer, self.config.pooling)
+        vectors_ND = super().represent(run, tokens)
         if self.own is None:
             return vectors_ND
         projected: Tensor = self.own(vectors_ND)
@@ -128,6 +101,8 @@ class Contrastive(BatchObjective):
         from xalign.objectives.kernels.info_nce import Negatives, info_nce, unit_vectors
 
         config, (source_ND, target_ND) = self.config, vectors
+        if config.hold_pivot:
+            source_ND = source_ND.detach()
         languages, source_keys, target_keys = (rows.numbers[key] for key in ("language", "source", "target"))
         summed, hits = info_nce(
             source_ND,
