@@ -1,8 +1,10 @@
 """Middle-layer alignment: steps of alignment and of the task take turns, and the pivot can be held."""
 
+from pathlib import Path
+
 import torch
 from cipher import OnCipher
-from training_helpers import batches_of, small_config, small_module
+from training_helpers import fitted, small_config, timeless
 
 from xalign.objectives.base import Rows
 
@@ -10,10 +12,10 @@ CONTRASTIVE = ("loss=contrastive", "loss.retention_weight=0", "loss.tau=0.1")
 HELD = "loss.objectives.contrastive.hold_pivot=true"
 
 
-def test_steps_of_alignment_and_of_the_task_take_turns() -> None:
-    config = small_config("loss=mid_align", "instructions=parallel")
-    batches = batches_of(config, small_module(config))
-    assert [[*batches[step].parts] for step in range(4)] == 2 * [["contrastive"], ["instruction"]]
+def test_steps_of_alignment_and_of_the_task_take_turns(tmp_path: Path) -> None:
+    fitted(small_config("loss=mid_align", "instructions=parallel", "trainer.steps=4"), tmp_path / "run")
+    losses = [{key for key in line if key.startswith("loss/")} for line in timeless(tmp_path / "run")]
+    assert losses == 2 * [{"loss/contrastive"}, {"loss/instruction"}]
 
 
 def test_the_pivot_is_held_and_the_language_moves() -> None:
