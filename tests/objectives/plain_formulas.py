@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from xalign.data.collate import Tokens
@@ -34,6 +35,18 @@ def rows_alone(tokens: Tokens, values: Tensor) -> list[tuple[Tensor, Tensor, Ten
             row = int((tokens.texts == number).any(1).nonzero()[0])
             masks.append((row, tokens.texts[row] == number))
     return [(tokens.input_ids[row][m], m[m], values[row][m]) for row, m in masks]
+
+
+def answers_alone(backbone: Backbone, part: Part) -> Tensor:
+    """The log-likelihood of the answer of each text, in the order of the part (N,)."""
+    found = []
+    for tokens in part.texts.buckets:
+        assert tokens.labels is not None
+        for ids, _, labels in rows_alone(tokens, tokens.labels):
+            logits = backbone.model(ids[None]).logits[0].log_softmax(-1)
+            scores = [logits[i - 1, labels[i]] for i in range(1, len(ids)) if labels[i] != -100]
+            found.append(torch.stack(scores).sum())
+    return torch.stack(found)[part.texts.order]
 
 
 PLAIN: dict[str, Callable[[AlignedModel, Part, Backbone], Tensor]] = {

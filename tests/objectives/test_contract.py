@@ -4,6 +4,7 @@ A new objective is covered without being named here, but for two things: its pla
 it promises one, its value at the start in `AT_START`.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def test_a_turn_that_is_not_its_own_is_as_if_it_were_not_there(kind: str, tmp_pa
     assert "loss/other" not in both[1]
 
 
-AT_START: dict[str, float] = {"retention": 0.0, "state_retention": 0.0}
+AT_START: dict[str, float] = {"dpo": math.log(2), "retention": 0.0, "state_retention": 0.0}
 """What an objective promises of an untrained model."""
 
 

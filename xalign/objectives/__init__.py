@@ -11,5 +11,5 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
     "xalign.objectives",
     "OBJECTIVE",
     "xalign.objectives",
-    skip=("base", "kernels", "multiplier", "pairs", "passes"),
+    skip=("answers", "base", "kernels", "multiplier", "pairs", "passes"),
 )

@@ -70,6 +70,33 @@ class Pass:
             return made
         return linear_cross_entropy(rounded_SD, weight_VD, targets_S, bias_V=bias_V, softcap=softcap)
 
+    def log_likelihoods(self, tokens: Tokens) -> Tensor:
+        """Log-likelihood (nats) of each text's supervised tokens (N,), in the order of the texts here."""
+        backbone, chosen_BT = self.backbone, tokens.predicts
+        hidden_SD = backbone.hidden_states(tokens, backbone.depth)[chosen_BT]
+        targets_S = tokens.labels_after(chosen_BT)
+        if tokens.texts is None:
+            owner_S = chosen_BT.nonzero()[:, 0]
+            count = len(chosen_BT)
+        else:
+            owner_S = tokens.texts[chosen_BT]
+            count = int(tokens.texts.max()) + 1
+        plain = backbone.plain_head()
+        if plain is None:
+            logits_SV = backbone.head(hidden_SD).float()
+            found_S = logits_SV.log_softmax(-1).gather(1, targets_S[:, None])[:, 0]
+            return found_S.new_zeros(count).index_add(0, owner_S, found_S)
+        (weight_VD, bias_V), rounded_SD = plain, backbone.before_head(hidden_SD)
+        found = []
+        for number in range(count):
+            own_S = owner_S == number
+            found.append(
+                -linear_cross_entropy(
+                    rounded_SD[own_S], weight_VD, targets_S[own_S], bias_V=bias_V, softcap=backbone.softcap
+                )
+            )
+        return torch.stack(found)
+
     def kl(self, before_SD: Tensor, now_SD: Tensor) -> Tensor:
         """KL(model before training || model) of next-token distributions, from final hidden states of both,
         summed.
