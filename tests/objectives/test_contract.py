@@ -212,7 +212,7 @@ def test_operations_are_as_many_as_torch_counts(kind: str, options: tuple[str, .
     objective = module.objectives[kind]
     # One text a row: no padding, which would run without being needed.
     part = batches_of(config, module, arrangement=Arrangement(micro_batch=1))[0].parts[kind]
-    wanted = operations(costs_of(module.backbone), objective.work(part), part.texts)
+    wanted = operations(costs_of(module.backbone), objective.work(part), part)
     with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
         accumulate(objective, module.run(0), part)
     repeated = 0

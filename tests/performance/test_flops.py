@@ -91,7 +91,7 @@ def test_operations_are_those_that_run(family: str, method: str) -> None:
     costs = costs_of(backbone)
     for name, part in parts.items():
         expected, found = (
-            operations(costs, module.objectives[name].work(part), part.texts),
+            operations(costs, module.objectives[name].work(part), part),
             counted(run[name]),
         )
         assert expected.forward == pytest.approx(found.forward, rel=0.005), name

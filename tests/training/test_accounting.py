@@ -37,7 +37,7 @@ def test_every_step_says_how_fast_it_was_and_where_time_went(
         # The stated formula: operations of the step's own batch over seconds times peak.
         batch = batches[int(line["step"]) - 1]
         total = sum(
-            operations(costs, module.objectives[name].work(part), part.texts).total
+            operations(costs, module.objectives[name].work(part), part).total
             for name, part in batch.parts.items()
         )
         assert line["mfu"] == pytest.approx(total / (seconds * 1e6), rel=0.01)

@@ -47,6 +47,15 @@ class Tokens:
         """Tokens that are not padding."""
         return int(self.attention_mask.sum())
 
+    @property
+    def size(self) -> int:
+        """Texts here."""
+        return len(self.input_ids) if self.texts is None else int(self.texts.max()) + 1
+
+    def owners(self, chosen_BT: Tensor) -> Tensor:
+        """Of each chosen position (B, T), in row order, the number of its text here (S,)."""
+        return chosen_BT.nonzero()[:, 0] if self.texts is None else self.texts[chosen_BT]
+
     def content_counts(self) -> list[int]:
         """Tokens that are not special of each text, in the order of the texts here."""
         if self.texts is None:

@@ -35,10 +35,13 @@ class Part:
     """By name, (n,) int64: what the loss must know of each row."""
     pairs: int = 0
     """Translation pairs in it, for the log."""
+    beside: Buckets | None = None
+    """Further texts, which only the model before training reads: what it is to be a teacher on."""
 
     def to(self, device: torch.device) -> Self:
         moved = {name: values.to(device) for name, values in self.numbers.items()}
-        return replace(self, texts=self.texts.to(device), numbers=moved)
+        beside = None if self.beside is None else self.beside.to(device)
+        return replace(self, texts=self.texts.to(device), numbers=moved, beside=beside)
 
 
 @dataclass(frozen=True)
@@ -178,10 +181,14 @@ class StepData:
         sides: int = 1,
         numbers: Mapping[str, Sequence[int]] | None = None,
         pairs: int = 0,
+        beside: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]] | None = None,
     ) -> Part:
-        """A part of texts given as token ids, arranged as is exact and fits; labels are -100 off the
-        answer."""
+        """A part of texts given as token ids, arranged as is exact and fits; labels are -100 off the answer.
+        `beside`: ids and labels of further texts."""
         # NumPy first: a torch operation in this thread would start threads of its own.
         tensors = {k: torch.from_numpy(np.array(v, dtype=np.int64)) for k, v in (numbers or {}).items()}
         texts = arrange(self.material.tokenizer, rows, labels, arrangement=self.arrangement)
-        return Part(texts, sides, tensors, pairs)
+        others = None
+        if beside is not None:
+            others = arrange(self.material.tokenizer, *beside, arrangement=self.arrangement)
+        return Part(texts, sides, tensors, pairs, others)

@@ -84,6 +84,9 @@ class Work:
     """Positions at which the head is applied."""
     reference_layer: int | None = None
     """Blocks that the model before training runs on the same texts, forward only; None: not run."""
+    beside_layer: int | None = None
+    """Blocks that the model before training runs on the texts beside, with the head at as many positions as
+    here; None: not run."""
     forward: int = 0
     """Further operations of the forward pass."""
     backward: int = 0

@@ -75,12 +75,7 @@ class Pass:
         backbone, chosen_BT = self.backbone, tokens.predicts
         hidden_SD = backbone.hidden_states(tokens, backbone.depth)[chosen_BT]
         targets_S = tokens.labels_after(chosen_BT)
-        if tokens.texts is None:
-            owner_S = chosen_BT.nonzero()[:, 0]
-            count = len(chosen_BT)
-        else:
-            owner_S = tokens.texts[chosen_BT]
-            count = int(tokens.texts.max()) + 1
+        owner_S, count = tokens.owners(chosen_BT), tokens.size
         plain = backbone.plain_head()
         if plain is None:
             logits_SV = backbone.head(hidden_SD).float()
@@ -97,9 +92,9 @@ class Pass:
             )
         return torch.stack(found)
 
-    def kl(self, before_SD: Tensor, now_SD: Tensor) -> Tensor:
+    def kl(self, before_SD: Tensor, now_SD: Tensor, temperature: float = 1.0) -> Tensor:
         """KL(model before training || model) of next-token distributions, from final hidden states of both,
-        summed.
+        summed; both sides' logits divided by the temperature.
 
         Exact without logits of all positions.
         """
@@ -108,11 +103,15 @@ class Pass:
         )
         backbone = self.backbone
         plain = backbone.plain_head()
-        if plain is None:
+        # Logits that are more than a product are not divided by dividing what is multiplied.
+        linear = plain is not None and plain[1] is None and backbone.softcap is None
+        if plain is None or not (linear or temperature == 1):
             with self.before.running() as before:
                 before_SV = before.head(before_SD)
-            return full_logits.kl(before_SV, backbone.head(now_SD))
+            return full_logits.kl(before_SV / temperature, backbone.head(now_SD) / temperature)
         weight_VD, bias_V = plain
+        if temperature != 1:
+            before_SD, now_SD = before_SD / temperature, now_SD / temperature
         return linear_kl(
             backbone.before_head(before_SD),
             backbone.before_head(now_SD),

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from xalign.data.collate import Buckets, Tokens
+from xalign.data.step import Part
 from xalign.models.backbone import Backbone
 from xalign.models.few_bits import FewBitsLinear
 from xalign.objectives.base import Work
@@ -127,16 +128,20 @@ def costs_of(backbone: Backbone) -> Costs:
     )
 
 
-def operations(costs: Costs, work: Work, texts: Buckets) -> Operations:
+def operations(costs: Costs, work: Work, part: Part) -> Operations:
     """What an objective's part of a rank's step takes; without padding, see the module's docstring."""
-    amount = amount_of(texts)
+    amount = amount_of(part.texts)
     run = _run(costs.up_to(work.layer), amount)
     forward = run.forward + work.forward + costs.head.forward * work.positions
     backward = run.backward + work.backward + costs.head.backward * work.positions
-    if work.reference_layer is not None:
-        before = costs.up_to(work.reference_layer)
-        forward += before.before * amount.tokens + before.pair_forward * amount.pairs
-        forward += costs.head.before * work.positions
+    read_before = [(work.reference_layer, amount)]
+    if part.beside is not None:
+        read_before.append((work.beside_layer, amount_of(part.beside)))
+    for layer, read in read_before:
+        if layer is not None:
+            before = costs.up_to(layer)
+            forward += before.before * read.tokens + before.pair_forward * read.pairs
+            forward += costs.head.before * work.positions
     return Operations(forward, backward)
 
 

@@ -121,7 +121,7 @@ def make_plan(config: Config) -> Plan:
     sample = [batches[step] for step in range(min(SAMPLE, config.trainer.steps))]
     works = {
         name: [
-            (batch.parts[name], operations(costs, objective.work(batch.parts[name]), batch.parts[name].texts))
+            (batch.parts[name], operations(costs, objective.work(batch.parts[name]), batch.parts[name]))
             for batch in sample
             if name in batch.parts
         ]

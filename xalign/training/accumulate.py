@@ -31,7 +31,10 @@ def accumulate(objective: Objective, run: Pass, part: Part) -> tuple[float, Figu
     Raises:
         ModelError: a batch objective's vectors depend on no trained parameter.
     """
-    texts = in_step(part.texts) if is_sharded(run.backbone) else part.texts
+    texts = part.texts
+    if is_sharded(run.backbone):
+        texts = in_step(texts)
+        part = replace(part, beside=None if part.beside is None else in_step(part.beside))
     match objective:
         case SumObjective():
             share, figures = _positions(objective, run, part, texts)

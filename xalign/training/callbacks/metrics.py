@@ -91,9 +91,7 @@ class MetricsWriter(pl.Callback):
     def _operations(self, module: AlignedModel, batch: StepBatch) -> float:
         """What all ranks together had to compute."""
         works = {name: module.objectives[name].work(part) for name, part in batch.parts.items()}
-        total = sum(
-            operations(self.costs, work, batch.parts[name].texts).total for name, work in works.items()
-        )
+        total = sum(operations(self.costs, work, batch.parts[name]).total for name, work in works.items())
         return collectives.global_sum(total)
 
 
