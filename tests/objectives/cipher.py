@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from tiny import tiny_backbone
 from torch import Tensor
-from training_helpers import PADDED, small_config
+from training_helpers import PADDED, begin, small_config
 
 from xalign.config.choices import Pooling
 from xalign.data.collate import tokenize
@@ -76,6 +76,7 @@ class OnCipher:
         self.module = AlignedModel(self.backbone, adapter, objectives, config, reference)
         enter_training(self.backbone, dropout=False)
         corpus = ParallelCorpus.from_rows(rows, "cipher")
+        begin(config, self.backbone, objectives, corpus)
         instructions = None
         if any(objective.needs.instructions for objective in objectives.values()):
             instructions = load_instructions(config.instructions, config.languages, corpus, config.seed)

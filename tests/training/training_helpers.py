@@ -1,7 +1,7 @@
 """A tiny aligned model with data of its own, ready to be stepped or fitted."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from xalign.models import adapters
 from xalign.models.adapters.base import Adapter
 from xalign.models.backbone import Backbone
 from xalign.models.dropout import enter_training
+from xalign.objectives.base import Objective
+from xalign.training.beginnings import vectors_before
 from xalign.training.callbacks.metrics import MEASURED
 from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs
@@ -102,8 +104,23 @@ def small_module(config: Config, family: str = "llama", layer: int = 2, **change
     adapter = adapters.attach(backbone, config.adapter)
     objectives = make_objectives(config, backbone, layer)
     retained = any(objective.needs.reference for objective in objectives.values())
+    begin(config, backbone, objectives)
     enter_training(backbone, dropout=config.trainer.dropout)
     return AlignedModel(backbone, adapter, objectives, config, adapter.reference() if retained else None)
+
+
+def begin(
+    config: Config,
+    backbone: Backbone,
+    objectives: Mapping[str, Objective],
+    corpus: ParallelCorpus | None = None,
+) -> None:
+    """Give objectives what they begin with."""
+    pairs = sampler_of(config, corpus or small_corpus())
+    vectors = vectors_before(backbone, pairs, [own.needs for own in objectives.values()], 64)
+    for own in objectives.values():
+        if own.needs.begins_with:
+            own.begin(vectors)
 
 
 def small_inputs(
@@ -120,6 +137,7 @@ def small_inputs(
     """What `fit` needs to train a tiny model on the made corpus, or another."""
     corpus = small_corpus() if splits is None else splits.train
     objectives = make_objectives(config, backbone, layer)
+    begin(config, backbone, objectives, corpus)
     retained = any(objective.needs.reference for objective in objectives.values())
     return TrainingInputs(
         backbone=backbone,

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from xalign.base.errors import ModelError
 from xalign.config.choices import Pooling
 from xalign.data.collate import Tokens
-from xalign.models.decoder import Reached, cut_before, find_blocks, mean_of_streams, noting
+from xalign.models.decoder import Reached, adding, cut_before, find_blocks, mean_of_streams, noting
 from xalign.models.head import HeadForm, form_of_head, own_logits
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
@@ -77,14 +77,21 @@ class Backbone(nn.Module):
         """Tokens that the model has positions for; None where it has no limit (alibi)."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
-    def hidden_states(self, tokens: Tokens, layer: int) -> Tensor:
-        """Hidden states (B, T, D) after block `layer`; no later block runs."""
+    def hidden_states(self, tokens: Tokens, layer: int, added: tuple[int, Tensor] | None = None) -> Tensor:
+        """Hidden states (B, T, D) after block `layer`; no later block runs.
+
+        `added`: a layer below, and what is added to the states after it (B, T, D).
+        """
         if not 0 <= layer <= self.depth:
             raise ModelError(f"loss.layer={layer}: the model has layers 0 to {self.depth}")
+        decoder = self.decoder
+        if added is not None:
+            assert added[0] < layer
+            decoder = adding(decoder, self.blocks_name, *added)
         if layer == self.depth:
-            return self._run(self.decoder, tokens).last_hidden_state
+            return self._run(decoder, tokens).last_hidden_state
         try:
-            self._run(cut_before(self.decoder, self.blocks_name, layer), tokens)
+            self._run(cut_before(decoder, self.blocks_name, layer), tokens)
         except Reached as reached:
             return self._one_stream(reached.hidden, tokens)
         raise ModelError(f"{type(self.model).__name__} does not run its block {layer + 1}")
@@ -95,7 +102,10 @@ class Backbone(nn.Module):
         Raises:
             ModelError: the layer is beyond the model's depth.
         """
-        hidden_BTD = self.hidden_states(tokens, layer)
+        return self.pooled(self.hidden_states(tokens, layer), tokens, pooling)
+
+    def pooled(self, hidden_BTD: Tensor, tokens: Tokens, pooling: Pooling) -> Tensor:
+        """Sentence vectors (N, D), float32, of hidden states (B, T, D)."""
         if tokens.texts is not None:
             return pool_packed(hidden_BTD, tokens.content_mask, tokens.texts, pooling)
         return pool(hidden_BTD, tokens.content_mask, pooling)

@@ -91,6 +91,28 @@ class _Noted(_InPlaceOf):
         return self.__dict__["block"](*args, **options)
 
 
+class _Added(_InPlaceOf):
+    """Adds to what the block is given."""
+
+    def __init__(self, block: nn.Module, values: Tensor) -> None:
+        super().__init__(block)
+        self.__dict__["values"] = values
+
+    def forward(self, *args: Tensor, **options: Tensor) -> object:
+        hidden = _hidden(args, options)
+        hidden = hidden + self.__dict__["values"].to(hidden.dtype)
+        if args:
+            return self.__dict__["block"](hidden, *args[1:], **options)
+        return self.__dict__["block"](**{**options, "hidden_states": hidden})
+
+
+def adding(decoder: nn.Module, blocks_name: str, number: int, values: Tensor) -> nn.Module:
+    """A view of the decoder whose block `number`, from 0, is given so much more: (B, T, D)."""
+    blocks = [*_blocks(decoder, blocks_name)]
+    blocks[number] = _Added(blocks[number], values)
+    return _with_blocks(decoder, blocks_name, blocks)
+
+
 def cut_before(decoder: nn.Module, blocks_name: str, number: int) -> nn.Module:
     """A view of the decoder that ends where block `number`, from 0, begins; it shares every parameter.
 

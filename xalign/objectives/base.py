@@ -72,6 +72,8 @@ class Needs:
     """Whether it samples instructions."""
     own_text: int | None = None
     """Tokens of each text that the model is to write before training, where it samples such texts."""
+    begins_with: int = 0
+    """Translation pairs of each language whose sentence vectors `begin` is given; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,14 @@ class Objective:
         """Parameters and buffers of its own, as a module: trained with the model, saved in checkpoints,
         written beside the exported model. They are whole on every rank, and are drawn from the run's seed."""
         return None
+
+    def begin(self, vectors: "Mapping[str, Tensor]") -> None:
+        """Take from the model before training whatever the loss is defined by: called once, on every rank,
+        also where a run is resumed.
+
+        `vectors`, by language, are those of translation pairs of the training text at every layer, mean
+        pooled: (2, n, L + 1, D), the pivot's sentences and their translations, float32, on the CPU.
+        """
 
     @property
     def needs(self) -> Needs:

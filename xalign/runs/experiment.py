@@ -60,6 +60,7 @@ from xalign.runs.blending import blend, choose_blend
 from xalign.runs.launch import launch
 from xalign.runs.measurement import load_backbone
 from xalign.runs.workers import Workers
+from xalign.training.beginnings import write_vectors
 from xalign.training.checkpoints import chosen_own, restore_chosen
 from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs, training_inputs
@@ -268,6 +269,7 @@ class _Run:
         config, folder = self.config, self.folder
         if config.strategy.name is not StrategyName.single:
             folder.write_own_texts(inputs.own_texts)
+            write_vectors(folder.path, inputs.vectors)
         folder.update_environment(
             decisions=self.decisions.made,
             micro_batch=inputs.arrangement.micro_batch,

@@ -67,6 +67,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
         choose_threads,
     )
     from xalign.runs.measurement import load_backbone, load_to_shard
+    from xalign.training.beginnings import read_vectors
     from xalign.training.fit import fit
     from xalign.training.inputs import training_inputs
     from xalign.training.prepare import prepare
@@ -108,6 +109,7 @@ def train(folder: "RunFolder", log_file: Path | None) -> None:
             micro_batch=chosen["micro_batch"],
             packed=chosen["packed"],
             texts=folder.own_texts(),
+            vectors=read_vectors(folder.path),
         )
         with process_group(config):
             fit(config, folder, inputs)

@@ -2,9 +2,10 @@
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from xalign.base.decisions import Decisions
 from xalign.config.choices import ChatTemplate, OptimizerKind, StrategyName
@@ -20,6 +21,7 @@ from xalign.models.packing import packs_exactly
 from xalign.models.reference import FrozenCopy, Reference
 from xalign.objectives.base import Objective
 from xalign.performance.memory import micro_batch_of
+from xalign.training.beginnings import vectors_before
 from xalign.training.prepare import Prepared
 from xalign.workspace.environment import hand_back_freed_memory
 
@@ -36,6 +38,8 @@ class TrainingInputs:
     own_texts: Sequence[str]
     """Texts that the model wrote before training."""
     arrangement: Arrangement
+    vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    """What objectives began with (`Objective.begin`)."""
 
     @property
     def objectives(self) -> Mapping[str, Objective]:
@@ -66,12 +70,14 @@ def training_inputs(
     micro_batch: int | None = None,
     packed: bool | None = None,
     texts: Sequence[str] | None = None,
+    vectors: Mapping[str, Tensor] | None = None,
 ) -> TrainingInputs:
     """Make them; the backbone gets its adapters, computes in `dtype` and is in training from here on.
 
     What this run chose before, or its first process for all ranks, is given: `micro_batch`, as other sums in
-    another order would round differently; whether texts are `packed`; the `texts` that the model has written.
-    A plan gives none of the latter, which take long and are of the length of the others.
+    another order would round differently; whether texts are `packed`; the `texts` that the model has written;
+    the sentence `vectors` that objectives begin with. A plan gives no texts, which take long and are of the
+    length of the others.
 
     Raises:
         ConfigError: adapters cannot be made as configured.
@@ -83,6 +89,12 @@ def training_inputs(
         texts = _own_texts(config, backbone, prepared, max(lengths)) if lengths else []
     if packed is None:
         packed = packs_exactly(backbone)
+    if vectors is None:
+        with adapters.as_begun(backbone, config.adapter, config.seed, layer=prepared.layer):
+            vectors = vectors_before(backbone, prepared.pairs, prepared.needs, config.trainer.max_length)
+    for objective in prepared.objectives.values():
+        if objective.needs.begins_with:
+            objective.begin(vectors)
     adapter = adapters.attach(backbone, config.adapter, config.seed, layer=prepared.layer)
     if config.strategy.name is StrategyName.fsdp and adapter.trains_model:
         decisions.add("gradients of embeddings", "dense", "strategy=fsdp sums shards of them over ranks")
@@ -102,7 +114,7 @@ def training_inputs(
     if micro_batch is None:
         micro_batch = micro_batch_of(config, backbone, prepared.objectives, reference, decisions)
     arrangement = Arrangement(packed, micro_batch, backbone.context or PACKED)
-    return TrainingInputs(backbone, adapter, reference, prepared, texts, arrangement)
+    return TrainingInputs(backbone, adapter, reference, prepared, texts, arrangement, vectors)
 
 
 def _own_texts(config: Config, backbone: Backbone, prepared: Prepared, length: int) -> list[str]:

@@ -51,6 +51,7 @@ WRITTEN = (
     "environment.json",
     "config.yaml",
     "own_texts.json",
+    "vectors.safetensors",
 )
 """Everything that a run writes into its folder: nothing else in it is ever deleted."""
 
