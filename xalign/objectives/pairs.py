@@ -53,15 +53,20 @@ class PairObjective(BatchObjective):
 
     def sample(self, data: "StepData") -> "Part":
         pairs = data.pairs
-        numbers = {
-            "language": data.language_numbers(pairs),
-            "source": [pair.source_key for pair in pairs],
-            "target": [pair.target_key for pair in pairs],
-        }
-        return data.part(data.sentence_ids(pairs), sides=2, numbers=numbers, pairs=len(pairs))
+        return data.part(data.sentence_ids(pairs), sides=2, numbers=numbers_of(data), pairs=len(pairs))
 
     def represent(self, run: "Pass", tokens: "Tokens") -> "Tensor":
         return run.represent(tokens, self.layer, self.config.pooling)
+
+
+def numbers_of(data: "StepData") -> dict[str, list[int]]:
+    """Of each of this rank's pairs its target language, and keys that are equal for equal texts."""
+    pairs = data.pairs
+    return {
+        "language": data.language_numbers(pairs),
+        "source": [pair.source_key for pair in pairs],
+        "target": [pair.target_key for pair in pairs],
+    }
 
 
 def enough_pairs(config: "RunConfig", least: int) -> Iterator[str]:
