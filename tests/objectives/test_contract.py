@@ -21,6 +21,7 @@ from training_helpers import (
     fitted,
     moved,
     power_cut,
+    required,
     small_config,
     small_module,
     timeless,
@@ -51,7 +52,7 @@ def config_of(kind: str, *overrides: str, name: str | None = None) -> Config:
     """A configuration with that objective alone."""
     name = name or kind
     options = [f"loss.objectives.{name}.kind={kind}", f"loss.objectives.{name}.weight=1"]
-    return small_config(*ALONE, *options, "loss.tau=0.5", *overrides)
+    return small_config(*ALONE, *options, *required(kind, name), "loss.tau=0.5", *overrides)
 
 
 def module_of(config: Config, family: str) -> AlignedModel:
@@ -138,7 +139,11 @@ def test_a_weight_of_0_is_as_if_it_were_not_there(kind: str, tmp_path: Path) -> 
     other = next(other for other in KINDS if other != kind)
     without = config_of(other, "trainer.steps=3")
     beside = config_of(
-        other, f"loss.objectives.also.kind={kind}", "loss.objectives.also.weight=0", "trainer.steps=3"
+        other,
+        f"loss.objectives.also.kind={kind}",
+        "loss.objectives.also.weight=0",
+        "trainer.steps=3",
+        *required(kind, "also"),
     )
     found = [fitted(config, tmp_path / str(i)) for i, config in enumerate((without, beside))]
     assert timeless(tmp_path / "0") == timeless(tmp_path / "1")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -11,11 +11,12 @@ import torch.multiprocessing as mp
 from test_exactness import module_of
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from training_helpers import batches_of, moved, small_config
+from training_helpers import batches_of, moved, required, small_config
 
 from xalign.base.decisions import Decisions
 from xalign.config.choices import Pooling
 from xalign.data.collate import Arrangement, tokenize
+from xalign.data.retained_texts import RetainedTexts
 from xalign.data.step import StepBatch
 from xalign.distributed import collectives
 from xalign.models.backbone import evaluating
@@ -32,11 +33,7 @@ from xalign.training.sharding import gathered, mesh_of, shard
 GLOBAL = 16
 """Pairs a step of all ranks together; retention has as many texts, instructions half."""
 STEPS = 3
-EVERY = [
-    f"loss.objectives.{kind}.weight=1"
-    for kind in OBJECTIVES.names()
-    if f"loss.{kind}_weight" not in of_objectives()
-]
+OTHERS = [kind for kind in OBJECTIVES.names() if f"loss.{kind}_weight" not in of_objectives()]
 """Objectives that the default preset has not."""
 
 Named = dict[str, Tensor]
@@ -82,7 +79,7 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         f"adapter={case.adapter}", "loss.tau=0.2", f"trainer.steps={STEPS}", "optimizer.lr=1e-2",
         # Where the true gradient is zero, as of keys' biases, Adam would else blow up its rounding.
         "optimizer.eps=1e-4",
-        f"strategy={case.strategy}", f"trainer.devices={ranks}", *case.changes, *EVERY,
+        f"strategy={case.strategy}", f"trainer.devices={ranks}", *case.changes, *_others(case, ranks),
     )  # fmt: skip
     module = moved(module_of(config, case.family, torch.float32))
     # Ranks with different numbers of passes, which texts of different lengths alone make seldom.
@@ -120,6 +117,16 @@ def outcome_of(case: Case, rank: int, ranks: int) -> Outcome:
         losses, figures, gradients, parameters, vectors, norms, collectives.gather_lists([passes]),
         collectives.gather_lists([tokens]),
     )  # fmt: skip
+
+
+def _others(case: Case, ranks: int) -> Iterator[str]:
+    """All objectives with one family; with the others one of those that run the model before training."""
+    for kind in OTHERS if case.family == "llama" else ["state_retention"]:
+        yield f"loss.objectives.{kind}.weight=1"
+        yield from required(kind, kind)
+        options = {field.name for field in fields(OBJECTIVES.load(kind).Config)}
+        if "batch_size" in options and not issubclass(OBJECTIVES.load(kind).Config, RetainedTexts):
+            yield f"loss.objectives.{kind}.batch_size={GLOBAL // 2 // ranks}"
 
 
 def _stepped(module: AlignedModel, batches: object) -> Iterator[dict[str, float]]:

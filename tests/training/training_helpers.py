@@ -109,6 +109,14 @@ def small_module(config: Config, family: str = "llama", layer: int = 2, **change
     return AlignedModel(backbone, adapter, objectives, config, adapter.reference() if retained else None)
 
 
+DICTIONARY = Path(__file__).parents[1] / "objectives" / "dictionary"
+
+
+def required(kind: str, name: str) -> list[str]:
+    """Options without which an objective does not run on the made corpus, in which no words can be mined."""
+    return [f"loss.objectives.{name}.dictionary={DICTIONARY}"] if kind == "words" else []
+
+
 def begin(
     config: Config,
     backbone: Backbone,

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from xalign.base.errors import DataError
 from xalign.data.words import words
 
 MOST_PAIRS = 50_000
@@ -56,3 +58,25 @@ def _is_only_best(scores: np.ndarray, owners: np.ndarray, count: int) -> np.ndar
     np.maximum.at(best, owners, scores)
     is_best = scores == best[owners]
     return is_best & (np.bincount(owners[is_best], minlength=count)[owners] == 1)
+
+
+def dictionary_words(file: Path) -> list[tuple[str, str]]:
+    """Words and their translations, a pair a line, with a tab or else a space between them (as in MUSE).
+
+    Raises:
+        DataError: a line has no two words, or the file is not UTF-8.
+    """
+    found = []
+    try:
+        for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
+            if not line.strip():
+                continue
+            word, _, translation = line.strip().partition("\t" if "\t" in line else " ")
+            if not (word.strip() and translation.strip()):
+                raise DataError(
+                    f"{file}, line {number}: a word and a translation, with a space or tab between them"
+                )
+            found.append((word.strip(), translation.strip()))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 ({error})") from None
+    return found

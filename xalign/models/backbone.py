@@ -4,7 +4,7 @@ Shapes: B sentences, T tokens, D hidden size, L blocks, S supervised positions, 
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -109,6 +109,22 @@ class Backbone(nn.Module):
         if tokens.texts is not None:
             return pool_packed(hidden_BTD, tokens.content_mask, tokens.texts, pooling)
         return pool(hidden_BTD, tokens.content_mask, pooling)
+
+    def represent_layers(self, tokens: Tokens, layers: Sequence[int], pooling: Pooling) -> Tensor:
+        """Sentence vectors of some layers (N, K, D), float32, with gradient, in one pass that runs no block
+        above the deepest."""
+        deepest = max(layers)
+        if deepest == self.depth:
+            states = self._every_layer(tokens)
+        else:
+            given: list[Tensor] = []
+            noted = noting(self.decoder, self.blocks_name, given)
+            try:
+                self._run(cut_before(noted, self.blocks_name, deepest), tokens)
+            except Reached as reached:
+                given.append(reached.hidden)
+            states = [self._one_stream(hidden, tokens) for hidden in given]
+        return torch.stack([self.pooled(states[layer], tokens, pooling) for layer in layers], dim=1)
 
     def represent_all_layers(self, tokens: Tokens, *poolings: Pooling) -> Tensor:
         """Sentence vectors of every layer, (B, L + 1, D), float32, in one pass.

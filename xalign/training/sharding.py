@@ -32,7 +32,7 @@ from xalign.data.collate import IGNORED, Buckets, Tokens
 from xalign.distributed import collectives
 from xalign.models.backbone import Backbone
 
-ENTRANCES = ("hidden_states", "represent_all_layers")
+ENTRANCES = ("hidden_states", "represent_all_layers", "represent_layers")
 """Methods of the backbone that run blocks, and nothing else does: through them embeddings are gathered."""
 
 
