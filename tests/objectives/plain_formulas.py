@@ -49,6 +49,21 @@ def answers_alone(backbone: Backbone, part: Part) -> Tensor:
     return torch.stack(found)[part.texts.order]
 
 
+def centred_pairs(module: AlignedModel, part: Part, layer: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean-pooled vectors of sources and targets, less each language's mean; which pairs share a text."""
+    states = [
+        module.backbone.model(ids[None], output_hidden_states=True).hidden_states[layer][0][content].mean(0)
+        for ids, content in texts_alone(part)
+    ]
+    sides = list(torch.stack(states)[part.texts.order].chunk(2))
+    languages, *keys = (part.numbers[name] for name in ("language", "source", "target"))
+    for place, side in enumerate(sides):
+        means = {int(g): side[languages == g].mean(0) for g in languages}
+        sides[place] = side - torch.stack([means[int(g)] for g in languages])
+    same = (keys[0][:, None] == keys[0]) | (keys[1][:, None] == keys[1])
+    return sides[0], sides[1], same
+
+
 PLAIN: dict[str, Callable[[AlignedModel, Part, Backbone], Tensor]] = {
     file.stem: getattr(import_module(f"formulas.{file.stem}"), file.stem)
     for file in sorted((Path(__file__).parent / "formulas").glob("[!_]*.py"))

@@ -41,6 +41,14 @@ KINDS = OBJECTIVES.names()
 WITH_OPTIONS: list[Any] = [
     *(pytest.param(kind, (), id=kind) for kind in KINDS),
     pytest.param("contrastive", ("loss.projection=8",), id="contrastive, projected"),
+    pytest.param(
+        "hard_negatives",
+        (
+            "loss.objectives.hard_negatives.positive_share=0.02",
+            "loss.objectives.hard_negatives.decoupled=true",
+        ),
+        id="hard_negatives, debiased and decoupled",
+    ),
     pytest.param("retention", ("loss.retention_budget=0.01",), id="retention, within a budget"),
 ]
 ALONE = ("loss=instruction", "loss.instruction_weight=0")

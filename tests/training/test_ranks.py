@@ -39,6 +39,10 @@ BF16 = {
 }
 
 
+ROUNDED = {"cka": 1e-4}
+"""Made sentences have a CKA near 1, where the gradient is a difference of nearly equal numbers."""
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Outcome]:
     return outcomes_of_ranks(QUICK, 2, tmp_path_factory.mktemp("two"))
@@ -105,8 +109,8 @@ def compare(case: Case, several: Outcome) -> None:
     assert sum(several.tokens) == one.tokens[0]
     assert set(several.losses) == set(one.losses)
     for name, gradient in one.gradients.items():
-        assert several.losses[name] == pytest.approx(one.losses[name], rel=3e-6), name
-        assert difference(several.gradients[name], gradient) < 1e-6, name
+        assert several.losses[name] == pytest.approx(one.losses[name], rel=3e-6, abs=1e-6), name
+        assert difference(several.gradients[name], gradient) < ROUNDED.get(name, 1e-6), name
     assert several.figures == pytest.approx(one.figures, rel=1e-6)
     assert several.norms == pytest.approx(one.norms, rel=1e-5)
     assert difference(several.parameters, one.parameters) < 1e-5
