@@ -49,6 +49,11 @@ WITH_OPTIONS: list[Any] = [
         ),
         id="hard_negatives, debiased and decoupled",
     ),
+    pytest.param(
+        "token_alignment",
+        ("loss.objectives.token_alignment.matching=transport",),
+        id="token_alignment, transported",
+    ),
     pytest.param("retention", ("loss.retention_budget=0.01",), id="retention, within a budget"),
 ]
 ALONE = ("loss=instruction", "loss.instruction_weight=0")

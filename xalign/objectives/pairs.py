@@ -1,4 +1,4 @@
-"""What objectives on translation pairs have in common: a vector a sentence, after one block."""
+"""What objectives on translation pairs have in common."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from xalign.objectives.passes import Pass
 
 
-class PairObjective(BatchObjective):
-    """A loss of the sentence vectors of translation pairs. Runs the blocks up to its layer alone.
+class PairsAtLayer(BatchObjective):
+    """A loss of translation pairs as they are after one block. Runs the blocks up to its layer alone.
 
     Its parts have two sides, the pivot's sentences and their translations, and of each pair the numbers
     `language` (of the translation's), `source` and `target` (equal for equal texts).
@@ -31,8 +31,6 @@ class PairObjective(BatchObjective):
     class Config(ObjectiveConfig):
         layer: Annotated[int, Field(ge=0)] | None = None
         """Representations after this block (0: embeddings); null takes `loss.layer`."""
-        pooling: Annotated[Pooling, Short("loss.pooling")] = Pooling.mean
-        """How hidden states become one vector."""
 
         @property
         def aligned_layer(self) -> int | None:
@@ -54,6 +52,17 @@ class PairObjective(BatchObjective):
     def sample(self, data: "StepData") -> "Part":
         pairs = data.pairs
         return data.part(data.sentence_ids(pairs), sides=2, numbers=numbers_of(data), pairs=len(pairs))
+
+
+class PairObjective(PairsAtLayer):
+    """A loss of the sentence vectors of translation pairs."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(PairsAtLayer.Config):
+        pooling: Annotated[Pooling, Short("loss.pooling")] = Pooling.mean
+        """How hidden states become one vector."""
+
+    config: Config
 
     def represent(self, run: "Pass", tokens: "Tokens") -> "Tensor":
         return run.represent(tokens, self.layer, self.config.pooling)
