@@ -34,8 +34,12 @@ HELD_OUT = 50
 LAYER = 2
 
 
-def sentences(count: int, seed: int = 0) -> list[str]:
+def sentences(count: int, seed: int = 0, words: bool = False) -> list[str]:
+    """Letters without a meaning; or several of two dozen words."""
     rng = np.random.default_rng(seed)
+    if words:
+        known = ["".join(rng.choice(list(PLAIN), size=3)) for _ in range(24)]
+        return [" ".join(rng.choice(known, size=rng.integers(3, 7))) for _ in range(count)]
     return ["".join(rng.choice(list(PLAIN), size=rng.integers(8, 16))) for _ in range(count)]
 
 
@@ -52,10 +56,12 @@ class OnCipher:
     shuffled: bool = False
     """Whether the pairs are no translations."""
     rate: float = 3e-3
+    words: bool = False
+    """Whether sentences are made of words that occur in others."""
     losses: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        texts = sentences(400)
+        texts = list(dict.fromkeys(sentences(400, words=self.words)))
         self.held_out = texts[:HELD_OUT]
         texts = texts[HELD_OUT:]
         order = np.random.default_rng(1).permutation(len(texts)) if self.shuffled else np.arange(len(texts))

@@ -109,12 +109,17 @@ def small_module(config: Config, family: str = "llama", layer: int = 2, **change
     return AlignedModel(backbone, adapter, objectives, config, adapter.reference() if retained else None)
 
 
-DICTIONARY = Path(__file__).parents[1] / "objectives" / "dictionary"
+OBJECTIVES = Path(__file__).parents[1] / "objectives"
 
 
 def required(kind: str, name: str) -> list[str]:
     """Options without which an objective does not run on the made corpus, in which no words can be mined."""
-    return [f"loss.objectives.{name}.dictionary={DICTIONARY}"] if kind == "words" else []
+    files = {
+        "words": f"dictionary={OBJECTIVES / 'dictionary'}",
+        "nli_triplets": f"path={OBJECTIVES / 'nli'}",
+        "entities": f"names={OBJECTIVES / 'names.tsv'}",
+    }
+    return [f"loss.objectives.{name}.{files[kind]}"] if kind in files else []
 
 
 def begin(

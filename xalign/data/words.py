@@ -40,3 +40,16 @@ def with_words(text: str, change: Callable[[str], str]) -> str:
         return token[:first] + change(token[first:last]) + token[last:] if first < last else token
 
     return _BETWEEN_SPACES.sub(changed, text)
+
+
+def words_in(text: str) -> int:
+    """How many words `with_words` changes."""
+    spans = (word(match.group()) for match in _BETWEEN_SPACES.finditer(text))
+    return sum(first < last for first, last in spans)
+
+
+def in_case_of(word: str, found: str) -> str:
+    """What was found, in capitals as the word is that it replaces."""
+    if word.isupper() and len(word) > 1:
+        return found.upper()
+    return found[0].upper() + found[1:] if word[0].isupper() else found

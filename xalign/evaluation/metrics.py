@@ -164,6 +164,18 @@ def layered(metric: Metric, poolings: Iterable[Pooling]) -> Iterator[Metric]:
 _OVER_LAYERS = {"best": "best layer", "max": "best layer", "mean": "mean of layers"}
 
 
+def abstentions(label: str) -> list[Metric]:
+    """What is measured of abstaining; `label` is the set's name."""
+    names = {
+        "reliable_accuracy": "right among those answered",
+        "effective_reliability": "right less wrong",
+        "abstain_precision": "wrong among those abstained from",
+        "abstain_recall": "abstained from among those wrong",
+        "abstained": "abstained from",
+    }
+    return [Metric(name=name, label=f"{label}, {said}", kind=Kind.whole) for name, said in names.items()]
+
+
 def answers(label: str, chance: float | None) -> list[Metric]:
     """The metrics of questions with candidates; `label` is the set's name."""
     accuracy = replace(ACCURACY, label=label, chance=chance)

@@ -11,5 +11,5 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
     "xalign.objectives",
     "OBJECTIVE",
     "xalign.objectives",
-    skip=("answers", "base", "kernels", "multiplier", "pairs", "passes"),
+    skip=("answered", "answers", "base", "kernels", "multiplier", "pairs", "passes"),
 )

@@ -8,17 +8,14 @@ from pydantic import Field
 
 from xalign.base.registry import Short
 from xalign.config.parts import ObjectiveConfig
-from xalign.objectives.base import Needs, SumObjective, Work
+from xalign.objectives.answered import Answered
+from xalign.objectives.base import Needs
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from xalign.data.collate import Tokens
     from xalign.data.step import Part, StepData
-    from xalign.objectives.passes import Pass
 
 
-class Instruction(SumObjective):
+class Instruction(Answered):
     """Teaches the model to answer in language B an instruction given in language A.
 
     Next-token cross-entropy on the tokens of the answer and the end of sequence, nothing else (Li et al.,
@@ -41,7 +38,6 @@ class Instruction(SumObjective):
         max_length: Annotated[int, Field(ge=8), Short("trainer.instruction_max_length")] = 256
         """Tokens kept of a sample; what asks for the answer, and the end of sequence, always stay."""
 
-    samples_pairs = False
     config: Config
 
     @property
@@ -52,16 +48,6 @@ class Instruction(SumObjective):
     def sample(self, data: "StepData") -> "Part":
         samples = data.instructions(self.config.batch_size)
         return data.part(*data.instruction_rows(samples, self.config.max_length))
-
-    def work(self, part: "Part") -> Work:
-        return Work(self.setup.depth, positions=sum(tokens.supervised_count for tokens in part.texts.buckets))
-
-    def positions(self, run: "Pass", part: "Part") -> "list[Tensor]":
-        return [tokens.predicts for tokens in part.texts.buckets]
-
-    def summed(self, run: "Pass", tokens: "Tokens", chosen_BT: "Tensor") -> "Tensor":
-        hidden_SD = run.hidden(tokens, self.setup.depth)[chosen_BT]
-        return run.cross_entropy(hidden_SD, tokens.labels_after(chosen_BT))
 
 
 OBJECTIVE = Instruction

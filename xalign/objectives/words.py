@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from xalign.config.choices import Pooling
 from xalign.config.parts import ObjectiveConfig
+from xalign.data.dictionaries import dictionary_file, missing_dictionaries
 from xalign.objectives.base import BatchObjective, Figures, Needs, Rows, Setup, Work
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ class Words(BatchObjective):
             if self.layers and self.every_layer:
                 yield "layers", "not beside every_layer=true"
             if self.dictionary is not None:
-                pivot = config.languages.pivot
-                for target in config.languages.targets:
-                    if not dictionary_file(self.dictionary, pivot, target).is_file():
-                        yield "dictionary", f"has no {pivot}-{target}.txt"
+                languages = config.languages
+                yield from missing_dictionaries(self.dictionary, languages.pivot, languages.targets)
 
     samples_pairs = False
     separable = True
@@ -159,11 +157,6 @@ class Words(BatchObjective):
             hits.append(float(right))
         scale = len(self.layers) * rows.count
         return sum(losses[1:], losses[0]) / scale, {"accuracy": sum(hits) / scale}
-
-
-def dictionary_file(folder: str, pivot: str, target: str) -> Path:
-    """Where a dictionary's words of a language are."""
-    return Path(folder).expanduser() / f"{pivot}-{target}.txt"
 
 
 OBJECTIVE = Words

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +55,20 @@ def test_the_share_of_words_replaced_is_the_probability() -> None:
     long = replace(PAIR, source="dog runs " * 2000)
     replaced = switch(probability=0.3).pair(long, rng()).source.split().count("hund")
     assert replaced == pytest.approx(600, abs=4 * (2000 * 0.3 * 0.7) ** 0.5)
+
+
+def test_words_come_from_a_dictionary_where_one_is_given(tmp_path: Path) -> None:
+    for target, lines in (("de", "dog Hund\ndog Köter\ncat\tKatze\n"), ("fr", "dog chien\n")):
+        (tmp_path / f"en-{target}.txt").write_text(lines, encoding="utf-8")
+    given = switch(dictionary=str(tmp_path), side=Side.both)
+    # The first of several translations; of a translation, whatever it is written like, the word.
+    assert given.pair(PAIR, rng()).source == "A HUND (Hund?) runs; Katze"
+    assert given.pair(PAIR, rng()).target == "Ein Dog (dog?) rennt; Kater"
+    assert given.pair(replace(PAIR, source="dog cat", target_language="fr"), rng()).source == "chien cat"
+
+
+def test_words_with_a_capital_stay_if_so_chosen() -> None:
+    assert switch(keep_capitals=True).pair(PAIR, rng()).source == "A DOG (hund?) runs; Cat"
 
 
 def test_what_is_mined_keeps_to_the_options() -> None:

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from xalign.base.languages import has_spaces
 from xalign.config.parts import TransformConfig
+from xalign.data.dictionaries import dictionary_file, missing_dictionaries
 from xalign.data.transforms.base import Setup, Side, Transform
-from xalign.data.words import with_words
+from xalign.data.words import in_case_of, with_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,12 +27,12 @@ class CodeSwitch(Transform):
     """Replaces words of a sentence by their translations into the pair's other language.
 
     Random aligned substitution (Lin et al., EMNLP 2020, mRASP) and code-switching restoration (Zan et al.,
-    arXiv 2204.07834) take their translations from dictionaries; here they are mined from the training pairs:
-    words that occur in the same pairs so often that each is the other's only best match by the Dice
-    coefficient (Smadja et al. 1996; mutual best matches as in Melamed's competitive linking, 2000). That
-    finds translations of frequent words with few senses, one each, and nothing for others; with little text,
-    or of words that always come together, some are wrong. Inflection is not looked at: what is mined is what
-    is put in, in the case of the word that it replaces.
+    arXiv 2204.07834) take their translations from dictionaries, which can be given; otherwise they are mined
+    from the training pairs: words that occur in the same pairs so often that each is the other's only best
+    match by the Dice coefficient (Smadja et al. 1996; mutual best matches as in Melamed's competitive
+    linking, 2000). That finds translations of frequent words with few senses, one each, and nothing for
+    others; with little text, or of words that always come together, some are wrong. Inflection is not looked
+    at: what is mined is what is put in, in the case of the word that it replaces.
 
     Of a pair, words of the source become words of the target's language, which then stand on both sides: the
     pair is easier to match. Of an instruction sample, words of the prompt's input change: into the answer's
@@ -46,35 +47,52 @@ class CodeSwitch(Transform):
         """Probability to be replaced, of each word that a translation was mined for."""
         side: Side = Side.source
         """Which side of a pair changes: the `source` (in the pivot language), the `target`, or `both`."""
+        keep_capitals: bool = False
+        """Whether words that begin with a capital stay: names, and the beginnings of sentences."""
+        dictionary: str | None = None
+        """Folder of dictionaries: a file `<pivot>-<target>.txt` a language, a word and a translation a line,
+        with a space or tab between them (as those of MUSE); null: mined from the training pairs."""
         occurrences: Annotated[int, Field(ge=2)] = 4
-        """Fewest pairs that a word and its translation must occur in together."""
+        """Mined: fewest pairs that a word and its translation must occur in together."""
         score: Annotated[float, Field(gt=0, le=1)] = 0.6
-        """Least Dice coefficient of a word and its translation: 1 where they occur in the same pairs only."""
+        """Mined: least Dice coefficient of a word and its translation, 1 where they occur in the same pairs
+        only."""
 
         def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
             pivot, targets = config.languages.pivot, config.languages.targets
             if not (has_spaces(pivot) and any(map(has_spaces, targets))):
                 what = "needs a pivot and at least one target that are written with spaces"
                 yield "kind", f"{what} (languages.pivot={pivot}, languages.targets={', '.join(targets)})"
+            if self.dictionary is not None:
+                yield from missing_dictionaries(self.dictionary, pivot, filter(has_spaces, targets))
 
     config: Config
 
     def __init__(self, config: Config, setup: Setup) -> None:
-        from xalign.data.word_pairs import mined_word_pairs
-
         super().__init__(config, setup)
         self.into: dict[str, Mapping[str, str]] = {}
-        """Target -> word of the pivot -> its translation."""
+        """Target -> word of the pivot -> its translation, of several in a dictionary the first."""
         self.out_of: dict[str, Mapping[str, str]] = {}
         """Target -> word of it -> its translation into the pivot."""
         for target in setup.targets:
             found: Mapping[str, str] = {}
             if has_spaces(setup.pivot) and has_spaces(target):
-                pairs = setup.corpus.pairs(setup.pivot, target)
-                found = mined_word_pairs(pairs, config.occurrences, config.score)
-            self.into[target], self.out_of[target] = found, {y: x for x, y in found.items()}
+                found = self._translations(setup, target)
+            self.into[target] = found
+            self.out_of[target] = {y.lower(): x for x, y in reversed(list(found.items()))}
         counts = ", ".join(f"{target} {len(found)}" for target, found in self.into.items())
-        log.info("code switching: words with a mined translation: %s", counts)
+        log.info("code switching: words with a translation: %s", counts)
+
+    def _translations(self, setup: Setup, target: str) -> dict[str, str]:
+        from xalign.data.word_pairs import dictionary_words, mined_word_pairs
+
+        config = self.config
+        if config.dictionary is None:
+            pairs = setup.corpus.pairs(setup.pivot, target)
+            return mined_word_pairs(pairs, config.occurrences, config.score)
+        words = dictionary_words(dictionary_file(config.dictionary, setup.pivot, target))
+        # The first of several comes last, and so stays.
+        return {word.lower(): translation for word, translation in reversed(words) if word != translation}
 
     def pair(self, pair: "Pair", rng: "np.random.Generator") -> "Pair":
         source, target, language = pair.source, pair.target, pair.target_language
@@ -103,17 +121,12 @@ class CodeSwitch(Transform):
     def _switched(self, text: str, translations: Mapping[str, str], rng: "np.random.Generator") -> str:
         def switched(word: str) -> str:
             found = translations.get(word.lower())
-            if found is None or rng.random() >= self.config.probability:
+            kept = self.config.keep_capitals and word[0].isupper()
+            if found is None or kept or rng.random() >= self.config.probability:
                 return word
-            return _in_case_of(word, found)
+            return in_case_of(word, found)
 
         return with_words(text, switched)
-
-
-def _in_case_of(word: str, found: str) -> str:
-    if word.isupper() and len(word) > 1:
-        return found.upper()
-    return found[0].upper() + found[1:] if word[0].isupper() else found
 
 
 TRANSFORM = CodeSwitch

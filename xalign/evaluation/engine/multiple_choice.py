@@ -5,7 +5,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from xalign.base.errors import DataError
 from xalign.base.files import digest
 from xalign.base.progress import Advance
+from xalign.evaluation.abstention import held_out_abstention
 from xalign.evaluation.engine.scoring import Request, request_tokens, score
 from xalign.evaluation.engine.session import Session
 from xalign.evaluation.items import Item
@@ -54,6 +55,8 @@ class Questions:
     """What the demonstrations are made of."""
     form: PromptForm = PLAIN
     """How they are put to the model."""
+    abstain: bool = False
+    """Whether rows of abstaining are wanted."""
 
     def requests(self, backbone: Backbone, item: Item, shown: Sequence[Shown]) -> list[Request]:
         """An item's candidates after demonstrations."""
@@ -86,6 +89,7 @@ def question_part(questions: Questions) -> Part:
         "demonstrations": digest([asdict(shown) for shown in questions.demonstrations]),
         "shots": questions.shots,
         **questions.form.key,
+        **({"abstain": True} if questions.abstain else {}),
     }
     size = sum(len(item.contexts) for item in questions.items)
     return Part(
@@ -188,7 +192,12 @@ def _rows(questions: Questions, records: Sequence[Record]) -> list[Result]:
             "%s, %s: %d of %d items are near-ties: their candidates are less than %g nats apart",
             *(questions.task, questions.language, near_ties, len(records), NEAR_TIE),
         )
-    return [*rows, row("calibration_error", error, None), row("near_ties", float(near_ties), None)]
+    rows += [row("calibration_error", error, None), row("near_ties", float(near_ties), None)]
+    if questions.abstain and len(records) > 1:
+        likelihoods, gold = zip(*((r["log_likelihoods"], r["gold"]) for r in records), strict=True)
+        found, count = held_out_abstention(likelihoods, gold)
+        rows += [replace(row(name, value, None), n=count) for name, value in found.rows().items()]
+    return rows
 
 
 def _requests(backbone: Backbone, questions: Questions) -> list[Request]:

@@ -93,6 +93,7 @@ def question_parts(task: QuestionTask, setting: Setting) -> list[Part]:
                     texts,
                     shown,
                     prompt_form(config),
+                    options.abstain,
                 )
             )
         )

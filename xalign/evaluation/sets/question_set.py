@@ -8,7 +8,7 @@ from xalign.base.registry import Short
 from xalign.config.choices import Demonstrations
 from xalign.config.parts import TaskConfig
 from xalign.config.schema import BenchmarkConfig
-from xalign.evaluation.metrics import Metric, answers
+from xalign.evaluation.metrics import Metric, abstentions, answers
 from xalign.evaluation.sets.files import Row, Source
 from xalign.evaluation.sets.templates import Template, TemplateConfig
 from xalign.evaluation.task import Part, Setting, Task
@@ -51,6 +51,9 @@ class QuestionTask(Task):
         """Language of the demonstrations, or their order (`first`: the first of the split, as they stand)."""
         balanced: Annotated[bool, Short("balanced")] = False
         """Whether demonstrations take each answer equally often."""
+        abstain: Annotated[bool, Short("abstain")] = False
+        """Whether it is measured, too, what abstaining where the model is not certain would bring: the
+        certainty from which on it answers is fitted on every second question, the others are reported."""
 
     config: Config
     questions: ClassVar[QuestionSet]
@@ -60,7 +63,9 @@ class QuestionTask(Task):
         return benchmark.name if len(benchmark.tasks) == 1 else self.name
 
     def metrics(self) -> Sequence[Metric]:
-        return answers(self.label or self.name, 1 / len(self.questions.labels))
+        label = self.label or self.name
+        abstaining = abstentions(label) if self.config.abstain else []
+        return [*answers(label, 1 / len(self.questions.labels)), *abstaining]
 
     def languages(self) -> Collection[str]:
         return self.questions.source.languages

@@ -1,0 +1,3 @@
+from formulas.instruction import instruction as entities
+
+__all__ = ["entities"]

@@ -1,0 +1,3 @@
+from formulas.instruction import instruction as restore
+
+__all__ = ["restore"]
