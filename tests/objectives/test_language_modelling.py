@@ -37,7 +37,9 @@ def test_the_pivot_has_its_share(share: float) -> None:
         f"loss.objectives.language_modelling.pivot_share={share}",
         "languages.targets=[fr]",
     )
-    config = small_config(*options, "loss.objectives.language_modelling.batch_size=20")
+    config = small_config(
+        *options, "trainer.languages_per_batch=1", "loss.objectives.language_modelling.batch_size=20"
+    )
     module = small_module(config)
     pivot = 0
     for step in range(10):

@@ -20,7 +20,11 @@ from xalign.distributed.collectives import is_sharded
 from xalign.models.backbone import Backbone
 from xalign.models.reference import Reference
 from xalign.objectives.kernels import full_logits
-from xalign.objectives.kernels.linear_cross_entropy import add_cross_entropy_gradients, linear_cross_entropy
+from xalign.objectives.kernels.linear_cross_entropy import (
+    add_cross_entropy_gradients,
+    cross_entropies,
+    linear_cross_entropy,
+)
 from xalign.objectives.kernels.linear_kl import linear_kl
 
 
@@ -81,16 +85,20 @@ class Pass:
             logits_SV = backbone.head(hidden_SD).float()
             found_S = logits_SV.log_softmax(-1).gather(1, targets_S[:, None])[:, 0]
             return found_S.new_zeros(count).index_add(0, owner_S, found_S)
-        (weight_VD, bias_V), rounded_SD = plain, backbone.before_head(hidden_SD)
-        found = []
-        for number in range(count):
-            own_S = owner_S == number
-            found.append(
-                -linear_cross_entropy(
-                    rounded_SD[own_S], weight_VD, targets_S[own_S], bias_V=bias_V, softcap=backbone.softcap
+        (weight_VD, bias_V), softcap, rounded_SD = plain, backbone.softcap, backbone.before_head(hidden_SD)
+        if not (weight_VD.requires_grad and torch.is_grad_enabled()):
+            each_S = cross_entropies(rounded_SD, weight_VD, targets_S, bias_V=bias_V, softcap=softcap)
+            return each_S.new_zeros(count).index_add(0, owner_S, -each_S)
+        # The gradient of a trained head is made for a sum, whose texts weigh as the loss says later.
+        texts = [owner_S == number for number in range(count)]
+        return -torch.stack(
+            [
+                linear_cross_entropy(
+                    rounded_SD[own_S], weight_VD, targets_S[own_S], bias_V=bias_V, softcap=softcap
                 )
-            )
-        return torch.stack(found)
+                for own_S in texts
+            ]
+        )
 
     def kl(self, before_SD: Tensor, now_SD: Tensor, temperature: float = 1.0) -> Tensor:
         """KL(model before training || model) of next-token distributions, from final hidden states of both,

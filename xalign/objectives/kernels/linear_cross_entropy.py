@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from xalign.objectives.kernels.vocabulary import Found, FromHead, Head, OnlineSum, Wants, add_product, applied
 
@@ -65,6 +66,47 @@ def add_cross_entropy_gradients(
     return found.loss, found.hidden
 
 
+def cross_entropies(
+    hidden_SD: Tensor,
+    weight_VD: Tensor,
+    targets_S: Tensor,
+    *,
+    bias_V: Tensor | None = None,
+    softcap: float | None = None,
+) -> Tensor:
+    """`linear_cross_entropy` of each position by itself (S,), for a head that is not trained."""
+    assert not weight_VD.requires_grad or not torch.is_grad_enabled()
+    with torch.autocast(hidden_SD.device.type, enabled=False):
+        return applied(_CrossEntropies, hidden_SD, weight_VD, bias_V, softcap, targets_S)
+
+
+class _CrossEntropies(torch.autograd.Function):
+    """Each position's loss depends on its own hidden state alone: going backward scales a row each."""
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx: Any,
+        hidden_SD: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        softcap: float | None,
+        targets_S: Tensor,
+    ):
+        head = Head(hidden_SD, weight_VD, bias_V, softcap)
+        found = head.nothing(Wants(ctx.needs_input_grad[0], False, False))
+        each_S = hidden_SD.new_zeros(len(hidden_SD), dtype=head.exact)
+        _cross_entropy(hidden_SD, head, targets_S, found, each_S=each_S)
+        ctx.dtype = hidden_SD.dtype
+        ctx.save_for_backward(found.hidden)
+        return each_S
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, incoming_S: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient_SD,) = ctx.saved_tensors
+        return (gradient_SD * incoming_S[:, None]).to(ctx.dtype), None, None, None, None
+
+
 class _LinearCrossEntropy(FromHead):
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
@@ -89,8 +131,10 @@ def _cross_entropy(
     *,
     scale: float = 1.0,
     fresh: bool = True,
+    each_S: Tensor | None = None,
 ) -> Found:
-    """Fills `found` with the loss and `scale` times its gradients; the weight's is added, unless `fresh`.
+    """Fills `found` with the loss and `scale` times its gradients; the weight's is added, unless `fresh`. If
+    given, `each_S` is filled with the loss of each position.
 
     The target is kept apart from the other words, over which all sums run.
 
@@ -127,7 +171,10 @@ def _cross_entropy(
             largest.append(others.largest)
         total_R1 = others.total.clamp(min=torch.finfo(head.exact).tiny)  # of a vocabulary of one word
         distance_R1 = others.largest + total_R1.log() - target_R1
-        found.loss.add_(torch.logaddexp(distance_R1, torch.zeros_like(distance_R1)).sum())
+        loss_R1 = torch.logaddexp(distance_R1, torch.zeros_like(distance_R1))
+        found.loss.add_(loss_R1.sum())
+        if each_S is not None:
+            each_S[chunk] = loss_R1[:, 0]
         weight_R1 = distance_R1.sigmoid() * scale  # of 1 - the target's probability
         slope_R1 = head.slope(target_R1)
         target_weight_R1 = weight_R1 if slope_R1 is None else weight_R1 * slope_R1
