@@ -146,6 +146,39 @@ def test_a_resumed_run_ends_with_the_same_bits(kind: str, options: tuple[str, ..
     assert any(torch.any(value != 0) for value in whole.values())
 
 
+def begun(module: AlignedModel, kind: str, far: slice) -> None:
+    """Let it begin with drawn vectors, of which the languages are far from the pivot at some layers."""
+    objective = module.objectives[kind]
+    if not objective.needs.begins_with:
+        return
+    setup, generator = objective.setup, torch.Generator().manual_seed(0)
+    vectors = {
+        code: torch.randn(2, 40, setup.depth + 1, setup.width, generator=generator)
+        for code in setup.languages[1:]
+    }
+    for number, both in enumerate(vectors.values(), start=1):
+        both[1, :, far] += 3 * number
+    objective.begin(vectors)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_holds_what_it_began_with(kind: str) -> None:
+    """Begun with other vectors, as rounded on another machine, it goes on as it was."""
+    config = config_of(kind)
+    module, resumed = (module_of(config, "llama") for _ in range(2))
+    begun(module, kind, slice(0, 2))
+    part = part_of(module, kind, "llama")
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    wanted = outcome(module, part, kind)
+    begun(resumed, kind, slice(3, None))
+    if module.objectives[kind].needs.begins_with:
+        assert outcome(resumed, part, kind)[0] != pytest.approx(wanted[0], rel=1e-3)
+    resumed.on_load_checkpoint(checkpoint)
+    resumed.load_state_dict(checkpoint["state_dict"], strict=False)
+    assert_same(outcome(resumed, part, kind), wanted, 1e-6)
+
+
 ONE_OF_EACH = [
     pytest.param(kind, marks=() if kind in ("contrastive", "instruction", "lens") else pytest.mark.slow)
     for kind in KINDS

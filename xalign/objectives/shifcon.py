@@ -134,6 +134,15 @@ class Shifcon(PairObjective):
         )
         return summed / rows.count, {"accuracy": float(hits) / rows.count}
 
+    def state(self) -> "dict[str, Tensor]":
+        import torch
+
+        # Found anew elsewhere, rounding could choose another, to which the shifts kept beside do not belong.
+        return {"area": torch.tensor([self.first, self.layer])}
+
+    def load_state(self, state: "Mapping[str, Tensor]") -> None:
+        self.first, self.layer = (int(layer) for layer in state["area"])
+
 
 def found_area(vectors: "Mapping[str, Tensor]", share: float) -> tuple[int, int]:
     """The neighbouring layers, first and last, at which languages are nearest to the pivot."""
