@@ -1,6 +1,7 @@
 """The whole way through the entry points, as a user would go it."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from training_helpers import small_config
+from training_helpers import OBJECTIVES, small_config
 
 from xalign.base.errors import RunError
 from xalign.config.schema import Config
@@ -95,6 +96,33 @@ def test_every_experiment_goes_the_whole_way_on_the_tiny_model(experiment: str, 
         "version",
     }
     assert "retrieval" in done.stdout.lower()
+
+
+METHODS = sorted(file.stem for file in (Path(__file__).parents[1] / "conf" / "loss").glob("*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_goes_the_whole_way_by_its_name(method: str, place: Path) -> None:
+    needed = {
+        "nli_triplets": [f"loss.objectives.nli_triplets.path={OBJECTIVES / 'nli'}"],
+        "entities": ["loss.objectives.entities.names=names.tsv"],
+    }
+    (place / "names.tsv").write_text("en\tzh\nfile\t文件\npage\t页面\n", encoding="utf-8")
+    options = [
+        f"loss={method}",
+        "run.dir=out",
+        "trainer.steps=2",
+        "instructions=parallel",
+        *needed.get(method, []),
+    ]
+    if method in ("self_teaching", "multiway"):
+        options += ["languages.targets=[fr,zh]", "languages.unseen=[]"]
+    done = xalign("run", *QUICK, *options, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert (place / "out/report.html").exists()
+    lines = [json.loads(line) for line in (place / "out/metrics.jsonl").read_text().splitlines()]
+    assert all(math.isfinite(line["loss"]) and not line["skipped"] for line in lines)
 
 
 def test_finished_run_is_shown_not_repeated_and_its_model_can_be_measured(place: Path) -> None:

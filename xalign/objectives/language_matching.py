@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from xalign.data.step import Part
 
 
+AT_ONCE = 2**23
+"""Numbers of the gated layer that are held at a time, for two sentences each."""
+
+
 class LanguageMatching(PairObjective):
     """Keeps the language of a sentence readable where the next word is predicted.
 
@@ -68,25 +72,40 @@ class LanguageMatching(PairObjective):
     def loss(self, vectors: "Sequence[Tensor]", rows: Rows) -> "tuple[Tensor, Figures]":
         import torch
         from torch.nn.functional import binary_cross_entropy_with_logits, normalize, silu
+        from torch.utils.checkpoint import checkpoint
 
         assert isinstance(self.own, torch.nn.ModuleDict)
         both_ND = torch.cat([*vectors])
         unit_ND = normalize(both_ND, dim=-1) * both_ND.shape[1] ** 0.5
         language_N = rows.numbers["language"]
         language_N = torch.cat([torch.full_like(language_N, -1), language_N])
-        gate_NNW, up_NNW = (self.own["first"](unit_ND)[:, None] + self.own["second"](unit_ND)[None]).chunk(
-            2, dim=-1
-        )
-        logits_NN = self.own["out"](silu(gate_NNW) * up_NNW)[..., 0]
-        other_NN = ~torch.eye(len(both_ND), dtype=torch.bool, device=both_ND.device)
-        same_P = (language_N[:, None] == language_N)[other_NN]
-        logits_P = logits_NN[other_NN]
-        share = same_P.to(logits_P.dtype).mean()
-        weights_P = torch.where(same_P, 0.5 / share, 0.5 / (1 - share)) / len(same_P)
-        loss = binary_cross_entropy_with_logits(
-            logits_P, same_P.to(logits_P.dtype), weight=weights_P, reduction="sum"
-        )
-        return loss, {"accuracy": float((((logits_P > 0) == same_P) * weights_P).sum())}
+        count, out = len(both_ND), self.own["out"]
+        same = (language_N[:, None] == language_N).sum() - count
+        weights = [0.5 / (count * (count - 1) - same), 0.5 / same]  # of two languages, of one
+        first_NW, second_NW = self.own["first"](unit_ND), self.own["second"](unit_ND)
+
+        def of_rows(first_bW: Tensor, second_NW: Tensor, block: slice) -> "tuple[Tensor, Tensor]":
+            gate_bNW, up_bNW = (first_bW[:, None] + second_NW[None]).chunk(2, dim=-1)
+            logits_bN = out(silu(gate_bNW) * up_bNW)[..., 0]
+            same_bN = language_N[block, None] == language_N
+            weights_bN = torch.where(same_bN, weights[1], weights[0]).to(logits_bN.dtype)
+            # Not with itself.
+            weights_bN.diagonal(block.start).zero_()
+            own = binary_cross_entropy_with_logits(
+                logits_bN, same_bN.to(logits_bN.dtype), weight=weights_bN, reduction="sum"
+            )
+            return own, (((logits_bN > 0) == same_bN) * weights_bN).sum().detach()
+
+        size = max(1, AT_ONCE // (count * first_NW.shape[1]))
+        losses, right = [], []
+        for start in range(0, count, size):
+            block = slice(start, min(start + size, count))
+            given = (first_NW[block], second_NW, block)
+            # What several blocks keep would be as large as if there were one: they are run again instead.
+            found = of_rows(*given) if size >= count else checkpoint(of_rows, *given, use_reentrant=False)
+            losses.append(found[0])
+            right.append(found[1])
+        return torch.stack(losses).sum(), {"accuracy": float(torch.stack(right).sum())}
 
 
 OBJECTIVE = LanguageMatching
