@@ -77,7 +77,9 @@ class InstructionsConfig:
 
     source: str = "parallel"
     """`parallel` makes translation instructions from the corpus, `bactrian` reads `path` or `hub`, `xquad`
-    `path`; other packages add theirs (entry points `xalign.instructions`)."""
+    `path`, `mix` draws from several; other packages add theirs (entry points `xalign.instructions`)."""
+    mix: dict[str, float] = field(default_factory=dict)
+    """Source -> its share of the samples, in any unit. Of source=mix."""
     path: str | None = None
     """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
     hub: str | None = None
