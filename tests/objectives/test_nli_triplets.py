@@ -53,7 +53,9 @@ def test_what_follows_comes_nearer_than_what_contradicts(tmp_path: Path) -> None
         )
         for swapped in (False, True)
     )
-    print(told_apart(right), told_apart(right.train(150)), told_apart(wrong.train(150)), right.retrieval())
+    assert told_apart(right) == pytest.approx(0.5, abs=0.2)
+    assert told_apart(right.train(150)) > 0.9
+    assert told_apart(wrong.train(150)) < 0.1
 
 
 def test_premises_with_both_are_triplets(tmp_path: Path) -> None:

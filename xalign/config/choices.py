@@ -4,7 +4,8 @@ from enum import StrEnum
 
 
 class Pooling(StrEnum):
-    """How the hidden states of a sentence become one vector. Special tokens are always left out."""
+    """How the hidden states of a sentence become one vector. Special tokens are always left out, and a text's
+    first token where no special token stands before it."""
 
     mean = "mean"
     weighted_mean = "weighted_mean"

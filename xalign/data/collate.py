@@ -52,6 +52,17 @@ class Tokens:
         """Texts here."""
         return len(self.input_ids) if self.texts is None else int(self.texts.max()) + 1
 
+    def without_first(self) -> Tensor:
+        """The content mask (B, T) without the first token of each text that has others."""
+        if self.texts is None:
+            first_BT = self.attention_mask.cumsum(1) * self.attention_mask == 1
+            alone_B = self.content_mask.sum(1, keepdim=True) < 2
+            return self.content_mask * (~first_BT | alone_B)
+        assert self.positions is not None
+        counts_N = torch.tensor(self.content_counts(), device=self.texts.device)
+        alone_BT = (counts_N < 2)[self.texts.clamp(min=0)]
+        return self.content_mask * ((self.positions != 0) | alone_BT)
+
     def owners(self, chosen_BT: Tensor) -> Tensor:
         """Of each chosen position (B, T), in row order, the number of its text here (S,)."""
         return chosen_BT.nonzero()[:, 0] if self.texts is None else self.texts[chosen_BT]

@@ -20,6 +20,7 @@ from xalign.models.head import HeadForm, form_of_head, own_logits
 from xalign.models.masks import packed_masks
 from xalign.models.pooling import pool, pool_packed
 from xalign.models.rounding import Rounded, RoundedLinear, rounding_once
+from xalign.models.tokenizer_check import begins_with_special
 
 
 class Backbone(nn.Module):
@@ -44,6 +45,9 @@ class Backbone(nn.Module):
         self.to_run_on: torch.device | None = None
         """Where it will run, of a model whose weights are still in their file."""
         self.head_form = form_of_head(model, self.decoder_name)
+        self.leaves_out_first = not begins_with_special(tokenizer)
+        """Whether a text's first token is no part of its vectors: where no special token stands before it, it
+        sees nothing but itself, and draws most attention in its place."""
         self._takes_positions = "position_ids" in inspect.signature(self.decoder.forward).parameters
 
     @property
@@ -106,9 +110,14 @@ class Backbone(nn.Module):
 
     def pooled(self, hidden_BTD: Tensor, tokens: Tokens, pooling: Pooling) -> Tensor:
         """Sentence vectors (N, D), float32, of hidden states (B, T, D)."""
+        mask_BT = self.represented(tokens)
         if tokens.texts is not None:
-            return pool_packed(hidden_BTD, tokens.content_mask, tokens.texts, pooling)
-        return pool(hidden_BTD, tokens.content_mask, pooling)
+            return pool_packed(hidden_BTD, mask_BT, tokens.texts, pooling)
+        return pool(hidden_BTD, mask_BT, pooling)
+
+    def represented(self, tokens: Tokens) -> Tensor:
+        """The tokens (B, T) that make a text's vector, 1 or 0."""
+        return tokens.without_first() if self.leaves_out_first else tokens.content_mask
 
     def represent_layers(self, tokens: Tokens, layers: Sequence[int], pooling: Pooling) -> Tensor:
         """Sentence vectors of some layers (N, K, D), float32, with gradient, in one pass that runs no block
@@ -132,7 +141,7 @@ class Backbone(nn.Module):
         Of several poolings (P, B, L + 1, D).
         """
         states = self._every_layer(tokens)
-        pooled = [torch.stack([pool(h, tokens.content_mask, p) for h in states], dim=1) for p in poolings]
+        pooled = [torch.stack([self.pooled(h, tokens, p) for h in states], dim=1) for p in poolings]
         return pooled[0] if len(pooled) == 1 else torch.stack(pooled)
 
     def _every_layer(self, tokens: Tokens) -> list[Tensor]:

@@ -66,3 +66,9 @@ def lost_share(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> floa
 def _letters(text: str) -> Counter[str]:
     plain = unicodedata.normalize("NFKD", text).casefold()
     return Counter(letter for letter in plain if letter.isalnum())
+
+
+def begins_with_special(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether texts begin with a special token, such as that of the beginning of a sequence."""
+    ids = tokenizer("a")["input_ids"]
+    return bool(ids) and ids[0] in tokenizer.all_special_ids

@@ -9,7 +9,7 @@ from pydantic import Field
 from xalign.base.registry import Short
 from xalign.config.choices import Centering
 from xalign.objectives.base import Figures, Rows, Setup, Work
-from xalign.objectives.pairs import PairObjective, enough_pairs
+from xalign.objectives.pairs import PairObjective, centring_problems
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from xalign.data.collate import Tokens
     from xalign.data.step import Part
     from xalign.objectives.passes import Pass
-
-FEWEST = 4
-"""Pairs a language below which centring means nothing: of two pairs, the centred vectors are each other's
-opposites, whatever the model does."""
 
 
 class Contrastive(PairObjective):
@@ -58,8 +54,7 @@ class Contrastive(PairObjective):
 
         def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
             yield from super().problems(config)
-            if self.centering is Centering.language:
-                yield from (("centering", problem) for problem in enough_pairs(config, FEWEST))
+            yield from centring_problems(self.centering, config)
 
     config: Config
 

@@ -1,6 +1,6 @@
 """InfoNCE whose negatives weigh as much as they are hard, or are corrected for false ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +9,12 @@ from pydantic import Field
 from xalign.base.registry import Short
 from xalign.config.choices import Centering
 from xalign.objectives.base import Figures, Rows, Work
-from xalign.objectives.pairs import PairObjective
+from xalign.objectives.pairs import PairObjective, centring_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.step import Part
 
 
@@ -26,8 +27,8 @@ class HardNegatives(PairObjective):
     5). With hardness 0 and none of the others it is `contrastive` without a queue. Runs the blocks up to its
     layer alone.
 
-    Published: hardness 1, positive share 0.1 and tau 0.5 for pictures. Here: tau 0.05 as elsewhere, and a
-    hardness that leaves a few tens of negatives of a batch of 64 in play.
+    Published: hardness 1, positive share 0.1 and tau 0.5 for pictures. Here: tau 0.05 as elsewhere, and
+    weights that get no gradient.
 
     Take it when retrieval is high already, and what is left are sentences that look alike.
     """
@@ -44,6 +45,10 @@ class HardNegatives(PairObjective):
         """Leave the translation out of the denominator."""
         centering: Annotated[Centering, Short("loss.centering")] = Centering.language
         """Subtract each language's mean representation in the batch before the cosine."""
+
+        def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
+            yield from super().problems(config)
+            yield from centring_problems(self.centering, config)
 
     config: Config
     separable = True

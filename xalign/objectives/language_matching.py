@@ -84,7 +84,7 @@ class LanguageMatching(PairObjective):
         weights = [0.5 / (count * (count - 1) - same), 0.5 / same]  # of two languages, of one
         first_NW, second_NW = self.own["first"](unit_ND), self.own["second"](unit_ND)
 
-        def of_rows(first_bW: Tensor, second_NW: Tensor, block: slice) -> "tuple[Tensor, Tensor]":
+        def of_rows(first_bW: "Tensor", second_NW: "Tensor", block: slice) -> "tuple[Tensor, Tensor]":
             gate_bNW, up_bNW = (first_bW[:, None] + second_NW[None]).chunk(2, dim=-1)
             logits_bN = out(silu(gate_bNW) * up_bNW)[..., 0]
             same_bN = language_N[block, None] == language_N

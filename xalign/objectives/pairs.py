@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from xalign.base.registry import Short
-from xalign.config.choices import Pooling
+from xalign.config.choices import Centering, Pooling
 from xalign.config.parts import ObjectiveConfig
 from xalign.objectives.base import BatchObjective, Needs, Setup, layer_problems
 
@@ -68,6 +68,11 @@ class PairObjective(PairsAtLayer):
         return run.represent(tokens, self.layer, self.config.pooling)
 
 
+FEWEST = 4
+"""Pairs a language below which centring means nothing: of two pairs, the centred vectors are each other's
+opposites, whatever the model does."""
+
+
 def numbers_of(data: "StepData") -> dict[str, list[int]]:
     """Of each of this rank's pairs its target language, and keys that are equal for equal texts."""
     pairs = data.pairs
@@ -76,6 +81,12 @@ def numbers_of(data: "StepData") -> dict[str, list[int]]:
         "source": [pair.source_key for pair in pairs],
         "target": [pair.target_key for pair in pairs],
     }
+
+
+def centring_problems(centering: Centering, config: "RunConfig") -> Iterator[tuple[str, str]]:
+    """What is wrong with an option `centering`, for `Config.problems`."""
+    if centering is Centering.language:
+        yield from (("centering", problem) for problem in enough_pairs(config, FEWEST))
 
 
 def enough_pairs(config: "RunConfig", least: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """SigLIP: every two sentences are translations of each other or not, each question by itself."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +10,12 @@ from pydantic import Field
 from xalign.base.registry import Short
 from xalign.config.choices import Centering
 from xalign.objectives.base import Figures, Rows, Work
-from xalign.objectives.pairs import PairObjective
+from xalign.objectives.pairs import PairObjective, centring_problems
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.step import Part
 
 
@@ -38,6 +39,10 @@ class Siglip(PairObjective):
         """The bias at first."""
         centering: Annotated[Centering, Short("loss.centering")] = Centering.language
         """Subtract each language's mean representation in the batch before the cosine."""
+
+        def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
+            yield from super().problems(config)
+            yield from centring_problems(self.centering, config)
 
     config: Config
     separable = True

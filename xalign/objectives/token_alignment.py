@@ -1,6 +1,6 @@
 """Token alignment: the tokens of a sentence find theirs in its translation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +10,12 @@ from pydantic import Field
 from xalign.base.registry import Short
 from xalign.config.choices import Centering
 from xalign.objectives.base import Figures, Rows, Work
-from xalign.objectives.pairs import PairsAtLayer
+from xalign.objectives.pairs import PairsAtLayer, centring_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from xalign.config.schema import Config as RunConfig
     from xalign.data.collate import Tokens
     from xalign.data.step import Part
     from xalign.objectives.passes import Pass
@@ -55,6 +56,10 @@ class TokenAlignment(PairsAtLayer):
         centering: Annotated[Centering, Short("loss.centering")] = Centering.language
         """Subtract the mean token of each language in the batch before the cosine."""
 
+        def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
+            yield from super().problems(config)
+            yield from centring_problems(self.centering, config)
+
     config: Config
     separable = True
 
@@ -74,7 +79,7 @@ class TokenAlignment(PairsAtLayer):
         """The first content tokens of each text, zeros where there are fewer: (n, A D)."""
         import torch
 
-        chosen_BT = tokens.content_mask.bool()
+        chosen_BT = run.backbone.represented(tokens).bool()
         hidden_SD, owner_S = run.hidden(tokens, self.layer)[chosen_BT].float(), tokens.owners(chosen_BT)
         count_N = owner_S.bincount(minlength=tokens.size)
         place_S = torch.arange(len(owner_S), device=owner_S.device) - (count_N.cumsum(0) - count_N)[owner_S]
@@ -88,11 +93,12 @@ class TokenAlignment(PairsAtLayer):
         from xalign.objectives.siglip import rows_of
 
         config, language_N = self.config, rows.numbers["language"]
-        sides = [self._units(side, language_N) for side in vectors]
+        sides, there = zip(*(self._units(side, language_N) for side in vectors), strict=True)
         same_nN = same_pairs(rows.numbers["source"], rows.numbers["target"])[rows.own]
         scores = []
-        for here, there in (sides, sides[::-1]):
-            found = kernel.token_similarities(here[rows.own], there)
+        for here, other in ((0, 1), (1, 0)):
+            cosines = kernel.token_similarities(sides[here][rows.own], sides[other])
+            found = cosines, there[here][rows.own], there[other]
             if config.matching is Matching.best:
                 scores.append(kernel.best_match(*found))
             else:
@@ -101,8 +107,8 @@ class TokenAlignment(PairsAtLayer):
         right = scores[0].argmax(1) == rows_of(rows, scores[0])
         return (losses[0] + losses[1]) / (2 * rows.count), {"accuracy": float(right.sum()) / rows.count}
 
-    def _units(self, vectors_ND: "Tensor", language_N: "Tensor") -> "Tensor":
-        """Tokens (N, A, D) of length 1, less their language's mean; those that are not there stay 0."""
+    def _units(self, vectors_ND: "Tensor", language_N: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Tokens (N, A, D) of length 1, less their language's mean, and which are there (N, A)."""
         from torch.nn.functional import normalize
 
         from xalign.objectives.kernels.info_nce import centre
@@ -112,9 +118,10 @@ class TokenAlignment(PairsAtLayer):
         own_SD = tokens_NAD[there_NA]
         if self.config.centering is Centering.language:
             own_SD = centre(own_SD, language_N[:, None].expand(there_NA.shape)[there_NA])
-        return tokens_NAD.new_zeros(tokens_NAD.shape).masked_scatter(
+        units_NAD = tokens_NAD.new_zeros(tokens_NAD.shape).masked_scatter(
             there_NA[..., None].expand(tokens_NAD.shape), normalize(own_SD, dim=-1)
         )
+        return units_NAD, there_NA
 
 
 OBJECTIVE = TokenAlignment

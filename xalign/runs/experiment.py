@@ -135,6 +135,9 @@ class _Run:
             if layer > backbone.depth:
                 depth = f"{config.model.name} has layers 0 to {backbone.depth}"
                 raise ConfigError([f"loss.layer={layer}: {depth}"])
+            if backbone.leaves_out_first:
+                why = "the tokenizer begins no text with a special token, so that it draws most attention"
+                self.decisions.add("pooling", "without a text's first token", why)
             self.training_dtype = choose_precision(config.trainer.precision, self.device, self.decisions)
             evaluation_dtype = choose_precision(
                 config.benchmark.precision, self.device, self.decisions, "benchmark.precision"

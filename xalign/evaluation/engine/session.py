@@ -35,8 +35,9 @@ class Session:
 
     @cached_property
     def fingerprint(self) -> str:
-        """One hash for what the model computes."""
-        return model_fingerprint(self.backbone.model, self.backbone.tokenizer)
+        """One hash for what the model computes, and of which tokens its vectors are made."""
+        found = model_fingerprint(self.backbone.model, self.backbone.tokenizer)
+        return f"{found}, without first tokens" if self.backbone.leaves_out_first else found
 
     def represent(
         self,

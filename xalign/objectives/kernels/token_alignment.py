@@ -1,7 +1,7 @@
 """Similarity of two sentences from the states of their tokens.
 
-Shapes: n sentences of this rank, N of all, A most tokens of a sentence, D hidden size. A token that is not
-there is a vector of zeros.
+Shapes: n sentences of this rank, N of all, A most tokens of a sentence, D hidden size. `there_nA` and
+`there_NA` say which tokens a sentence has, one at least.
 """
 
 import math
@@ -13,12 +13,11 @@ ROUNDS = 20
 """Sinkhorn iterations."""
 
 
-def token_similarities(anchors_nAD: Tensor, others_NAD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cosines of every two tokens (n, N, A, A), of unit vectors, and which are there (n, A), (N, A)."""
+def token_similarities(anchors_nAD: Tensor, others_NAD: Tensor) -> Tensor:
+    """Cosines of every two tokens (n, N, A, A), from unit vectors."""
     product = anchors_nAD.flatten(0, 1) @ others_NAD.flatten(0, 1).T
     count, length = anchors_nAD.shape[:2]
-    cosines_nNAA = product.view(count, length, len(others_NAD), length).transpose(1, 2)
-    return cosines_nNAA, anchors_nAD.any(-1), others_NAD.any(-1)
+    return product.view(count, length, len(others_NAD), length).transpose(1, 2)
 
 
 def best_match(cosines_nNAA: Tensor, there_nA: Tensor, there_NA: Tensor) -> Tensor:
