@@ -79,8 +79,13 @@ def _named(backbone: Backbone, states: tuple[Tensor, ...] | None, ids_BT: Tensor
     chosen = {0, 1, depth // 2, depth} - set(range(first))
     if states[-1].shape != (*size, backbone.width):
         chosen -= {depth}  # Gemma 3n tells the streams after the last block instead; logits are compared
+    ones_BT = torch.ones_like(ids_BT)
+    tokens = Tokens(ids_BT, ones_BT, ones_BT)
     return {
-        f"layer {n}": mean_of_streams(states[n], size, backbone.width).float().mean(1) for n in sorted(chosen)
+        f"layer {n}": backbone.pooled(
+            mean_of_streams(states[n], size, backbone.width), tokens, Pooling.mean
+        ).float()
+        for n in sorted(chosen)
     }
 
 
