@@ -112,13 +112,13 @@ def test_the_whole_way_and_nothing_is_overwritten(
     found = json.loads((place / "found/tiny.analyses.json").read_text())
     assert found["analyses"]["cka"]["findings"]["languages"] == ["de"]
     assert found["analyses"]["language_probe"]["findings"]["layers"] == [0, 1, 2, 3, 4]
-    for name in ("cka", "language_probe"):
+    for name in ("cka", "concept_variance", "language_probe"):
         assert imread(place / f"found/{name}.png").shape[1] == 1500
     stamps = {path: path.stat().st_mtime_ns for path in (place / "found").iterdir()}
-    assert len(stamps) == 3
+    assert len(stamps) == 4
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     message = capsys.readouterr().err
-    assert "output=found: holds tiny.analyses.json, cka.png, language_probe.png; nothing is" in message
+    assert "output=found: holds tiny.analyses.json, cka.png, concept_variance.png," in message
     assert {path: path.stat().st_mtime_ns for path in (place / "found").iterdir()} == stamps

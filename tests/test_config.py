@@ -25,6 +25,8 @@ REQUIRED = {
     "benchmark=lm_eval": ["benchmark.tasks=[hellaswag]"],
     "optimizer=adamw_bf16": ["adapter=full", "trainer.precision=bf16"],
     "experiment=afp_xglm_5lang": ["data.path=x"],
+    "instructions=mix": ["instructions.mix={parallel: 1}"],
+    "loss=nli_triplets": [f"loss.objectives.nli_triplets.path={CONF}"],
     "callbacks=early_stopping": ["benchmark@validation=heldout", "trainer.evaluate_every=2"],
 }
 
@@ -182,7 +184,8 @@ MISTAKES = {
         "instructions.hub=google/xquad: instructions.source=xquad is read from a folder"
     ],
     ("instructions.source=bactrain",): [
-        "instructions.source=bactrain: must be one of bactrian, parallel, xquad; did you mean 'bactrian'?"
+        "instructions.source=bactrain: must be one of bactrian, mix, parallel, xquad; "
+        "did you mean 'bactrian'?"
     ],
     ("trainer.accumulate_grad_batches=4",): [
         "accumulate_grad_batches: unknown key (here: none: it would add no negatives"

@@ -179,11 +179,15 @@ def test_a_checkpoint_holds_what_it_began_with(kind: str) -> None:
     assert_same(outcome(resumed, part, kind), wanted, 1e-6)
 
 
+LOOKED_AT = ("contrastive", "instruction", "lens")
+"""A batch, a sum, and one with buffers of its own."""
 ONE_OF_EACH = [
-    pytest.param(kind, marks=() if kind in ("contrastive", "instruction", "lens") else pytest.mark.slow)
+    pytest.param(
+        kind, marks=() if kind in LOOKED_AT or kind not in OBJECTIVES.own_names() else pytest.mark.slow
+    )
     for kind in KINDS
 ]
-"""For what the framework does whatever an objective computes: a sum, a batch, one with buffers of its own."""
+"""For what the framework does whatever an objective computes."""
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)

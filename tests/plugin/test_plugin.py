@@ -83,9 +83,10 @@ def test_it_is_small() -> None:
 
 
 def test_the_contract_holds_for_it(installed: Path) -> None:
-    found = pytest_of(installed, "tests/objectives/test_contract.py", "matching")
-    # Micro-batches (4), sampling, resuming, weights, turns, the formula (2), operations (2), needs.
-    assert "13 passed" in found
+    found = pytest_of(installed, "tests/objectives/test_contract.py", "matching and not language_matching")
+    # Micro-batches (2), sampling, resuming, checkpoint, weights, turns, the formula (2), operations (2),
+    # needs.
+    assert "12 passed" in found
 
 
 @pytest.mark.slow

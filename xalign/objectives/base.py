@@ -23,6 +23,7 @@ from xalign.config.parts import ObjectiveConfig
 from xalign.objectives.multiplier import Multiplier
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from xalign.config.schema import Config as RunConfig
@@ -208,3 +209,9 @@ class Rows:
     """This rank's rows."""
     numbers: "Mapping[str, Tensor]"
     """What the part says of its rows, of all ranks: (N,)."""
+
+    def own_numbers(self, device: "torch.device") -> "Tensor":
+        """The numbers of this rank's rows, which are those of their positives among all (n,)."""
+        import torch
+
+        return torch.arange(self.own.start, self.own.stop, device=device)

@@ -61,7 +61,6 @@ class HardNegatives(PairObjective):
     def loss(self, vectors: "Sequence[Tensor]", rows: Rows) -> "tuple[Tensor, Figures]":
         from xalign.objectives.kernels.info_nce import unit_vectors
         from xalign.objectives.kernels.variants import same_pairs, weighted_negatives
-        from xalign.objectives.siglip import rows_of
 
         config, groups_N = self.config, rows.numbers["language"]
         source_ND, target_ND = (unit_vectors(side, groups_N, config.centering) for side in vectors)
@@ -74,7 +73,7 @@ class HardNegatives(PairObjective):
             )
             for similarities_nN in ways
         ]  # fmt: skip
-        right = ways[0].argmax(1) == rows_of(rows, ways[0])
+        right = ways[0].argmax(1) == rows.own_numbers(ways[0].device)
         return (losses[0] + losses[1]) / (2 * rows.count), {"accuracy": float(right.sum()) / rows.count}
 
 

@@ -72,15 +72,8 @@ class Siglip(PairObjective):
         same_NN = same_pairs(rows.numbers["source"], rows.numbers["target"])
         scale, bias = self.own.get_parameter("log_scale").exp(), self.own.get_parameter("bias")
         summed = sigmoid_loss(similarities_nN, same_NN[rows.own], rows.own, scale, bias)
-        right = similarities_nN.argmax(1) == rows_of(rows, similarities_nN)
+        right = similarities_nN.argmax(1) == rows.own_numbers(similarities_nN.device)
         return summed / rows.count, {"accuracy": float(right.sum()) / rows.count}
-
-
-def rows_of(rows: Rows, like: "Tensor") -> "Tensor":
-    """The numbers of this rank's rows."""
-    import torch
-
-    return torch.arange(rows.own.start, rows.own.stop, device=like.device)
 
 
 OBJECTIVE = Siglip

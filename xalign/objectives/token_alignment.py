@@ -90,7 +90,6 @@ class TokenAlignment(PairsAtLayer):
     def loss(self, vectors: "Sequence[Tensor]", rows: Rows) -> "tuple[Tensor, Figures]":
         from xalign.objectives.kernels import token_alignment as kernel
         from xalign.objectives.kernels.variants import same_pairs
-        from xalign.objectives.siglip import rows_of
 
         config, language_N = self.config, rows.numbers["language"]
         sides, there = zip(*(self._units(side, language_N) for side in vectors), strict=True)
@@ -104,7 +103,7 @@ class TokenAlignment(PairsAtLayer):
             else:
                 scores.append(kernel.transported(*found, config.epsilon))
         losses = [kernel.contrasted(own, same_nN, rows.own, config.tau) for own in scores]
-        right = scores[0].argmax(1) == rows_of(rows, scores[0])
+        right = scores[0].argmax(1) == rows.own_numbers(scores[0].device)
         return (losses[0] + losses[1]) / (2 * rows.count), {"accuracy": float(right.sum()) / rows.count}
 
     def _units(self, vectors_ND: "Tensor", language_N: "Tensor") -> "tuple[Tensor, Tensor]":
