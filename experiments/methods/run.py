@@ -6,8 +6,9 @@ A method gets as many steps as fit into the budget by costs.json (measured side 
 that a busy machine changes nothing. Each is an ordinary run, `loss=<method>`, that keeps, of its middle and
 its end, what aligns most among what costs nothing significant on validation sentences of the training corpus
 (`trainer.select=harmless`), or the end where both do. Then it is measured on text that nothing was chosen by:
-the first half of each Tatoeba file and XWinograd. Everything that is done stays done: the same command goes
-on. The table goes to standard output.
+the first half of each Tatoeba file (retrieval, bits), sentences that the corpus holds out for tests
+(translation), and XWinograd. Everything that is done stays done: the same command goes on. The table goes to
+standard output.
 """
 
 import argparse
@@ -24,7 +25,6 @@ HERE = Path(__file__).parent
 OUTPUT = HERE.parents[1] / "outputs" / "methods"
 LAYER = 9
 PRESETS = sorted(file.stem for file in (HERE.parents[1] / "conf" / "loss").glob("*.yaml"))
-RETRIEVAL = ["retrieval", "translation_choice", "bits_per_byte"]
 VALIDATION = [
     *("benchmark@validation=use", "validation.limit=24", "validation.likelihood_limit=12"),
     *("validation.tasks=[retrieval,translation_likelihood,bits_per_byte]", "trainer.select=harmless"),
@@ -90,13 +90,14 @@ def measure(name: str, model: str, folder: Path, text: Path, data: Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     tatoeba = ["benchmark=tatoeba", f"benchmark.path={text}"]
     wanted: dict[str, list[str]] = {
-        "retrieval": [*tatoeba, f"benchmark.tasks=[{','.join(RETRIEVAL)}]"],
-        "translation": [*tatoeba, "benchmark.tasks=[translation]", "benchmark.shots=4", "benchmark.limit=12"],
+        "retrieval": [*tatoeba, "benchmark.tasks=[retrieval,bits_per_byte]"],
+        "choice": ["benchmark=heldout", "benchmark.tasks=[translation_choice]", "benchmark.choice_limit=24"],
+        "translation": ["benchmark=translation", "benchmark.limit=12"],
         "xwinograd": ["benchmark=xwinograd", f"benchmark.path={data / 'xwinograd'}", "benchmark.limit=200"],
     }
     for task, options in wanted.items():
-        if not (folder / f"{task}.json").exists():
-            run("xalign.evaluate", f"models=[{model}]", *options, f"output={folder / f'{task}.json'}")
+        if not [*folder.glob(f"{task}/*.json")]:
+            run("xalign.evaluate", f"models=[{model}]", *options, f"output={folder / task}")
     if not (folder / "analyses").exists():
         looked = [f"analyses.{own}.layers=[{LAYER}]" for own in ("concept_variance", "language_probe")]
         run(
@@ -111,26 +112,27 @@ def run(module: str, *words: str) -> None:
 
 def row(name: str, folder: Path, steps: str, kept: str, cost: dict[str, float]) -> str:
     cells = [name, steps, kept, *(f"{cost[key]:.2f}" if cost else "" for key in ("seconds", "gigabytes"))]
-    rows = [
-        own for task in ("retrieval", "translation", "xwinograd") for own in rows_of(folder / f"{task}.json")
-    ]
+    tasks = {task: rows_of(folder / task) for task in ("retrieval", "choice", "translation", "xwinograd")}
+    rows = tasks["retrieval"]
     for metric, layer in (("retrieval@1", LAYER), ("retrieval@1_centred", LAYER), ("retrieval@1_best", None)):
         cells.append(f"{mean(rows, metric, layer):.3f}")
     cells.append(f"{mean(rows, 'retrieval@1', LAYER, 'es'):.2f}")
     found = findings(folder / "analyses")
     before = findings(OUTPUT / "base" / "analyses")
-    cells.append(f"{found['language_probe']['values'][0]:.2f}")
+    cells.append(f"{np.mean(found['language_probe']['values']):.2f}")
     ratios = np.array(found["concept_variance"]["variance"]) / np.array(
         before["concept_variance"]["variance"]
     )
     cells.append(f"{np.exp(np.log(ratios).mean()):.2f}")
-    cells.append(f"{mean(rows, 'translation_choice'):.3f}")
-    cells += [f"{mean(rows, f'chrf_{way}'):.1f}" for way in ("into", "from")]
-    cells += [f"{mean(rows, 'bits_per_byte', None, 'en'):.3f}", f"{mean(rows, 'accuracy'):.3f}"]
+    cells.append(f"{mean(tasks['choice'], 'accuracy'):.3f}")
+    cells += [f"{mean(tasks['translation'], f'chrf++_{way}'):.1f}" for way in ("into", "from")]
+    cells += [f"{mean(rows, 'bits_per_byte', None, 'en'):.3f}", f"{mean(tasks['xwinograd'], 'accuracy'):.3f}"]
     return f"| {' | '.join(cells)} |"
 
 
-def rows_of(file: Path) -> list[dict[str, Any]]:
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Of the one model that was measured into the folder."""
+    (file,) = folder.glob("*.json")
     found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["results"]
     return found
 
