@@ -116,7 +116,7 @@ def test_every_method_goes_the_whole_way_by_its_name(method: str, place: Path) -
         "instructions=parallel",
         *needed.get(method, []),
     ]
-    if method in ("self_teaching", "multiway"):
+    if method in ("self_teaching", "multiway", "prealign", "restore"):
         options += ["languages.targets=[fr,zh]", "languages.unseen=[]"]
     done = xalign("run", *QUICK, *options, cwd=place)
     assert done.returncode == 0, done.stderr
