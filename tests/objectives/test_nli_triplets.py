@@ -80,3 +80,11 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     with pytest.raises(DataError, match=r"a.csv: no columns premise, hypothesis, label .*there are x, y"):
         triplets_of(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", ['{"premise": "p", "label": 0}', "null", '{"premise": null}'])
+def test_a_damaged_record_is_named(damaged: str, tmp_path: Path) -> None:
+    good = json.dumps({"premise": "p", "hypothesis": "e", "label": "Entailment"})
+    (tmp_path / "set.jsonl").write_text(f"{good}\n{damaged}\n")
+    with pytest.raises(DataError, match=r"set.jsonl, record 2: must have premise, hypothesis, label"):
+        triplets_of(tmp_path)

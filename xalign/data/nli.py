@@ -60,10 +60,10 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
                 raise DataError(
                     f"{file}: no columns {wanted}; there are {', '.join(map(str, first)) or 'none'}"
                 )
-            for row in (first, *rows):
-                premise, hypothesis, label = (
-                    str(row[name] if row[name] is not None else "") for name in names
-                )
-                yield premise, hypothesis, label
+            for number, row in enumerate((first, *rows), 1):
+                if not isinstance(row, dict) or any(row.get(name) is None for name in names):
+                    raise DataError(f"{file}, record {number}: must have {', '.join(names)}")
+                premise, hypothesis, label = (str(row[name]) for name in names)
+                yield premise, hypothesis, label.strip().lower()
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
         raise DataError(f"{file}: damaged ({error})") from None

@@ -44,7 +44,7 @@ class Dpo(AnswerObjective):
     def texts_of(self, question: Question, pivot: str) -> "list[InstructionSample]":
         pair, other = question.pair, question.other
         language = pair.target_language
-        # The lower half of the numbers asks into the pivot.
+        # The upper half of the numbers asks into the pivot.
         into_pivot, place = divmod(question.drawn * 2, 1)
         if into_pivot:
             text, chosen, source, target, wrong = pair.target, pair.source, language, pivot, other.source

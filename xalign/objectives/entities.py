@@ -39,7 +39,8 @@ class Entities(Answered):
     Published: entities that Wikipedia links to, their names in 93 languages from Wikidata, masked entities of
     an encoder. Here: a decoder predicts a name from what stands before it.
 
-    Take it when names matter, and there is a table of them; mined ones are few.
+    Take it when names matter, and there is a table of them: in the default data six words are mined, in 40 of
+    4,516 sentences, and not all are names.
     """
 
     @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,9 @@ class Restore(Answered):
     Published: an encoder and decoder, dictionaries of MUSE, spans of 3.5 words in the mean, before
     fine-tuning on translation. Here: a prompt, in both languages of a pair, and mined translations.
 
+    Mined words are few: of the default data's words 7 to 15 % are replaced, and a third (French) to two
+    thirds (Estonian) of the sentences stay as they are.
+
     Take it when translation is what the model is for, and words are what it gets wrong.
     """
 
