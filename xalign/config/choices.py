@@ -19,6 +19,13 @@ class Centering(StrEnum):
     language = "language"
 
 
+class OnError(StrEnum):
+    """What happens where a file of text cannot be read."""
+
+    stop = "stop"
+    skip = "skip"
+
+
 class Precision(StrEnum):
     """Arithmetic of forward and backward passes; parameters that are trained stay in float32."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from xalign.config.choices import ChatTemplate
+from xalign.config.choices import ChatTemplate, OnError
 from xalign.config.parts import STRICT, Fraction, Natural, Positive, TransformConfig
 
 
@@ -52,6 +52,9 @@ class DataConfig:
     """Split of the hub dataset."""
     columns: dict[str, str] = field(default_factory=dict)
     """Language code -> column (dots reach into nested records) for table, jsonl and hub sources."""
+    on_error: OnError = OnError.stop
+    """At a line, record or end of a file that cannot be read: `stop` with a message that names it, or `skip`
+    it, count it, and read on."""
     min_words: Natural = 3
     """Pairs whose pivot side has fewer words are dropped."""
     max_characters: Positive = 1000

@@ -6,12 +6,15 @@ Counts are in pairs (pivot, target). Dropping one target leaves the other target
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xalign.base.languages import has_spaces
 from xalign.config.text import DataConfig
-from xalign.data.rows import Row
+from xalign.data.rows import UNREADABLE, Row
+
+EXAMPLES = 5
+"""Dropped pairs that are kept to be looked at, of each reason."""
 
 
 @dataclass
@@ -20,11 +23,21 @@ class CleaningReport:
 
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    by_language: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Language of the target -> reason -> how many, where the language is known."""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """Reason -> some of what was dropped for it, to look at."""
 
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count dropped pairs; a count of nothing leaves no trace."""
-        if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
+    def drop(self, reason: str, count: int = 1, language: str | None = None, example: str = "") -> None:
+        """Count dropped pairs; a count of nothing leaves no trace. `example`: what to look at."""
+        if not count:
+            return
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+        if language is not None:
+            own = self.by_language.setdefault(language, {})
+            own[reason] = own.get(reason, 0) + count
+        if example and len(self.examples.setdefault(reason, [])) < EXAMPLES:
+            self.examples[reason].append(example)
 
     def summary(self) -> str:
         """One line: '6,012 pairs kept, 310 dropped (duplicate 200, too few words 110)'."""
@@ -135,23 +148,29 @@ def clean(
             if code != pivot and (languages is None or code in languages)
         }
         if row.fault is not None:
-            report.drop(row.fault, len(targets))
+            unreadable = row.fault == UNREADABLE
+            shown = row.message if unreadable else _shown(row.texts)
+            report.drop(row.fault, 1 if unreadable else len(targets), example=shown)
             continue
         pivot_text = normalise(row.texts.get(pivot, ""))
         reason = _pivot_fault(pivot_text, pivot, data)
         if reason:
-            report.drop(reason, len(targets))
+            report.drop(reason, len(targets), example=_shown(row.texts))
             continue
         good = {pivot: pivot_text}
         for code, text in targets.items():
             text = normalise(text)
             reason = _target_fault(text, pivot_text, data)
             if reason:
-                report.drop(reason)
+                report.drop(reason, 1, code, f"{pivot_text} ||| {text}")
             else:
                 good[code] = text
         if len(good) > 1:
             yield Row(row.source, good)
+
+
+def _shown(texts: Mapping[str, str]) -> str:
+    return " ||| ".join(texts.values())
 
 
 def _pivot_fault(text: str, language: str, data: DataConfig) -> str | None:
@@ -190,7 +209,7 @@ def merge_by_pivot(rows: Iterable[Row], pivot: str, report: CleaningReport) -> l
             if code == pivot:
                 continue
             if code in first.texts:
-                report.drop("duplicate")
+                report.drop("duplicate", 1, code)
             else:
                 first.texts[code] = text
                 report.kept += 1

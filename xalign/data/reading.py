@@ -81,6 +81,8 @@ def _config(kind: type[Reader], data: DataConfig, problems: list[str]) -> Reader
 def _recognised(source: Source) -> str:
     kinds = dict(_usable())
     found = [name for name, kind in kinds.items() if kind.recognises(source)]
+    wider = {name for own in found for name in kinds[own].narrows}
+    found = [name for name in found if name not in wider]
     found = found or [name for name, kind in kinds.items() if kind.claims(source)]
     if len(found) == 1:
         return found[0]

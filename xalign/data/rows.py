@@ -13,6 +13,12 @@ class Row:
     """Canonical language code -> text."""
     fault: str | None = None
     """Why the source itself marks the row as unusable ('fuzzy', 'obsolete'); such rows are only counted."""
+    message: str = ""
+    """Of a row that could not be read: where, and why."""
+
+
+UNREADABLE = "unreadable"
+"""The fault of what could not be read and is passed over (`data.on_error=skip`)."""
 
 
 @dataclass(frozen=True)

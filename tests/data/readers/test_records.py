@@ -5,7 +5,7 @@ import pytest
 from sources import rows_of, texts_of
 
 from xalign.base.errors import ConfigError, DataError
-from xalign.data.readers.jsonl import read_records
+from xalign.data.readers.jsonl import records_of
 from xalign.data.rows import Row
 
 
@@ -46,7 +46,7 @@ def test_a_configured_column_may_come_late(tmp_path: Path) -> None:
 def test_records_are_streamed(tmp_path: Path) -> None:
     """What is wrong with the last line is not known before the first is used."""
     path = written(tmp_path, lines({"en": "a", "de": "b"}) * 200 + "{")
-    assert next(iter(read_records(path)))[1] == {"en": "a", "de": "b"}
+    assert next(iter(records_of(path)))[1] == {"en": "a", "de": "b"}
     with pytest.raises(DataError, match="line 201: not JSON"):
         rows_of(path)
 

@@ -1,7 +1,5 @@
 """Readers of parallel text, one layout a file; `base` says what a reader is. Other packages add theirs by the
 entry point group `xalign.readers`.
-
-Instructions have readers of their own here: `bactrian`, `xquad`.
 """
 
 from xalign.base.registry import Registry
@@ -11,5 +9,5 @@ READERS: Registry[type[Reader]] = Registry(
     "xalign.data.readers",
     "READER",
     "xalign.readers",
-    skip=("base", "files", "records", "bactrian", "xquad", "instruction_files"),
+    skip=("base", "files", "records", "xml"),
 )

@@ -13,9 +13,10 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from xalign.base.errors import DataError
+from xalign.config.choices import OnError
 from xalign.config.text import DataConfig
 from xalign.data.readers.files import ending, existing
-from xalign.data.rows import Row
+from xalign.data.rows import UNREADABLE, Row
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,13 @@ class Source:
     def asks_for(self, language: str) -> bool:
         """Whether it was named, not merely wanted because all are."""
         return language == self.pivot or language in self.targets
+
+    def unreadable(self, error: DataError, name: str) -> Row:
+        """What stands for something that cannot be read: a row that is only counted, or the error raised
+        where `data.on_error` says so. `name` is the row's source."""
+        if self.data.on_error is OnError.stop:
+            raise error
+        return Row(name, {}, UNREADABLE, str(error))
 
     @property
     def path(self) -> Path | None:
@@ -70,6 +78,8 @@ class Reader(ABC):
     """Endings of the files that it reads, lower case, without the dot and without a `.gz` behind them."""
     markup: ClassVar[bool] = False
     """Whether texts are user-interface strings, whose placeholders, tags and mnemonics are taken out."""
+    narrows: ClassVar[tuple[str, ...]] = ()
+    """Readers of layouts that this one is a special case of, and which it goes before."""
     version: ClassVar[str] = "1"
     """Raised whenever the same files give other rows; part of the cache's key."""
 
@@ -126,7 +136,17 @@ class Reader(ABC):
 
 
 class FileReader(Reader):
-    """Reads one file: the one that is named, or the only one of its kind in the folder that is named."""
+    """Reads one file: the one that is named, or the only one of its kind in the folder that is named; or all
+    of them, where `one_set` says that they belong together."""
+
+    together: ClassVar[bool] = False
+    """Whether files of this layout in one folder are parts of one corpus: such as have no splits."""
+
+    @classmethod
+    def one_set(cls, paths: list[Path]) -> list[Path]:
+        """Of the files of this layout in a folder those that are to be read as one corpus; none: it is not
+        clear which."""
+        return paths if cls.together else []
 
     @classmethod
     @abstractmethod
@@ -146,7 +166,8 @@ class FileReader(Reader):
         found = self.candidates(self.source)
         if len(found) > 1:
             found = [path for path in found if self.fits(path, self.source)] or found
-        if len(found) == 1:
+        found = found if len(found) < 2 else self.one_set(found) or found
+        if len(found) == 1 or (found and self.one_set(found) == found):
             return found
         folder = existing(self.source.path)
         if not found:
@@ -155,5 +176,5 @@ class FileReader(Reader):
         raise DataError(f"folder '{folder}' holds several such files; name one of them in data.path: {names}")
 
     def rows(self) -> Iterator[Row]:
-        (path,) = self.files()
-        return self.read(path)
+        for path in self.files():
+            yield from self.read(path)

@@ -1,4 +1,5 @@
-"""Human translations in gettext catalogues: `.po` files in folders and in wheels (zip archives).
+"""Human translations in gettext catalogues: `.po` files in folders and in wheels (zip archives), and `.mo`
+files where only those are there.
 
 Nothing is imported from packages. The message itself is English, as gettext's conventions have it.
 Messages with a plural are left out: the singular is often a fragment of the plural ('%d item'), and languages
@@ -7,10 +8,12 @@ differ in what their first form covers.
 
 import codecs
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
+from tempfile import NamedTemporaryFile
 
 import polib
 
@@ -22,10 +25,14 @@ from xalign.data.rows import Row
 from xalign.sources.packages import find_package
 
 MESSAGE_LANGUAGE = "en"
+CATALOGUES = ("po", "mo")
 INSTALLED = "LC_MESSAGES"
 """The folder that programs load catalogues from, inside that of their language."""
 _CHARSET = re.compile(rb'^"?Content-Type:[^\n]*?charset=([\w.:-]+)', re.IGNORECASE | re.MULTILINE)
-_LANGUAGE = re.compile(rb'^"Language:\s*([\w@.-]+)', re.MULTILINE)
+_LANGUAGE = re.compile(rb'^"?Language:\s*([\w@.-]+)', re.MULTILINE)
+
+_COMPILED = (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
+"""How compiled catalogues begin, in either order of bytes."""
 
 # A catalogue's path in its folder or archive, and what reads it.
 Files = dict[PurePath, Callable[[], bytes]]
@@ -34,7 +41,7 @@ Files = dict[PurePath, Callable[[], bytes]]
 class GettextReader(Reader):
     """Wheels, or folders with `<locale>/LC_MESSAGES/*.po`, `po/de.po`, `app.de.po` or `de/app.po`."""
 
-    endings = ("po", "whl")
+    endings = ("po", "mo", "whl")
     markup = True
 
     @classmethod
@@ -63,7 +70,7 @@ class GettextReader(Reader):
 
     def rows(self) -> Iterator[Row]:
         files = self.files()
-        catalogues = [path for path in files if ending(path) == "po"]
+        catalogues = [path for path in files if ending(path) in CATALOGUES]
         if catalogues:
             assert self.source.path is not None
             yield from self._rows(self.source.path.name, _read_later(catalogues), str(self.source.path))
@@ -89,10 +96,15 @@ class GettextReader(Reader):
         for path, language in catalogues.items():
             # Within an archive, the archive's name says where the catalogue is.
             where = str(path) if isinstance(path, Path) else f"{place}/{path}"
-            for entry in _entries(files[path](), where):
+            try:
+                entries = _entries(files[path](), where)
+            except DataError as error:
+                yield self.source.unreadable(error, name)
+                continue
+            for entry in entries:
                 if entry.msgid_plural:
                     continue
-                if entry.obsolete or entry.fuzzy:
+                if entry.obsolete or (isinstance(entry, polib.POEntry) and entry.fuzzy):
                     fault = "obsolete" if entry.obsolete else "fuzzy"
                     yield Row(name, {MESSAGE_LANGUAGE: entry.msgid, language: entry.msgstr}, fault)
                 elif entry.msgstr:
@@ -111,7 +123,7 @@ def _files_of(source: Source) -> list[Path]:
     if path is None or not path.is_dir():
         return [p for p in source.files if ending(p) in GettextReader.endings]
     wheels = [p for p in source.files if ending(p) == "whl"]
-    return wheels or sorted(p for p in path.rglob("*") if ending(p) == "po" and p.is_file())
+    return wheels or sorted(p for p in path.rglob("*") if ending(p) in CATALOGUES and p.is_file())
 
 
 def _read_later(paths: Iterable[Path]) -> Files:
@@ -120,7 +132,12 @@ def _read_later(paths: Iterable[Path]) -> Files:
 
 def _catalogues(files: Files, source: Source) -> dict[PurePath, str]:
     """Path -> language of the catalogues to read, sorted: where programs load them from, or else any."""
-    catalogues = [path for path in sorted(files, key=str) if ending(path) == "po"]
+    sources = {path.with_suffix("") for path in files if ending(path) == "po"}
+    catalogues = [
+        path
+        for path in sorted(files, key=str)
+        if ending(path) == "po" or (ending(path) == "mo" and path.with_suffix("") not in sources)
+    ]
     installed = [path for path in catalogues if path.parent.name == INSTALLED]
     languages = {
         path: _language_of_folder(path) if installed else _language(path, files[path])
@@ -151,11 +168,21 @@ def _language(path: PurePath, read: Callable[[], bytes]) -> str | None:
     return next((canonical(name) for name in (*short, *said, *names) if is_language(name)), None)
 
 
-def _entries(content: bytes, name: str) -> polib.POFile:
+def _entries(content: bytes, name: str) -> polib.POFile | polib.MOFile:
     try:
+        if content.startswith(_COMPILED):
+            return _compiled(content)
         return polib.pofile(_Lines(_text(content, name)))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError, struct.error, IndexError) as error:
         raise DataError(f"'{name}': not a gettext catalogue: {error}") from None
+
+
+def _compiled(content: bytes) -> polib.MOFile:
+    """A compiled catalogue, which polib reads from files alone."""
+    with NamedTemporaryFile(suffix=".mo") as file:
+        file.write(content)
+        file.flush()
+        return polib.mofile(file.name)
 
 
 class _Lines(str):

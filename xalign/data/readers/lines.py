@@ -14,7 +14,7 @@ from pathlib import Path
 from xalign.base.errors import DataError
 from xalign.base.languages import canonical, is_language
 from xalign.data.readers.base import Reader, Source
-from xalign.data.readers.files import ending, existing, lines_of, stem_and_suffix
+from xalign.data.readers.files import ending, existing, lines_or_faults, stem_and_suffix
 from xalign.data.rows import Row
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class LinesReader(Reader):
 
     def rows(self) -> Iterator[Row]:
         for stem, files in self.chosen().items():
-            yield from _aligned(stem, files)
+            yield from _aligned(stem, files, self.source)
 
 
 READER = LinesReader
@@ -147,16 +147,20 @@ def _sets(stems: Stems) -> dict[str, Stems]:
     return sets
 
 
-def _aligned(stem: str, files: dict[str, Path]) -> Iterator[Row]:
-    for texts in zip_longest(*(lines_of(path) for path in files.values())):
-        by_language = {code: text for code, text in zip(files, texts, strict=True) if text is not None}
-        if len(by_language) < len(files):
-            raise _unequal(files)
-        yield Row(stem, by_language)
+def _aligned(stem: str, files: dict[str, Path], source: Source) -> Iterator[Row]:
+    for texts in zip_longest(*(lines_or_faults(path) for path in files.values())):
+        faults = [text for text in texts if isinstance(text, DataError)]
+        unequal = any(text is None for text in texts)
+        if faults or unequal:
+            yield source.unreadable(faults[0] if faults else _unequal(files), stem)
+        if unequal:
+            return
+        if not faults:
+            yield Row(stem, {code: str(text) for code, text in zip(files, texts, strict=True)})
 
 
 def _unequal(files: dict[str, Path]) -> DataError:
-    counts = {code: sum(1 for _ in lines_of(path)) for code, path in files.items()}
+    counts = {code: sum(1 for _ in lines_or_faults(path)) for code, path in files.items()}
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     return DataError(
         f"'{files[most]}' has {counts[most]:,} lines but '{files[least]}' has {counts[least]:,}; "

@@ -13,6 +13,8 @@ from xalign.data.rows import Row
 log = logging.getLogger(__name__)
 
 Record = Mapping[str, object]
+# Where a record stands, and the record.
+Placed = tuple[str, Record]
 # (name, path) of columns.
 Names = tuple[tuple[str, str], ...]
 
@@ -22,9 +24,10 @@ _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
 
 
 def rows_from_records(
-    records: Iterable[tuple[str, Record]], source: Source, name: str, *, uniform: bool
+    records: Iterable[Placed | DataError], source: Source, name: str, *, uniform: bool
 ) -> Iterator[Row]:
-    """Rows from (place, record) pairs; the place ('data.jsonl, line 3') is for messages.
+    """Rows from (place, record) pairs, the place ('data.jsonl, line 3') for messages, or what is wrong in
+    their place.
 
     Columns come from `data.columns`, or are those named by language codes, in a `translation` record where
     there is one: any record may bring further ones. A column of numbers is no language, and one called 'id'
@@ -36,21 +39,28 @@ def rows_from_records(
     """
     stream = iter(records)
     first = list(islice(stream, LOOKED_AT))
-    if not first:
+    readable = [record for _, record in (own for own in first if not isinstance(own, DataError))]
+    if not readable:
+        yield from (source.unreadable(own, name) for own in first if isinstance(own, DataError))
         raise DataError(f"'{name}' holds no records")
-    columns = Columns(source, name, [record for _, record in first])
+    columns = Columns(source, name, readable)
     if uniform:
         columns.require_found()
-    for place, record in chain(first, stream):
-        texts = {}
-        for code, path in columns.of(record).items():
-            value = reach(record, path)
-            if isinstance(value, str):
-                texts[code] = value
-            elif value is not None:
-                raise DataError(f"{place}: '{path}' is {type(value).__name__}, not text")
-        yield Row(name, texts)
+    for own in chain(first, stream):
+        yield source.unreadable(own, name) if isinstance(own, DataError) else _row(*own, columns)
     columns.require_found()
+
+
+def _row(place: str, record: Record, columns: "Columns") -> Row:
+    texts = {}
+    for code, path in columns.of(record).items():
+        value = reach(record, path)
+        if isinstance(value, str):
+            texts[code] = value
+        elif value is not None:
+            error = DataError(f"{place}: '{path}' is {type(value).__name__}, not text")
+            return columns.source.unreadable(error, columns.name)
+    return Row(columns.name, texts)
 
 
 class Columns:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,8 +12,8 @@ from pydantic import Field
 
 from xalign.base.errors import DataError
 from xalign.data.readers.base import FileReader, ReaderConfig, Source
-from xalign.data.readers.files import beginning_of, ending, lines_of
-from xalign.data.readers.records import Record, are_parallel, language_of, rows_from_records
+from xalign.data.readers.files import beginning_of, ending, lines_or_faults
+from xalign.data.readers.records import Placed, are_parallel, language_of, rows_from_records
 from xalign.data.rows import Row
 
 DELIMITERS = "\t,;"
@@ -43,33 +43,42 @@ class TableReader(FileReader):
     def read(self, path: Path) -> Iterator[Row]:
         return rows_from_records(self._records(path), self.source, path.name, uniform=True)
 
-    def _records(self, path: Path) -> Iterator[tuple[str, Record]]:
-        lines = enumerate(lines_of(path), start=1)
-        number, first = next(lines)
+    def _records(self, path: Path) -> Iterator[Placed | DataError]:
+        faults: list[DataError] = []
+        lines = enumerate(lines_or_faults(path), start=1)
+        number, first = _readable(next(lines))
         said = _SAID.fullmatch(first)
         if said:
-            number, first = next(lines, (2, ""))
+            number, first = _readable(next(lines, (2, "")))
         assert isinstance(self.config, self.Config)
         delimiter = self.config.delimiter or (said[1] if said else _delimiter(first, path, self.source))
         csv.field_size_limit(_LONGEST_CELL)
         table = csv.reader(
-            (line + "\n" for _, line in chain([(number, first)], lines)),
+            _without_faults(chain([(number, first)], lines), faults),
             delimiter=delimiter,
             quoting=csv.QUOTE_NONE if delimiter == "\t" and ending(path) != "csv" else csv.QUOTE_MINIMAL,
             strict=True,
         )
         try:
             header = next(table)
-            self._require_different(header, path)
-            for cells in table:
-                if not cells:
-                    continue
-                place = f"'{path}', line {table.line_num + number - 1}"
-                if len(cells) != len(header):
-                    raise DataError(f"{place}: {len(cells)} columns where the header has {len(header)}")
+        except (csv.Error, StopIteration) as error:
+            raise DataError(f"'{path}', line {number}: no header: {error}") from None
+        self._require_different(header, path)
+        while True:
+            cells: list[str] | None = []
+            try:
+                cells = next(table, None)
+            except csv.Error as error:
+                faults.append(DataError(f"'{path}', line {table.line_num + number - 1}: {error}"))
+            yield from faults
+            faults.clear()
+            if cells is None:
+                return
+            place = f"'{path}', line {table.line_num + number - 1}"
+            if cells and len(cells) != len(header):
+                yield DataError(f"{place}: {len(cells)} columns where the header has {len(header)}")
+            elif cells:
                 yield place, dict(zip(header, cells, strict=True))
-        except csv.Error as error:
-            raise DataError(f"'{path}', line {table.line_num + number - 1}: {error}") from None
 
     def _require_different(self, header: list[str], path: Path) -> None:
         read = self.source.data.columns.values()
@@ -82,6 +91,22 @@ class TableReader(FileReader):
 
 
 READER = TableReader
+
+
+def _readable(line: tuple[int, str | DataError]) -> tuple[int, str]:
+    """The line with the header, without which nothing can be read."""
+    number, text = line
+    if isinstance(text, DataError):
+        raise text
+    return number, text
+
+
+def _without_faults(lines: Iterable[tuple[int, str | DataError]], faults: list[DataError]) -> Iterator[str]:
+    """The lines, ended, for `csv`; an empty one, which it passes over, for each that goes to `faults`."""
+    for _, line in lines:
+        if isinstance(line, DataError):
+            faults.append(line)
+        yield "\n" if isinstance(line, DataError) else line + "\n"
 
 
 def _delimiter(header: str, path: Path, source: Source) -> str:
@@ -98,4 +123,7 @@ def _delimiter(header: str, path: Path, source: Source) -> str:
 
 
 def _cells(header: str, delimiter: str) -> list[str]:
-    return next(csv.reader([header], delimiter=delimiter), [])
+    try:
+        return next(csv.reader([header], delimiter=delimiter), [])
+    except csv.Error:  # of a carriage return in the middle: whoever reads the whole says so
+        return []

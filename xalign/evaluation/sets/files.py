@@ -15,7 +15,7 @@ from typing import Any
 from xalign.base.errors import ConfigError, DataError
 from xalign.base.languages import canonical, is_language
 from xalign.data.readers.files import read_lines
-from xalign.data.readers.jsonl import read_records
+from xalign.data.readers.jsonl import records_of
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +281,7 @@ def _tsv(path: Path, header: Sequence[str]) -> list[tuple[str, Row]]:
 
 def _parquet(paths: Sequence[Path]) -> Sequence[Row]:
     # Rows stay in the table until they are looked at: XNLI has 392,702 to train on in each language.
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
     from datasets import Dataset
     from datasets.table import InMemoryTable
     from pyarrow import parquet
@@ -296,7 +296,7 @@ def _parquet(paths: Sequence[Path]) -> Sequence[Row]:
 
 
 _PARSERS: dict[str, _Parse] = {
-    ".jsonl": lambda path, header: list(read_records(path)),
+    ".jsonl": lambda path, header: list(records_of(path)),
     ".tsv": _tsv,
 }
 
