@@ -205,7 +205,7 @@ def test_damaged_gzip_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_to_read_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match=r"one of data\.path, data\.packages and data\.hub"):
+    with pytest.raises(ConfigError, match=r"one of data\.path, data\.packages, data\.hub and"):
         load(DataConfig(name="none"), ["fr"])
 
 

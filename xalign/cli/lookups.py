@@ -8,7 +8,9 @@ from xalign.base.errors import ConfigError, RunError
 from xalign.base.files import absence
 from xalign.config.choices import ChatTemplate
 from xalign.config.schema import AnalyzeConfig, BenchmarkConfig, Config, EvaluateConfig
+from xalign.config.text import LanguagesConfig
 from xalign.data import reading
+from xalign.data.mixing import Part, parts_of
 from xalign.data.readers.base import Source
 from xalign.data.readers.hub import HubReader
 from xalign.evaluation.findings import output_folder, written
@@ -42,13 +44,8 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
     tokenizer, revision = config.model.tokenizer, config.model.tokenizer_revision
     yield from _model("model.tokenizer", tokenizer, revision, of_tokenizer)
     yield from _chat(config)
-    if config.data.path:
-        targets = [*config.languages.targets, *config.languages.unseen]
-        if problem := reading.lookup(Source(config.data, config.languages.pivot, targets)):
-            yield f"data.path={config.data.path}: {problem}"
-    if config.data.hub and not config.data.path:
-        missing = list(_dataset("data.hub", config.data.hub, config.data.hub_revision))
-        yield from missing or _pairs(config)
+    for part in parts_of(config.data):
+        yield from _parallel_text(part, config.languages)
     yield from _benchmark("benchmark", config.benchmark)
     if isinstance(config, EvaluateConfig):
         for path in config.models:
@@ -72,6 +69,17 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
             yield f"run.dir={folder}: {problem}"
         elif not sweep:
             yield from _run_folder(folder)
+
+
+def _parallel_text(part: Part, languages: LanguagesConfig) -> Iterator[str]:
+    data, targets = part.data, [*languages.targets, *languages.unseen]
+    source = Source(data, languages.pivot, targets, part.key)
+    if data.path:
+        if problem := reading.lookup(source):
+            yield f"{part.key}.path={data.path}: {problem}"
+    elif data.hub:
+        missing = list(_dataset(f"{part.key}.hub", data.hub, data.hub_revision))
+        yield from missing or _pairs(source)
 
 
 def _model(key: str, name: str | None, revision: str | None, checks: _Checks = ()) -> Iterator[str]:
@@ -120,10 +128,9 @@ def _problem_of_files(name: str, revision: str | None, checks: _Checks) -> str |
     return next((problem for check in checks if (problem := check(files))), None)
 
 
-def _pairs(config: Config | EvaluateConfig) -> Iterator[str]:
-    targets = [*config.languages.targets, *config.languages.unseen]
+def _pairs(source: Source) -> Iterator[str]:
     try:
-        reader = reading.reader_of(Source(config.data, config.languages.pivot, targets))[1]
+        reader = reading.reader_of(source)[1]
         if isinstance(reader, HubReader):
             reader.check()
     except ConfigError as error:

@@ -16,6 +16,8 @@ from typing import Any, get_args, get_type_hints
 from xalign.config import schema as config
 from xalign.config.parts import AnalysisConfig
 from xalign.config.presets import config_folder
+from xalign.config.text import PlaceConfig, SourceConfig
+from xalign.data.readers import READERS
 from xalign.data.transforms import TRANSFORMS
 from xalign.evaluation.analyses import ANALYSES
 from xalign.evaluation.tasks import TASKS
@@ -35,6 +37,19 @@ OPTIONS = """## loss.objectives
 `loss.objectives.<name>.<option>`, where `<name>` is the kind of objective, or any name with `kind=...` beside
 it. Options with a short key can be given by that as well: it sets the option of every objective that has it
 and is not given its own.
+"""
+
+
+READER_OPTIONS = """## data.options
+
+`data.options.<option>` of the layout that `data.format` says, or that is found.
+"""
+
+
+SOURCES = """## data.sources
+
+`data.sources.<name>.<key>`: any of the keys `format`, `options`, `path`, `packages`, `hub`, `hub_config`,
+`hub_revision`, `hub_split` and `columns` of `data`, and ([data.md](data.md)):
 """
 
 
@@ -66,6 +81,7 @@ def reference() -> str:
         if is_dataclass(kind) and isinstance(kind, type):
             parts.append(_group(name, kind))
             if name == "data":
+                parts += [READER_OPTIONS, *_readers(), SOURCES, _sources()]
                 parts += [TRANSFORM_OPTIONS, *_transforms()]
             if name == "loss":
                 parts += [OPTIONS, *_objectives()]
@@ -112,6 +128,19 @@ def _objectives() -> Iterator[str]:
 
     rows = [_row(f"schedule.{f.name}", f, ScheduleConfig) for f in fields(ScheduleConfig)]
     yield f"### schedule\n\n{inspect.getdoc(ScheduleConfig)}\n\n{_table(rows)}"
+
+
+def _readers() -> Iterator[str]:
+    for name in READERS.own_names():
+        reader = READERS.load(name)
+        rows = [_row(f.name, f, reader.Config) for f in fields(reader.Config)]
+        if rows:
+            yield f"### {name}\n\n{inspect.getdoc(reader)}\n\n{_table(rows)}"
+
+
+def _sources() -> str:
+    common = {f.name for f in fields(PlaceConfig)}
+    return _table([_row(f.name, f, SourceConfig) for f in fields(SourceConfig) if f.name not in common])
 
 
 def _transforms() -> Iterator[str]:

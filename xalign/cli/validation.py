@@ -101,13 +101,18 @@ def _with_whole_paths(config: Any) -> Any:
 
 
 def _settled_data(data: DataConfig) -> DataConfig:
-    # A corpus of one's own wins over the preset's packages.
-    if data.packages and (data.path or data.hub):
+    # A corpus of one's own wins over the preset's packages, and over its sources.
+    if (data.packages or data.sources) and (data.path or data.hub):
         name = Path(data.path).name if data.path else str(data.hub)
         # The packages were gettext; what replaces them need not be.
         format = reading.AUTO if data.format == "gettext" else data.format
-        return replace(data, packages=[], name=name, format=format)
-    return data
+        return replace(data, packages=[], sources={}, name=name, format=format)
+    whole = {
+        name: replace(source, path=str(Path(source.path).expanduser()))
+        for name, source in data.sources.items()
+        if source.path and source.path.startswith("~")
+    }
+    return replace(data, sources=data.sources | whole)
 
 
 def _canonical_languages(languages: LanguagesConfig, problems: list[str]) -> LanguagesConfig:

@@ -26,13 +26,11 @@ class LanguagesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """The parallel corpus: where it is, its layout, how it is cleaned and split."""
+class PlaceConfig:
+    """Where parallel text is, and its layout."""
 
     __pydantic_config__ = STRICT
 
-    name: str
-    """Short name, used in reports."""
     format: str = "auto"
     """Layout of the corpus: the name of a file in `xalign/data/readers`, or of an entry point of the group
     `xalign.readers`; `auto`: the one that the files' names and beginnings show."""
@@ -41,7 +39,7 @@ class DataConfig:
     path: str | None = None
     """Local file or folder."""
     packages: list[str] = field(default_factory=list)
-    """Pinned packages whose gettext catalogues are read (see `xalign/sources/packages.py`)."""
+    """Pinned packages that are read (see `xalign/sources/packages.py`)."""
     hub: str | None = None
     """Dataset id on the Hugging Face hub."""
     hub_config: str | None = None
@@ -51,7 +49,34 @@ class DataConfig:
     hub_split: str = "train"
     """Split of the hub dataset."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Language code -> column (dots reach into nested records) for table, jsonl and hub sources."""
+    """Language code -> column (dots reach into nested records), of layouts with columns."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it says where the text is."""
+        return bool(self.path or self.packages or self.hub)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig(PlaceConfig):
+    """One of several corpora that are trained on together."""
+
+    share: Annotated[float, Field(gt=0)] | None = None
+    """Share of the pairs drawn in each language that it has, in any unit; null: in proportion to its pairs.
+    All sources have one, or none has."""
+    licence: str | None = None
+    """Of the text, for the report and the model card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(PlaceConfig):
+    """The parallel corpus: where it is, its layout, how it is cleaned and split."""
+
+    name: str
+    """Short name, used in reports."""
+    sources: dict[str, SourceConfig] = field(default_factory=dict)
+    """Name -> one of several corpora, with keys as those of `data` that say where it is, in place of them.
+    Rows with the same pivot sentence are joined; `share` and `licence` are of each."""
     on_error: OnError = OnError.stop
     """At a line, record or end of a file that cannot be read: `stop` with a message that names it, or `skip`
     it, count it, and read on."""

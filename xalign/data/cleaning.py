@@ -7,7 +7,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xalign.base.languages import has_spaces
 from xalign.config.text import DataConfig
@@ -166,7 +166,7 @@ def clean(
             else:
                 good[code] = text
         if len(good) > 1:
-            yield Row(row.source, good)
+            yield replace(row, texts=good)
 
 
 def _shown(texts: Mapping[str, str]) -> str:
@@ -204,7 +204,7 @@ def merge_by_pivot(rows: Iterable[Row], pivot: str, report: CleaningReport) -> l
     """One many-way row a pivot text, in order of appearance; the first translation into a language wins."""
     merged: dict[str, Row] = {}
     for row in rows:
-        first = merged.setdefault(row.texts[pivot], Row(row.source, {pivot: row.texts[pivot]}))
+        first = merged.setdefault(row.texts[pivot], replace(row, texts={pivot: row.texts[pivot]}))
         for code, text in row.texts.items():
             if code == pivot:
                 continue

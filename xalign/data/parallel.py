@@ -3,8 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -14,18 +14,24 @@ from xalign.base.cache import cached_by_key
 from xalign.base.errors import ConfigError, did_you_mean
 from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
+from xalign.data.mixing import parts_of
 from xalign.data.readers.base import Source
 from xalign.data.reading import reader_of
 from xalign.data.rows import Row
 
 log = logging.getLogger(__name__)
 
-VERSION = "3"
+VERSION = "4"
 """Raised whenever cleaning or merging changes what comes out; part of the cache's key."""
 
 
+OWN_COLUMNS = ("source", "corpus")
+"""Columns of a corpus's table that are no language."""
+
+
 class ParallelCorpus:
-    """A table with the column `source` and one nullable text column a language.
+    """A table with the column `source`, with `corpus` where it is a mixture of several, and one nullable
+    text column a language.
 
     `revision` is the commit that it was read at, where its source has commits.
     """
@@ -33,7 +39,7 @@ class ParallelCorpus:
     def __init__(self, table: datasets.Dataset, name: str, revision: str | None = None) -> None:
         self.table, self.name = table, name
         self.revision = revision
-        self.languages: tuple[str, ...] = tuple(c for c in table.column_names if c != "source")
+        self.languages: tuple[str, ...] = tuple(c for c in table.column_names if c not in OWN_COLUMNS)
         self._columns: dict[str, list[str | None]] = {}
 
     @classmethod
@@ -41,9 +47,16 @@ class ParallelCorpus:
         rows = list(rows)
         languages = sorted({code for row in rows for code in row.texts})
         columns: dict[str, list[str | None]] = {"source": [row.source for row in rows]}
+        if any(row.corpus is not None for row in rows):
+            columns["corpus"] = [row.corpus for row in rows]
         columns |= {code: [row.texts.get(code) for row in rows] for code in languages}
         features = datasets.Features({column: datasets.Value("string") for column in columns})
         return cls(datasets.Dataset.from_dict(columns, features=features), name)
+
+    @property
+    def corpora(self) -> list[str] | None:
+        """Of which of several corpora each row is; None where there is one."""
+        return list(self.table["corpus"]) if "corpus" in self.table.column_names else None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -105,14 +118,19 @@ def load_corpus(
         ConfigError: no source is given, or a language has no pairs with the pivot.
         DataError, ArtifactError: the source cannot be read.
     """
-    if not (data.path or data.packages or data.hub):
-        raise ConfigError(["data: one of data.path, data.packages and data.hub must be given"])
-    name, reader = reader_of(Source(data, pivot, tuple(languages)))
+    if not (data.is_given or data.sources):
+        raise ConfigError(["data: one of data.path, data.packages, data.hub and data.sources must be given"])
+    parts = parts_of(data)
+    readers = [reader_of(Source(part.data, pivot, tuple(languages), part.key)) for part in parts]
+
+    def cleaned(report: CleaningReport) -> Iterator[Row]:
+        for part, (_, reader) in zip(parts, readers, strict=True):
+            for row in clean(reader.rows(), data, pivot, list(languages) or None, reader.markup, report):
+                yield replace(row, corpus=part.name) if data.sources else row
 
     def build(folder: Path) -> None:
         report = CleaningReport()
-        cleaned = clean(reader.rows(), data, pivot, list(languages) or None, reader.markup, report)
-        merged = merge_by_pivot(cleaned, pivot, report)
+        merged = merge_by_pivot(cleaned(report), pivot, report)
         rows_kept = _sample(merged, pivot, data.max_rows)
         pairs_kept = sum(len(row.texts) - 1 for row in rows_kept)
         report.drop("over data.max_rows", report.kept - pairs_kept)
@@ -124,15 +142,18 @@ def load_corpus(
         (folder / "cleaning.json").write_text(json.dumps(asdict(report)))
 
     key = {
-        "version": [VERSION, name, reader.version],
+        "version": [VERSION, *([name, reader.version] for name, reader in readers)],
         # Transforms change what is trained on, not what is read; split fractions neither.
         "data": {k: v for k, v in asdict(data).items() if not k.endswith("_fraction") and k != "transforms"},
         "pivot": pivot,
         "languages": list(languages),
-        "state": reader.state(),
+        "state": [reader.state() for _, reader in readers],
     }
     folder = cached_by_key("corpora", key, build, f"corpus {data.name}", 200_000_000)
-    corpus = ParallelCorpus(datasets.load_from_disk(folder / "table"), data.name, reader.revision())
+    revisions = [reader.revision() for _, reader in readers]
+    corpus = ParallelCorpus(
+        datasets.load_from_disk(folder / "table"), data.name, revisions[0] if len(revisions) == 1 else None
+    )
     report = CleaningReport(**json.loads((folder / "cleaning.json").read_text()))
     _require_languages(corpus, pivot, languages, report)
     return corpus, report

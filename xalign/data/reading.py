@@ -30,29 +30,29 @@ def reader_of(source: Source) -> tuple[str, Reader]:
             wrong.
         DataError: there is nothing at the path, or nothing that any reader knows.
     """
-    problems = list(rules(source.data))
+    problems = list(rules(source.data, source.key))
     if problems:
         raise ConfigError(problems)
     name = source.data.format if source.data.format != AUTO else _recognised(source)
     kind = READERS.load(name)
-    config = _config(kind, source.data, problems)
+    config = _config(kind, source.data, problems, source.key)
     if config is None:
         raise ConfigError(problems)
     return name, kind(source, config)
 
 
-def rules(data: DataConfig) -> Iterator[str]:
+def rules(data: DataConfig, key: str = "data") -> Iterator[str]:
     """What is wrong with the choice of a reader and its options, as far as it can be known without a file."""
     for code in data.columns:
         if not is_language(code):
-            yield f"data.columns.{code}: {unknown(code)}"
+            yield f"{key}.columns.{code}: {unknown(code)}"
     if data.format == AUTO:
         return
     if data.format not in READERS:
-        yield one_of("data.format", data.format, [AUTO, *READERS.names()])
+        yield one_of(f"{key}.format", data.format, [AUTO, *READERS.names()])
         return
     problems: list[str] = []
-    _config(READERS.load(data.format), data, problems)
+    _config(READERS.load(data.format), data, problems, key)
     yield from problems
 
 
@@ -67,13 +67,13 @@ def lookup(source: Source) -> str | None:
     return None
 
 
-def _config(kind: type[Reader], data: DataConfig, problems: list[str]) -> ReaderConfig | None:
+def _config(kind: type[Reader], data: DataConfig, problems: list[str], key: str) -> ReaderConfig | None:
     """The options of `data` as the reader's config; None, and what is wrong, where they are not."""
     try:
         return TypeAdapter(kind.Config).validate_python(dict(data.options))
     except ValidationError as error:
         for details in error.errors():
-            place = ".".join(["data.options", *(str(part) for part in details["loc"])])
+            place = ".".join([f"{key}.options", *(str(part) for part in details["loc"])])
             problems.append(problem(details, place, kind.Config))
         return None
 
@@ -88,7 +88,7 @@ def _recognised(source: Source) -> str:
         return found[0]
     assert source.path is not None, "data.hub and data.packages have a reader of their own"
     if found:
-        answer = "say which, as in data.format=" + found[0] if source.key == "data" else "name one file"
+        answer = f"say which, as in {source.key}.format={found[0]}" if source.is_of_data else "name one file"
         raise ConfigError(
             [f"{source.key}.path={source.path}: could be read as {' or '.join(found)}; {answer}"]
         )

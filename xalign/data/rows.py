@@ -13,6 +13,8 @@ class Row:
     """Canonical language code -> text."""
     fault: str | None = None
     """Why the source itself marks the row as unusable ('fuzzy', 'obsolete'); such rows are only counted."""
+    corpus: str | None = None
+    """Which of several corpora it is of."""
     message: str = ""
     """Of a row that could not be read: where, and why."""
 

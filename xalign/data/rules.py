@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from xalign.config.choices import ChatTemplate
 from xalign.config.problems import one_of
 from xalign.config.schema import Config, EvaluateConfig
-from xalign.data import reading
+from xalign.data import mixing, reading
 from xalign.data.instructions import SOURCES
 
 
 def rules(config: Config | EvaluateConfig) -> Iterator[str]:
     """What can be said of the text before any of it is looked at."""
-    if not (config.data.path or config.data.packages or config.data.hub):
-        yield "data.path: required, but not given (or data.hub, or data.packages)"
+    if not (config.data.is_given or config.data.sources):
+        yield "data.path: required, but not given (or data.hub, data.packages or data.sources)"
+    yield from mixing.rules(config.data)
     if config.data.hub_revision is not None and not config.data.hub:
         yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
-    yield from reading.rules(config.data)
+    for part in mixing.parts_of(config.data):
+        yield from reading.rules(part.data, part.key)
     if isinstance(config, EvaluateConfig):
         for name in config.data.transforms:
             yield f"data.transforms.{name}: of training; what is measured is never transformed"

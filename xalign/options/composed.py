@@ -46,7 +46,7 @@ def _groups() -> dict[str, Any]:
     """The types of those groups that are open, or have short keys."""
     benchmark = _with_short_keys(BenchmarkConfig, "benchmark", {"options": dict})
     return {
-        "data": _with_short_keys(DataConfig, "data", {"transforms": dict}),
+        "data": _with_short_keys(DataConfig, "data", {"transforms": dict, "sources": dict}),
         "loss": _with_short_keys(LossConfig, "loss", {"objectives": dict}),
         "trainer": _with_short_keys(TrainerConfig, "trainer", {}),
         "adapter": dict,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from xalign.config.schema import AnalyzeConfig, BenchmarkConfig, Config, EvaluateConfig, ModelConfig
 from xalign.data.instructions.files import commit_read
+from xalign.data.mixing import parts_of
 from xalign.evaluation.tasks import repositories_of
 from xalign.models.gguf import MODELS
 from xalign.models.sources import adapters_at
@@ -76,7 +77,14 @@ def at_commits(config: C, commits: Commits) -> C:
             base_revision=of(BASE, model.base_revision),
             tokenizer_revision=of("model.tokenizer", model.tokenizer_revision),
         ),
-        "data": replace(data, hub_revision=of("data.hub", data.hub_revision)),
+        "data": replace(
+            data,
+            hub_revision=of("data.hub", data.hub_revision),
+            sources={
+                name: replace(own, hub_revision=of(f"data.sources.{name}.hub", own.hub_revision))
+                for name, own in data.sources.items()
+            },
+        ),
         "benchmark": measured("benchmark", config.benchmark),
     }
     if isinstance(config, Config):
@@ -103,8 +111,9 @@ def _repositories(config: Config | EvaluateConfig) -> Iterator[_Wanted]:
     if not (isinstance(config, EvaluateConfig) and config.models):
         yield from _of_model(config.model)
     data = config.data
-    if data.hub and not data.path:
-        yield "data.hub", data.hub, data.hub_revision
+    for part in parts_of(data):
+        if part.data.hub and not part.data.path:
+            yield f"{part.key}.hub", part.data.hub, part.data.hub_revision
     if isinstance(config, Config):
         instructions = config.instructions
         if instructions.hub and not instructions.path:

@@ -38,12 +38,17 @@ class Source:
         """Whether it was named, not merely wanted because all are."""
         return language == self.pivot or language in self.targets
 
+    @property
+    def is_of_data(self) -> bool:
+        """Whether the group `data` says where it is, and so can say more; not that of a benchmark."""
+        return self.key.split(".")[0] == "data"
+
     def unreadable(self, error: DataError, name: str) -> Row:
         """What stands for something that cannot be read: a row that is only counted, or the error raised
         where `data.on_error` says so. `name` is the row's source."""
         if self.data.on_error is OnError.stop:
             raise error
-        return Row(name, {}, UNREADABLE, str(error))
+        return Row(name, {}, UNREADABLE, message=str(error))
 
     @property
     def path(self) -> Path | None:
@@ -173,7 +178,8 @@ class FileReader(Reader):
         if not found:
             raise DataError(f"folder '{folder}' holds no {self.looks_like()} file")
         names = ", ".join(path.name for path in found)
-        raise DataError(f"folder '{folder}' holds several such files; name one of them in data.path: {names}")
+        key = f"{self.source.key}.path"
+        raise DataError(f"folder '{folder}' holds several such files; name one of them in {key}: {names}")
 
     def rows(self) -> Iterator[Row]:
         for path in self.files():

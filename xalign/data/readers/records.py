@@ -171,8 +171,8 @@ def reach(record: Record, path: str) -> object:
 def _answer(source: Source, example: str) -> str:
     """How to say which column is which; a benchmark's own text has no key for it."""
     return (
-        f"map them with data.columns, as in data.columns={{{example}}}"
-        if source.key == "data"
+        f"map them with {source.key}.columns, as in {source.key}.columns={{{example}}}"
+        if source.is_of_data
         else "rename them"
     )
 
