@@ -86,6 +86,15 @@ class DataConfig(PlaceConfig):
     """Pairs with a longer side are dropped."""
     max_length_ratio: Annotated[float, Field(gt=1)] = 6.0
     """Pairs whose longer side has more than this many times the UTF-8 bytes of the shorter are dropped."""
+    mend_encoding: bool = True
+    """Whether texts that were decoded wrongly (`StraÃŸe`) are mended, by ftfy."""
+    check_script: bool = True
+    """Whether sides without a letter of their language's script are dropped."""
+    check_language: bool = False
+    """Whether sides are dropped that py3langid finds, with a probability of 0.95, in another language."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Rows are dropped whose pivot sentence shares so much of its pieces of five letters with that of another
+    (Jaccard similarity, estimated by MinHash; 0.8 finds most); null: only those that are the same."""
     validation_fraction: Fraction = 0.04
     """Share of pivot sentences held out for choices made during training."""
     test_fraction: Fraction = 0.08

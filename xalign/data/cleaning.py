@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from xalign.base.languages import has_spaces
 from xalign.config.text import DataConfig
+from xalign.data.quality import in_its_script, mended, other_language
 from xalign.data.rows import UNREADABLE, Row
 
 EXAMPLES = 5
@@ -140,7 +141,8 @@ def clean(
     `languages`: targets to keep (None: all); `markup`: texts are user-interface strings.
     Dropped pairs are counted in `report`; kept ones are counted by `merge_by_pivot`, after duplicates.
     """
-    normalise = strip_markup if markup else plain
+    strip = strip_markup if markup else plain
+    normalise = (lambda text: strip(mended(text))) if data.mend_encoding else strip
     for row in rows:
         targets = {
             code: text
@@ -160,7 +162,7 @@ def clean(
         good = {pivot: pivot_text}
         for code, text in targets.items():
             text = normalise(text)
-            reason = _target_fault(text, pivot_text, data)
+            reason = _target_fault(text, code, pivot_text, data)
             if reason:
                 report.drop(reason, 1, code, f"{pivot_text} ||| {text}")
             else:
@@ -182,10 +184,18 @@ def _pivot_fault(text: str, language: str, data: DataConfig) -> str | None:
         return "too few words"
     if len(text) > data.max_characters:
         return "too long"
+    return _language_fault(text, language, data)
+
+
+def _language_fault(text: str, language: str, data: DataConfig) -> str | None:
+    if data.check_script and not in_its_script(text, language):
+        return "wrong script"
+    if data.check_language and other_language(text, language):
+        return "wrong language"
     return None
 
 
-def _target_fault(text: str, pivot_text: str, data: DataConfig) -> str | None:
+def _target_fault(text: str, language: str, pivot_text: str, data: DataConfig) -> str | None:
     if not text:
         return "empty side"
     if not any(map(str.isalpha, text)):
@@ -197,7 +207,7 @@ def _target_fault(text: str, pivot_text: str, data: DataConfig) -> str | None:
     lengths = sorted((len(text.encode()), len(pivot_text.encode())))
     if lengths[1] > data.max_length_ratio * lengths[0]:
         return "length ratio"
-    return None
+    return _language_fault(text, language, data)
 
 
 def merge_by_pivot(rows: Iterable[Row], pivot: str, report: CleaningReport) -> list[Row]:

@@ -15,6 +15,7 @@ from xalign.base.errors import ConfigError, did_you_mean
 from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
 from xalign.data.mixing import parts_of
+from xalign.data.near_duplicates import without_near_duplicates
 from xalign.data.readers.base import Source
 from xalign.data.reading import reader_of
 from xalign.data.rows import Row
@@ -130,7 +131,7 @@ def load_corpus(
 
     def build(folder: Path) -> None:
         report = CleaningReport()
-        merged = merge_by_pivot(cleaned(report), pivot, report)
+        merged = _different(merge_by_pivot(cleaned(report), pivot, report), pivot, data, report)
         rows_kept = _sample(merged, pivot, data.max_rows)
         pairs_kept = sum(len(row.texts) - 1 for row in rows_kept)
         report.drop("over data.max_rows", report.kept - pairs_kept)
@@ -211,6 +212,19 @@ def split_corpus(
     )
     test, validation, train = (corpus.select(k) for k in kept)
     return Splits(train, validation, test)
+
+
+def _different(rows: list[Row], pivot: str, data: DataConfig, report: CleaningReport) -> list[Row]:
+    """The rows without those that are nearly the same as one before, where that is asked for."""
+    if data.near_duplicates is None:
+        return rows
+    kept, left_out = without_near_duplicates(rows, pivot, data.near_duplicates)
+    for row, first in left_out:
+        for code in row.texts.keys() - {pivot}:
+            example = f"{row.texts[pivot]} ||| {first.texts[pivot]}"
+            report.drop("near duplicate", 1, code, example)
+            report.kept -= 1
+    return kept
 
 
 def _sample(rows: list[Row], pivot: str, size: int | None) -> list[Row]:

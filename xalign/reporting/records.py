@@ -38,6 +38,15 @@ class Contamination:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextSource:
+    """Of so many rows of the training text, where they come from; the licence where it is known."""
+
+    name: Text
+    rows: int
+    licence: Text | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """Where, when and how the run was made. `other` holds what has no place of its own.
 
@@ -50,6 +59,7 @@ class Environment:
     decisions: tuple[Decision, ...] = ()
     cleaning: Mapping[str, int] = field(default_factory=dict)
     corpus: Mapping[str, int] = field(default_factory=dict)
+    text_sources: tuple[TextSource, ...] = ()
     contamination: Mapping[str, Mapping[str, Contamination]] = field(default_factory=dict)
     layer: int | None = None
     validation: Mapping[str, Sequence[Metric]] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from xalign.config.choices import LoggerName, StrategyName
 from xalign.config.parts import AdaptedLayers
 from xalign.config.schema import Config, ModelConfig
 from xalign.data.parallel import Splits
+from xalign.data.provenance import text_sources
 from xalign.evaluation.analyse import analyse, require_possible
 from xalign.evaluation.analyses import analyses_of
 from xalign.evaluation.contamination import contamination
@@ -264,6 +265,7 @@ class _Run:
             cleaning={"kept": cleaning.kept, **cleaning.dropped},
             corpus_name=train.name,
             corpus_revision=train.revision,
+            text_sources=[asdict(source) for source in text_sources(self.config.data, train)],
         )
         return splits
 

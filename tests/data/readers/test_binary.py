@@ -100,3 +100,14 @@ def test_a_database_is_never_written_to(tmp_path: Path) -> None:
     before = path.read_bytes(), sorted(tmp_path.iterdir())
     assert texts_of(path) == TEXTS
     assert (path.read_bytes(), sorted(tmp_path.iterdir())) == before
+
+
+def test_other_files_are_not_opened_as_arrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow would take their first bytes for a size, and read gigabytes of them."""
+    import pyarrow as pa
+
+    monkeypatch.setattr(pa, "memory_map", lambda path: pytest.fail(f"{path} is opened"))
+    (tmp_path / "p.jsonl").write_text('{"en": "a", "de": "b"}\n')
+    assert texts_of(tmp_path / "p.jsonl") == [{"en": "a", "de": "b"}]
+    with pytest.raises(DataError, match=r"p\.jsonl' is not a jsonl file, or is damaged: it does not begin"):
+        rows_of(tmp_path / "p.jsonl", format="arrow")

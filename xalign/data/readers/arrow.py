@@ -11,6 +11,8 @@ from xalign.data.readers.files import ending
 from xalign.data.readers.records import Placed, are_parallel, rows_from_records
 from xalign.data.rows import Row
 
+_PARQUET, _FILE, _STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+"""How the three kinds of files begin."""
 _SHARD = re.compile(r"-\d+-of-\d+")
 
 
@@ -60,17 +62,21 @@ def _batches(path: Path, size: int = 1000) -> Iterator[list[dict[str, Any]]]:
     from pyarrow import parquet
 
     try:
-        if ending(path) == "parquet":
-            with parquet.ParquetFile(path, memory_map=True) as file:
-                for batch in file.iter_batches(size):
+        with path.open("rb") as file:
+            beginning = file.read(6)
+        # Arrow would take any other file's first bytes for the size of what to read.
+        if not beginning.startswith((_PARQUET, _FILE, _STREAM)):
+            raise ValueError("it does not begin as one")
+        if beginning.startswith(_PARQUET):
+            with parquet.ParquetFile(path, memory_map=True) as parts:
+                for batch in parts.iter_batches(size):
                     yield batch.to_pylist()
             return
         with pa.memory_map(str(path)) as mapped:
-            try:
-                file = pa.ipc.open_file(mapped)
-                batches = (file.get_batch(i) for i in range(file.num_record_batches))
-            except pa.ArrowInvalid:
-                mapped.seek(0)
+            if beginning.startswith(_FILE):
+                opened = pa.ipc.open_file(mapped)
+                batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
+            else:
                 batches = iter(pa.ipc.open_stream(mapped))
             for batch in batches:
                 for start in range(0, batch.num_rows, size):
