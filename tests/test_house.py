@@ -51,7 +51,8 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 def against_the_order(path: Path) -> Iterator[str]:
     """The imports of a file that run back, as FILE:LINE."""
     relative = path.relative_to(PACKAGE)
-    own = ROOMS.index(relative.parts[0] if len(relative.parts) > 1 else "")
+    entry = len(relative.parts) == 1 or relative.name == "__main__.py"
+    own = ROOMS.index("" if entry else relative.parts[0])
     for line, module in imports(path):
         if ROOMS.index(room(module)) > own:
             yield f"{relative}:{line} imports {module}"

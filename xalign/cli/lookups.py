@@ -7,7 +7,7 @@ from pathlib import Path
 from xalign.base.errors import ConfigError, RunError
 from xalign.base.files import absence
 from xalign.config.choices import ChatTemplate
-from xalign.config.schema import AnalyzeConfig, BenchmarkConfig, Config, EvaluateConfig
+from xalign.config.schema import AnalyzeConfig, BenchmarkConfig, Config, EvaluateConfig, TextConfig
 from xalign.config.text import LanguagesConfig
 from xalign.data import reading
 from xalign.data.mixing import Part, parts_of
@@ -33,8 +33,11 @@ _Checks = Sequence[Callable[[Collection[str]], str | None]]
 """Each tells by the names of files what is wrong."""
 
 
-def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[str]:
+def rules(config: Config | EvaluateConfig | TextConfig, *, sweep: bool = False) -> Iterator[str]:
     """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
+    if isinstance(config, TextConfig):
+        yield from _text(config)
+        return
     measured = isinstance(config, EvaluateConfig)
     of_tokenizer: _Checks = [problem_of_tokenizer]
     whole = [problem_of_files, *of_tokenizer] if config.model.tokenizer is None else [problem_of_files]
@@ -69,6 +72,15 @@ def rules(config: Config | EvaluateConfig, *, sweep: bool = False) -> Iterator[s
             yield f"run.dir={folder}: {problem}"
         elif not sweep:
             yield from _run_folder(folder)
+
+
+def _text(config: TextConfig) -> Iterator[str]:
+    for part in parts_of(config.data):
+        # A folder may hold several corpora, which are then looked at one by one.
+        if part.data.path and not Path(part.data.path).is_dir():
+            yield from _parallel_text(part, config.languages)
+    if config.output and (problem := _unwritable(Path(config.output))):
+        yield f"output={config.output}: {problem}"
 
 
 def _parallel_text(part: Part, languages: LanguagesConfig) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from xalign.base.errors import ConfigError, XalignError
 from xalign.base.languages import canonical
 from xalign.config.problems import field_names, problem, unknown_key
-from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig
+from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig, TextConfig
 from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data import reading
 from xalign.data import rules as data_rules
@@ -26,7 +26,7 @@ from xalign.options.composed import rules, take_options
 from xalign.options.short_keys import short_names
 from xalign.training import rules as training_rules
 
-C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig)
+C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig, TextConfig)
 
 
 def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
@@ -39,7 +39,8 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         OmegaConf.to_container(composed, resolve=True) if OmegaConf.is_config(composed) else composed
     )
     problems: list[str] = []
-    values = settle_model(settle_adapter(values, problems), problems)
+    if "model" in values:
+        values = settle_model(settle_adapter(values, problems), problems)
     if missing := _missing(values):
         raise ConfigError(f"{key}: required, but not given" for key in missing)
     values = take_options(values, problems)
@@ -54,9 +55,10 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         data=_settled_data(config.data),
         languages=_canonical_languages(config.languages, problems),
     )
-    problems += model_rules.rules(config.model)
     problems += data_rules.rules(config)
-    problems += evaluation_rules.rules(config)
+    if not isinstance(config, TextConfig):
+        problems += model_rules.rules(config.model)
+        problems += evaluation_rules.rules(config)
     if isinstance(config, Config):
         problems += training_rules.rules(config)
         problems += rules(config)

@@ -249,9 +249,24 @@ class AnalyzeConfig(EvaluateConfig):
     `outputs/analyses/<names of the models>`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """What `python -m xalign.data` needs: parallel text, and where what is made of it goes."""
+
+    __pydantic_config__ = STRICT
+
+    languages: LanguagesConfig
+    data: DataConfig
+    output: str | None = None
+    """File or folder for what the command makes."""
+    samples: Natural = 2
+    """inspect: pairs of each language to show."""
+
+
 SCHEMAS: dict[str, type] = {
     "schema": Config,
     "evaluate_schema": EvaluateConfig,
     "analyze_schema": AnalyzeConfig,
+    "text_schema": TextConfig,
 }
 """Of each entry point that composes a config."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 
 from xalign.base.cache import cached_by_key
-from xalign.base.errors import ConfigError, did_you_mean
+from xalign.base.errors import ConfigError, DataError, did_you_mean
 from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
 from xalign.data.mixing import parts_of
@@ -19,6 +20,7 @@ from xalign.data.near_duplicates import without_near_duplicates
 from xalign.data.readers.base import Source
 from xalign.data.reading import reader_of
 from xalign.data.rows import Row
+from xalign.data.store import is_store, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +123,8 @@ def load_corpus(
     """
     if not (data.is_given or data.sources):
         raise ConfigError(["data: one of data.path, data.packages, data.hub and data.sources must be given"])
+    if data.path and is_store(Path(data.path)):
+        return _stored(Path(data.path), data, pivot, languages)
     parts = parts_of(data)
     readers = [reader_of(Source(part.data, pivot, tuple(languages), part.key)) for part in parts]
 
@@ -158,6 +162,39 @@ def load_corpus(
     report = CleaningReport(**json.loads((folder / "cleaning.json").read_text()))
     _require_languages(corpus, pivot, languages, report)
     return corpus, report
+
+
+def _stored(
+    folder: Path, data: DataConfig, pivot: str, languages: Mapping[str, str]
+) -> tuple[ParallelCorpus, CleaningReport]:
+    """A prepared corpus, as it is: it was cleaned when it was made."""
+    manifest = read_manifest(folder)
+    if manifest.get("pivot") != pivot:
+        raise ConfigError(
+            [f"languages.pivot={pivot}: the corpus '{folder}' was prepared with {manifest.get('pivot')}"]
+        )
+    try:
+        table = datasets.load_from_disk(folder)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"'{folder}' is damaged: {error}; prepare it again") from None
+    corpus = ParallelCorpus(table, data.name)
+    if languages:
+        kept = [c for c in table.column_names if c in (*OWN_COLUMNS, pivot, *languages)]
+        corpus = ParallelCorpus(table.select_columns(kept), data.name)
+        corpus = corpus.select(np.flatnonzero(_with_any(corpus, list(languages))))
+    log.info("%s: prepared, cleaned when it was made; keys of data that clean it do nothing", folder)
+    report = CleaningReport(**manifest["cleaning"])
+    _require_languages(corpus, pivot, languages, report)
+    return corpus, report
+
+
+def _with_any(corpus: ParallelCorpus, languages: Sequence[str]) -> np.ndarray:
+    """Which rows have a text in any of the languages."""
+    present = np.zeros(len(corpus), dtype=bool)
+    for language in languages:
+        if language in corpus.languages:
+            present |= ~corpus.table.data.column(language).is_null().to_numpy()
+    return present
 
 
 def load_test_set(

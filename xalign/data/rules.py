@@ -4,21 +4,23 @@ from collections.abc import Iterator
 
 from xalign.config.choices import ChatTemplate
 from xalign.config.problems import one_of
-from xalign.config.schema import Config, EvaluateConfig
+from xalign.config.schema import Config, EvaluateConfig, TextConfig
 from xalign.data import mixing, reading
 from xalign.data.instructions import SOURCES
 
 
-def rules(config: Config | EvaluateConfig) -> Iterator[str]:
+def rules(config: Config | EvaluateConfig | TextConfig) -> Iterator[str]:
     """What can be said of the text before any of it is looked at."""
     if not (config.data.is_given or config.data.sources):
         yield "data.path: required, but not given (or data.hub, data.packages or data.sources)"
     yield from mixing.rules(config.data)
     if config.data.hub_revision is not None and not config.data.hub:
         yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
+    if config.data.validation_fraction + config.data.test_fraction >= 1:
+        yield "data.validation_fraction + data.test_fraction: must leave something to train on"
     for part in mixing.parts_of(config.data):
         yield from reading.rules(part.data, part.key)
-    if isinstance(config, EvaluateConfig):
+    if not isinstance(config, Config):
         for name in config.data.transforms:
             yield f"data.transforms.{name}: of training; what is measured is never transformed"
     else:
@@ -43,5 +45,3 @@ def _training_rules(config: Config) -> Iterator[str]:
             yield f"languages.{name}: {twice} is given twice"
     for both in sorted(set(languages.unseen) & {*languages.targets, languages.pivot}):
         yield f"languages.unseen: {both} is also trained on"
-    if config.data.validation_fraction + config.data.test_fraction >= 1:
-        yield "data.validation_fraction + data.test_fraction: must leave something to train on"

@@ -37,8 +37,9 @@ _COMBINE = {GradientClipping.per_objective: Combine.clip_each, GradientClipping.
 def composed_schema(schema: type) -> type:
     """The schema as Hydra composes it: open where options stand beside their part, with the short keys."""
     # Room for the chosen presets, before anything is overridden (`models.own_path`).
-    presets: Any = (PRESET, dict[str, Any], field(default_factory=dict))
-    return _with_short_keys(schema, "", _groups(), presets)
+    presets: list[Any] = [(PRESET, dict[str, Any], field(default_factory=dict))]
+    has_model = "model" in {own.name for own in fields(schema)}
+    return _with_short_keys(schema, "", _groups(), *(presets if has_model else []))
 
 
 @cache

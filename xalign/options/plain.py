@@ -4,7 +4,7 @@ from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
-from xalign.config.schema import Config, EvaluateConfig
+from xalign.config.schema import Config, EvaluateConfig, TextConfig
 from xalign.options.short_keys import effective
 
 
@@ -18,7 +18,7 @@ def plain(config: Config | EvaluateConfig) -> dict[str, Any]:
     return result
 
 
-def plain_without_short_keys(config: Config | EvaluateConfig) -> dict[str, Any]:
+def plain_without_short_keys(config: Config | EvaluateConfig | TextConfig) -> dict[str, Any]:
     """The config as plain values, each in one place."""
     values: dict[str, Any] = _plain(asdict(config))
     return values
