@@ -10,7 +10,7 @@ import pytest
 from xalign.analyze import with_models_as_key
 from xalign.cli.command_line import check
 from xalign.config.presets import config_folder
-from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig, TextConfig
+from xalign.config.schema import AnalyzeConfig, Config, DataToolConfig, EvaluateConfig
 from xalign.data.__main__ import with_command
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
             case "xalign.data":
                 _, rest = with_command(arguments)
                 monkeypatch.setattr(sys, "argv", [module, *rest])
-                check("xalign.data", "text", TextConfig, paths=False)
+                check("xalign.data", "text", DataToolConfig, paths=False)
             case "xalign.report":  # run whole in test_run.py
                 assert all("=" not in a or a.startswith("output=") for a in arguments)
             case _:

@@ -9,7 +9,7 @@ from sources import texts_of
 
 from xalign.base.errors import ConfigError, DataError
 from xalign.cli.validation import resolve
-from xalign.config.schema import TextConfig
+from xalign.config.schema import DataToolConfig
 from xalign.config.text import DataConfig
 from xalign.data.__main__ import main, with_command
 from xalign.data.inspection import inspect
@@ -164,4 +164,4 @@ def test_the_command_comes_first() -> None:
 
 def test_data_alone_is_validated() -> None:
     with pytest.raises(ConfigError, match=r"data\.path: required"):
-        resolve({"languages": {"targets": []}, "data": {"name": "x"}}, TextConfig)
+        resolve({"languages": {"targets": []}, "data": {"name": "x"}}, DataToolConfig)

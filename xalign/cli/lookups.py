@@ -7,7 +7,14 @@ from pathlib import Path
 from xalign.base.errors import ConfigError, RunError
 from xalign.base.files import absence
 from xalign.config.choices import ChatTemplate
-from xalign.config.schema import AnalyzeConfig, BenchmarkConfig, Config, EvaluateConfig, TextConfig
+from xalign.config.schema import (
+    AnalyzeConfig,
+    BenchmarkConfig,
+    Config,
+    EvaluateConfig,
+    TextConfig,
+    VocabularyConfig,
+)
 from xalign.config.text import LanguagesConfig
 from xalign.data import reading
 from xalign.data.mixing import Part, parts_of
@@ -75,6 +82,12 @@ def rules(config: Config | EvaluateConfig | TextConfig, *, sweep: bool = False) 
 
 
 def _text(config: TextConfig) -> Iterator[str]:
+    if isinstance(config, VocabularyConfig):
+        yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
+        for key in ("vectors", "adapted"):
+            yield from _missing(key, getattr(config, key))
+        for code, path in config.text.items():
+            yield from _missing(f"text.{code}", path)
     for part in parts_of(config.data):
         # A folder may hold several corpora, which are then looked at one by one.
         if part.data.path and not Path(part.data.path).is_dir():

@@ -14,7 +14,14 @@ from pydantic_core import ErrorDetails
 from xalign.base.errors import ConfigError, XalignError
 from xalign.base.languages import canonical
 from xalign.config.problems import field_names, problem, unknown_key
-from xalign.config.schema import AnalyzeConfig, Config, EvaluateConfig, TextConfig
+from xalign.config.schema import (
+    AnalyzeConfig,
+    Config,
+    DataToolConfig,
+    EvaluateConfig,
+    TextConfig,
+    VocabularyConfig,
+)
 from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data import reading
 from xalign.data import rules as data_rules
@@ -26,7 +33,7 @@ from xalign.options.composed import rules, take_options
 from xalign.options.short_keys import short_names
 from xalign.training import rules as training_rules
 
-C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig, TextConfig)
+C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig, DataToolConfig, VocabularyConfig)
 
 
 def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
@@ -56,8 +63,11 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         languages=_canonical_languages(config.languages, problems),
     )
     problems += data_rules.rules(config)
-    if not isinstance(config, TextConfig):
+    if not isinstance(config, DataToolConfig):
         problems += model_rules.rules(config.model)
+    if isinstance(config, VocabularyConfig):
+        problems += model_rules.rules_of_vocabulary(config)
+    if not isinstance(config, TextConfig):
         problems += evaluation_rules.rules(config)
     if isinstance(config, Config):
         problems += training_rules.rules(config)

@@ -19,6 +19,14 @@ class Centering(StrEnum):
     language = "language"
 
 
+class RowInitialisation(StrEnum):
+    """What the rows of new pieces begin as (`xalign/models/row_initialisation.py`)."""
+
+    mean = "mean"
+    nearest = "nearest"
+    propagated = "propagated"
+
+
 class OnError(StrEnum):
     """What happens where a file of text cannot be read."""
 

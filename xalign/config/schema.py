@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from xalign.config.choices import LoggerName, Precision, Quantization, TaskProvider
+from xalign.config.choices import LoggerName, Precision, Quantization, RowInitialisation, TaskProvider
 from xalign.config.parts import STRICT, AdapterConfig, AnalysisConfig, Natural, Positive, TaskConfig
 from xalign.config.text import DataConfig, InstructionsConfig, LanguagesConfig
 from xalign.config.training import ExportConfig, LossConfig, OptimizerConfig, StrategyConfig, TrainerConfig
@@ -251,7 +251,7 @@ class AnalyzeConfig(EvaluateConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """What `python -m xalign.data` needs: parallel text, and where what is made of it goes."""
+    """Parallel text, and where what is made of it goes."""
 
     __pydantic_config__ = STRICT
 
@@ -259,14 +259,42 @@ class TextConfig:
     data: DataConfig
     output: str | None = None
     """File or folder for what the command makes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataToolConfig(TextConfig):
+    """What `python -m xalign.data` needs."""
+
     samples: Natural = 2
     """inspect: pairs of each language to show."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyConfig(TextConfig):
+    """What `python -m xalign.vocabulary` needs: a model, and text of the languages that its tokenizer is to
+    have more pieces of (`languages.targets`)."""
+
+    model: ModelConfig
+    size: Positive = 4000
+    """New pieces, of all languages together; fewer where no pair of tokens occurs twice."""
+    text: dict[str, str] = field(default_factory=dict)
+    """Language -> file of plain text, a sentence a line, to learn pieces from besides `data`; of the pivot:
+    text whose tokens are to stay the same."""
+    initialise: RowInitialisation = RowInitialisation.mean
+    """What new rows begin as: the `mean` of the rows of the old pieces that each was written with; the rows
+    of the old pieces `nearest` by word vectors (OFA); or `propagated` from another model with the same new
+    pieces, trained, by a linear map (Learned Embedding Propagation)."""
+    vectors: str | None = None
+    """initialise=nearest: file of word vectors in word2vec's text format, of one space for all languages."""
+    adapted: str | None = None
+    """initialise=propagated: folder of the trained model."""
 
 
 SCHEMAS: dict[str, type] = {
     "schema": Config,
     "evaluate_schema": EvaluateConfig,
     "analyze_schema": AnalyzeConfig,
-    "text_schema": TextConfig,
+    "text_schema": DataToolConfig,
+    "vocabulary_schema": VocabularyConfig,
 }
 """Of each entry point that composes a config."""

@@ -15,7 +15,7 @@ from xalign.base.errors import ConfigError, did_you_mean, user_facing
 from xalign.cli.command_line import check
 from xalign.cli.validation import resolve
 from xalign.config.presets import config_folder
-from xalign.config.schema import TextConfig
+from xalign.config.schema import DataToolConfig
 from xalign.options.store import register
 
 COMMANDS = ("inspect", "prepare", "convert", "split")
@@ -41,7 +41,7 @@ def with_command(arguments: list[str]) -> tuple[str, list[str]]:
 @hydra.main(config_path=str(config_folder()), config_name="text", version_base="1.3")
 @user_facing
 def _run(composed: DictConfig) -> None:
-    config = resolve(composed, TextConfig)
+    config = resolve(composed, DataToolConfig)
     from xalign.runs import text
 
     getattr(text, _command[0])(config)
@@ -59,7 +59,7 @@ def main() -> None:
     else:
         command, sys.argv[1:] = with_command(sys.argv[1:])
         _command.append(command)
-    check("xalign.data", "text", TextConfig)
+    check("xalign.data", "text", DataToolConfig)
     register()
     _run()
 

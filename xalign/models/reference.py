@@ -57,6 +57,14 @@ class AsBegun(Reference):
         with evaluating(self.backbone), exchanged(self.began):
             yield self.backbone
 
+    def own_head(self) -> tuple[Tensor, Tensor | None] | None:
+        head = self.backbone.model.get_output_embeddings()
+        began = self.began.get(head.weight)
+        if began is None:
+            return None
+        assert self.backbone.plain_head() is not None, "a trained head that is more than a matrix"
+        return began.to(self.backbone.compute_dtype), head.bias
+
     def copies(self) -> list[nn.Parameter]:
         return [nn.Parameter(value, requires_grad=False) for value in self.began.values()]
 

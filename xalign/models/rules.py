@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from xalign.config.schema import ModelConfig
+from xalign.base.languages import canonical, is_language, unknown
+from xalign.config.choices import RowInitialisation
+from xalign.config.schema import ModelConfig, VocabularyConfig
 from xalign.models.adapter_folder import is_adapter
 
 
@@ -37,3 +39,25 @@ def rules(model: ModelConfig) -> Iterator[str]:
 def _may_be_adapter(path: str) -> bool:
     """What a repository on the hub holds is not known here."""
     return is_adapter(Path(path)) or not Path(path).is_dir()
+
+
+def rules_of_vocabulary(config: VocabularyConfig) -> Iterator[str]:
+    """What of an extension of the vocabulary does not fit together."""
+    if not config.languages.targets:
+        yield "languages.targets=[]: at least one language, that the tokenizer is to have more pieces of"
+    if config.output is None:
+        yield "output: required, but not given (a folder for the model)"
+    wanted = {RowInitialisation.nearest: "vectors", RowInitialisation.propagated: "adapted"}
+    for choice, key in wanted.items():
+        given = getattr(config, key)
+        if config.initialise is choice and given is None:
+            yield f"{key}: required with initialise={choice}, but not given"
+        if config.initialise is not choice and given is not None:
+            yield f"{key}={given}: read with initialise={choice} only"
+    if config.model.quantization is not None:
+        yield f"model.quantization={config.model.quantization}: rows are added to the weights as they are"
+    for code in config.text:
+        if not is_language(code):
+            yield f"text.{code}: {unknown(code)}"
+        elif canonical(code) not in (config.languages.pivot, *config.languages.targets):
+            yield f"text.{code}: neither languages.pivot nor among languages.targets"

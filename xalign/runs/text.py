@@ -12,7 +12,7 @@ from typing import Any
 from xalign.base.errors import ConfigError
 from xalign.base.files import write_atomically
 from xalign.base.progress import progress_bar
-from xalign.config.schema import TextConfig
+from xalign.config.schema import DataToolConfig
 from xalign.data.cleaning import CleaningReport
 from xalign.data.mixing import parts_of
 from xalign.data.parallel import ParallelCorpus, load_corpus, split_corpus, wanted_languages
@@ -26,7 +26,7 @@ from xalign.workspace.environment import quiet_libraries, set_up_logging
 log = logging.getLogger(__name__)
 
 
-def inspect(config: TextConfig) -> None:
+def inspect(config: DataToolConfig) -> None:
     """Print what the text holds; with `output`, write it as JSON and a picture beside it."""
     from xalign.data.inspection import inspect as look_into
     from xalign.reporting.text import draw_inspection, print_inspection
@@ -41,7 +41,7 @@ def inspect(config: TextConfig) -> None:
         print(f"written: {output}, {output.with_suffix('.png')}")
 
 
-def prepare(config: TextConfig) -> None:
+def prepare(config: DataToolConfig) -> None:
     """Write the cleaned corpus as a store."""
     from xalign.data.store import write_store
 
@@ -60,7 +60,7 @@ def prepare(config: TextConfig) -> None:
     print(f"train on it: python -m xalign.run data.path={folder} languages.targets=[{','.join(targets)}]")
 
 
-def convert(config: TextConfig) -> None:
+def convert(config: DataToolConfig) -> None:
     """Write the rows as they are, in the layout that the output's name asks for."""
     from xalign.data.writing import ending_of, write_rows
 
@@ -77,7 +77,7 @@ def convert(config: TextConfig) -> None:
     print(f"written: {output} ({count:,} rows{f'; left out: {left_out}' if left_out else ''})")
 
 
-def split(config: TextConfig) -> None:
+def split(config: DataToolConfig) -> None:
     """Write the cleaned corpus in three parts that share no sentence in any language."""
     from xalign.data.writing import write_rows
 
@@ -97,11 +97,11 @@ def split(config: TextConfig) -> None:
         print(f"written: {folder / f'{name}.jsonl'} ({len(part):,} rows)")
 
 
-def _targets(config: TextConfig) -> list[str]:
+def _targets(config: DataToolConfig) -> list[str]:
     return list(dict.fromkeys([*config.languages.targets, *config.languages.unseen]))
 
 
-def _folder(config: TextConfig) -> Path:
+def _folder(config: DataToolConfig) -> Path:
     if config.output is None:
         raise ConfigError(["output: required, but not given (a folder)"])
     folder = Path(config.output)
@@ -110,19 +110,19 @@ def _folder(config: TextConfig) -> Path:
     return folder
 
 
-def _corpus(config: TextConfig) -> tuple[ParallelCorpus, CleaningReport]:
+def _corpus(config: DataToolConfig) -> tuple[ParallelCorpus, CleaningReport]:
     quiet_libraries()
     set_up_logging(None)
     return load_corpus(config.data, config.languages.pivot, wanted_languages(config.languages))
 
 
-def _rows(config: TextConfig, targets: list[str]) -> Iterator[Row]:
+def _rows(config: DataToolConfig, targets: list[str]) -> Iterator[Row]:
     for part in parts_of(config.data):
         source = Source(part.data, config.languages.pivot, targets, part.key)
         yield from reader_of(source)[1].rows()
 
 
-def _languages_of(config: TextConfig) -> list[str]:
+def _languages_of(config: DataToolConfig) -> list[str]:
     """All languages of the text but the pivot, sorted: for layouts with a column each."""
     found = {code for row in _rows(config, []) for code in row.texts}
     return sorted(found - {config.languages.pivot})

@@ -38,6 +38,10 @@ _COMPILED = (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
 Files = dict[PurePath, Callable[[], bytes]]
 
 
+class _Without(DataError):
+    """A package without catalogues in the languages wanted, which others may have."""
+
+
 class GettextReader(Reader):
     """Wheels, or folders with `<locale>/LC_MESSAGES/*.po`, `po/de.po`, `app.de.po` or `de/app.po`."""
 
@@ -75,6 +79,7 @@ class GettextReader(Reader):
             assert self.source.path is not None
             yield from self._rows(self.source.path.name, _read_later(catalogues), str(self.source.path))
             return
+        without: list[DataError] = []
         for wheel in files:
             try:
                 with zipfile.ZipFile(wheel) as archive:
@@ -83,13 +88,17 @@ class GettextReader(Reader):
                     yield from self._rows("-".join(wheel.name.split("-")[:2]), members, str(wheel))
             except zipfile.BadZipFile as error:
                 raise DataError(f"'{wheel}' is not a wheel (zip archive), or is damaged: {error}") from None
+            except _Without as error:
+                without.append(error)
+        if len(without) == len(files):
+            raise without[0]
 
     def _rows(self, name: str, files: Files, place: str) -> Iterator[Row]:
         """Many-way rows of one source, merged by message; the first catalogue of a language wins."""
         messages: dict[str, dict[str, str]] = {}
         catalogues = _catalogues(files, self.source)
         if not catalogues:
-            raise DataError(
+            raise _Without(
                 f"'{place}' holds no gettext catalogues (<locale>/{INSTALLED}/*.po, de.po, app.de.po) in the "
                 "languages wanted"
             )

@@ -18,6 +18,7 @@ from xalign.config.choices import StrategyName
 from xalign.config.parts import AdapterConfig, Positive
 from xalign.config.problems import one_of
 from xalign.models.adapters.base import Adapter
+from xalign.models.adapters.new_rows import problems_of_rows
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -67,6 +68,8 @@ class Lora(Adapter):
         """Other ranks: end of a module's name, or regular expression -> rank."""
         alpha_pattern: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
         """Other scales, likewise."""
+        new_rows: bool = False
+        """Whether the rows of pieces that `python -m xalign.vocabulary` added are trained as well."""
 
         @property
         def goes_on(self) -> bool:
@@ -95,7 +98,11 @@ class Lora(Adapter):
                     yield "use_dora", f"{few}: the norms of rounded weights are others"
             if self.use_dora and config.strategy.name is StrategyName.fsdp:
                 yield "use_dora", "not with strategy=fsdp: it needs the norms of whole matrices"
+            if self.new_rows:
+                yield from (("new_rows", what) for what in problems_of_rows(config))
             if config.export.shares != (1.0, 1.0) or config.export.blends:
+                if self.new_rows:
+                    yield "new_rows", "not with export.blend: no share of the way of rows is taken"
                 blend = "export.blend: no share of the way from the weights before to those after"
                 if self.use_dora:
                     yield "use_dora", f"not with {blend} is a share of these adapters"
@@ -114,6 +121,7 @@ class Lora(Adapter):
         from torch import nn
 
         from xalign.models.low_rank import LowRankLinear
+        from xalign.models.new_rows import train_new_rows
 
         assert isinstance(config, self.Config)
         self.config = config
@@ -131,7 +139,10 @@ class Lora(Adapter):
             self._take_up(config.path)
         self._require_merging(config.target_modules)
         self._round_others()
-        self.began = {} if self._begins_at_nothing() else _copies(self.backbone)
+        if config.new_rows:
+            train_new_rows(self.backbone.model, "adapter.new_rows=true")
+        same = self._begins_at_nothing() and not config.new_rows
+        self.began = {} if same else _copies(self.backbone)
 
     def _new(self, config: "Lora.Config") -> "LoraConfig":
         from peft import LoraConfig
