@@ -10,7 +10,13 @@ import pytest
 from xalign.analyze import with_models_as_key
 from xalign.cli.command_line import check
 from xalign.config.presets import config_folder
-from xalign.config.schema import AnalyzeConfig, Config, DataToolConfig, EvaluateConfig
+from xalign.config.schema import (
+    AnalyzeConfig,
+    Config,
+    DataToolConfig,
+    EvaluateConfig,
+    VocabularyConfig,
+)
 from xalign.data.__main__ import with_command
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +50,8 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
             case "xalign.analyze":
                 monkeypatch.setattr(sys, "argv", [module, *with_models_as_key(arguments)])
                 check("xalign.analyze", "analyze", AnalyzeConfig, paths=False)
+            case "xalign.vocabulary":
+                check("xalign.vocabulary", "vocabulary", VocabularyConfig, paths=False)
             case "xalign.data":
                 _, rest = with_command(arguments)
                 monkeypatch.setattr(sys, "argv", [module, *rest])

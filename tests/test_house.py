@@ -22,6 +22,7 @@ ROOMS = (
     "performance",
     "workspace",
     "trials",
+    "tracking",
     "training",
     "reporting",
     "cli",

@@ -4,8 +4,8 @@
 
 Every layout holds the same made-up sentences, of 60 to 130 characters. Rates are medians over repeats in one
 process; `read` is the reader alone, `cleaned` with all filters and with what joins rows by their pivot; for
-TMX a bare loop of lxml over the same file is the measure. Memory is the peak of a process of its own that reads
-so many pairs from JSON lines.
+TMX a bare loop of lxml over the same file is the measure. Memory is the peak of a process of its own that
+reads so many pairs from JSON lines.
 """
 
 import argparse

@@ -2,10 +2,11 @@
 
     python experiments/vocabulary/run.py [--language tr] [--size 4000] [--steps 200] [--seeds 0 1 2]
 
-SmolLM2-135M, interface strings of eight packages, of which new pieces are learnt and on which both are trained
-(language modelling with a quarter of English, retention, low-rank adapters; the extended one's new rows as
-well). Measured on the sentences that the corpus holds out: bits per byte of the language and of English before
-and after, and tokens a word, there and on Tatoeba, text of another kind. Everything that is done stays done.
+SmolLM2-135M, interface strings of eight packages, of which new pieces are learnt and on which both are
+trained (language modelling with a quarter of English, retention, low-rank adapters; of the extended one the
+new rows as well). Measured on the sentences that the corpus holds out: bits per byte of the language and of
+English before and after, and tokens a word, there and on Tatoeba, text of another kind. What is done stays
+done.
 """
 
 import argparse
@@ -43,11 +44,10 @@ def main() -> None:
     for seed in own.seeds:
         for arm, options in arms.items():
             folder = OUTPUT / f"{own.language}-{own.size}-{own.steps}-{arm.replace(' ', '_')}-{seed}"
-            run(
-                "xalign.run", *options, language, "languages.unseen=[]", "data=catalogues_all",
-                "loss=language_modelling", "loss.w_retention=1", f"trainer.steps={own.steps}", f"seed={seed}",
-                "benchmark.tasks=[bits_per_byte]", f"run.dir={folder}",
-            )  # fmt: skip
+            trained = ["data=catalogues_all", "loss=language_modelling", "loss.retention_weight=1"]
+            measured_on = ["languages.unseen=[]", "benchmark.tasks=[bits_per_byte]"]
+            length = [f"trainer.steps={own.steps}", f"seed={seed}", f"run.dir={folder}"]
+            run("xalign.run", *options, language, *trained, *measured_on, *length)
             bits[arm].append({c: measured(folder, c) for c in (own.language, "en")})
     print("| | tokens a word, held out | Tatoeba | bits per byte before | after | English before | after |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

@@ -49,7 +49,7 @@ def test_old_text_keeps_its_tokens_and_new_text_has_fewer(kind: str) -> None:
         assert made(text)["input_ids"] == tokenizer(text)["input_ids"]
     for text in [*TURKISH, *ENGLISH, "Kitaplar 😀 ve ÇOCUK\n\t×"]:
         assert made.decode(ids(made, text)) == tokenizer.decode(ids(tokenizer, text))
-    assert tokens_a_word(made, TURKISH, True) < 0.6 * tokens_a_word(tokenizer, TURKISH, True)
+    assert tokens_a_word(made, TURKISH, True) < 0.75 * tokens_a_word(tokenizer, TURKISH, True)
     assert {made.convert_tokens_to_ids(piece) for piece in extension.pieces} == {
         *range(1000, 1000 + len(extension.pieces))
     }

@@ -109,8 +109,20 @@ class LoggerConfig:
     """Which logger."""
     project: str = "xalign"
     """W&B project."""
-    offline: bool = True
-    """Keep W&B runs on disk (`wandb sync` uploads them later)."""
+    entity: str | None = None
+    """W&B user or team; null: that of the key."""
+    group: str | None = None
+    """W&B group; null: of a point of a sweep the sweep's name."""
+    job_type: str = "align"
+    """W&B job type."""
+    tags: list[str] = field(default_factory=list)
+    """W&B tags."""
+    notes: str | None = None
+    """W&B notes: what the run is for."""
+    offline: bool | None = None
+    """Keep W&B runs on disk (`wandb sync` uploads them later); null: where no key is set."""
+    weights: bool = False
+    """Whether the aligned model becomes an artifact of W&B's, with its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

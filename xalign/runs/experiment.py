@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,14 @@ from xalign.reporting.html import write_report
 from xalign.runs.blending import blend, choose_blend
 from xalign.runs.launch import launch
 from xalign.runs.measurement import load_backbone
+from xalign.runs.tracking import show_comparison, show_measured, show_results, tracked
 from xalign.runs.workers import Workers
+from xalign.tracking.base import Tracking
+from xalign.tracking.wandb_run import run_id
 from xalign.training.beginnings import write_vectors
 from xalign.training.checkpoints import chosen_own, restore_chosen
 from xalign.training.fit import fit
 from xalign.training.inputs import TrainingInputs, training_inputs
-from xalign.training.loggers import log_pictures
 from xalign.training.out_of_memory import measuring_in_memory
 from xalign.training.prepare import Prepared, prepare
 from xalign.training.splits import load_splits
@@ -109,6 +111,7 @@ class _Run:
     config: Config
     folder: RunFolder
     workers: Workers | None
+    tracking: Tracking = field(default_factory=Tracking)
 
     def carry_out(self) -> None:
         config, folder = self.config, self.folder
@@ -120,7 +123,13 @@ class _Run:
         config = self.config = at_commits(config, commits)
         if config.logger.name is LoggerName.wandb:
             # W&B's id of the run, kept so that it is the same one when the run goes on.
-            folder.update_environment(wandb_id=folder.known().get("wandb_id") or secrets.token_hex(4))
+            own_id = run_id(folder.known().get("wandb_id"), secrets.token_hex(4))
+            folder.update_environment(wandb_id=own_id)
+        with tracked(config, folder) as self.tracking:
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        config, folder = self.config, self.folder
         choose_threads(config.trainer.threads, config.trainer.devices, self.decisions)
         self.device = choose_device(self.decisions)
 
@@ -166,6 +175,7 @@ class _Run:
         begun = adapters.as_begun(backbone, config.adapter, config.seed, layer=layer)
         with self._phase("measure before"), begun:
             before = self._measure("before", backbone, evaluation_dtype, prepared)
+            show_measured(self.tracking, "before", before)
         if prepared is not None:
             with self._phase("train"):
                 inputs = training_inputs(
@@ -191,13 +201,16 @@ class _Run:
             backbone = self._load_exported()
         with self._phase("measure after"):
             after = self._measure("after", backbone, evaluation_dtype, None)
+            show_measured(self.tracking, "after", after)
         with self._phase("report"):
             comparisons = compare(before, after, aligned_layer=layer, seed=config.seed)
             write_comparisons(comparisons, folder.evaluation / "comparison.json")
             folder.update_environment(seconds=self.seconds)
             write_card(folder.path)
             write_report(folder.path)
-            log_pictures(config, folder, sorted((folder.path / "plots").glob("*.png")))
+            show_comparison(self.tracking, comparisons, layer)
+            data = {"name": config.data.name, "sources": folder.known().get("text_sources")}
+            show_results(self.tracking, config, folder, data)
         write_atomically(folder.done, "")
         print_comparison(folder.path)
         print(f"model:  {folder.model}\nreport: {folder.report}")
@@ -285,13 +298,15 @@ class _Run:
             fit(config, folder, inputs)
             return inputs.backbone, inputs.adapter
         if self.workers is not None:
-            self.workers.fit(config, folder, inputs)
+            with self.tracking.lent():
+                self.workers.fit(config, folder, inputs)
             if config.strategy.name is StrategyName.ddp:
                 return inputs.backbone, inputs.adapter
             # What was trained is spread over the ranks: taken up from the files.
         else:
             inputs.release()
-            launch(config, folder)
+            with self.tracking.lent():
+                launch(config, folder)
             if config.sweep.trial is not None and folder.pruned.exists():
                 raise Pruned(folder.pruned.read_text(encoding="utf-8"))
         backbone = self._load_model()

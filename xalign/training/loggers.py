@@ -4,16 +4,17 @@ import csv
 import io
 import json
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from xalign.base.files import naming, write_atomically
 from xalign.config.choices import LoggerName
 from xalign.config.schema import Config
+from xalign.tracking.wandb_run import WandbSteps, define_metrics, opened
 from xalign.workspace.folder import RunFolder
 
 
@@ -28,34 +29,26 @@ def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | None:
             # What an interrupted run logged beyond its checkpoint comes again: the former is hidden.
             return TensorBoardLogger(folder.path, name="logs", version="tensorboard", purge_step=step + 1)
         case LoggerName.wandb:
-            return WandbLogger(
-                project=config.logger.project,
-                name=folder.path.name,
-                id=folder.known().get("wandb_id"),
-                save_dir=folder.path,
-                offline=config.logger.offline,
-            )
+            import wandb
+
+            own_id = str(folder.known().get("wandb_id"))
+            # Of the whole experiment where it is this process that trains; else of another process of it.
+            if wandb.run is not None and wandb.run.id == own_id:
+                return WandbSteps(wandb.run, owned=False)
+            run = opened(config.logger, folder.path, own_id)
+            define_metrics(run)
+            return WandbSteps(run, owned=True)
 
 
 @contextmanager
 def finished(logger: Logger | None) -> Iterator[None]:
-    """Close W&B's run on leaving: the next run of this process, as in a sweep, would be logged into it."""
+    """Close W&B's run on leaving where it was opened for the steps alone: the next run of this process would
+    be logged into it."""
     try:
         yield
     finally:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
-
-
-def log_pictures(config: Config, folder: RunFolder, pictures: Iterable[Path]) -> None:
-    """Pictures of a run that has been trained, into its run on W&B if there is one, as `pictures/<name>`."""
-    if config.logger.name is not LoggerName.wandb:
-        return
-    logger = logger_of(config, folder, 0)
-    assert isinstance(logger, WandbLogger)
-    with finished(logger):
-        for picture in pictures:
-            logger.log_image(f"pictures/{picture.stem}", [str(picture)])
+        if isinstance(logger, WandbSteps):
+            logger.finish()
 
 
 class RunLogger(Logger):
