@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from xalign import dashboard
 from xalign.analyze import with_models_as_key
 from xalign.cli.command_line import check
 from xalign.config.presets import config_folder
@@ -50,6 +51,8 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
             case "xalign.analyze":
                 monkeypatch.setattr(sys, "argv", [module, *with_models_as_key(arguments)])
                 check("xalign.analyze", "analyze", AnalyzeConfig, paths=False)
+            case "xalign.dashboard":
+                assert dashboard.given(arguments)
             case "xalign.vocabulary":
                 check("xalign.vocabulary", "vocabulary", VocabularyConfig, paths=False)
             case "xalign.data":

@@ -15,6 +15,8 @@ USES = {
     ("analyze.py", "hydra._internal.utils"): "test_analyze.py",
     ("cli/command_line.py", "hydra._internal.utils"): "test_config.py",
     ("sweeps/plan.py", "hydra._internal.utils"): "sweeps/test_sweep.py",
+    ("data/readers/xml.py", "_Element"): "data/readers/test_xml.py",
+    ("tracking/workspace.py", "_to_model"): "runs/test_tracking.py",
     ("options/store.py", "_get_node"): "test_config.py",
     ("options/store.py", "_is_none"): "test_config.py",
     (

@@ -1,6 +1,8 @@
 """What W&B and TensorBoard hold of a run: all of it, in one run, that ended as the run did."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from test_run import catalogues
 from training_helpers import power_cut, small_config
 from wandb_files import WandbRun
 
-from xalign.base.errors import RunError, Stopped
+from xalign import dashboard
+from xalign.base.errors import ConfigError, RunError, Stopped
 from xalign.config.schema import Config, LoggerConfig
 from xalign.runs import experiment
 from xalign.runs.tracking import tracked
@@ -35,9 +38,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_that_was_killed_is_one_run_with_everything(place: Path) -> None:
-    config = run_config(
-        place, "logger=wandb", "logger.offline=true", "logger.tags=[a]", "logger.weights=true"
-    )
+    wandb = ("logger=wandb", "logger.offline=true", "logger.tags=[a]", "logger.weights=true")
+    config = run_config(place, *wandb)
     with power_cut(3):
         experiment.run(config)
     experiment.run(config)
@@ -78,11 +80,11 @@ def _rows(content: object) -> list[dict[str, object]]:
     return content
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [(None, 0), (Stopped(15), 143), (KeyboardInterrupt(), 130), (RunError("full"), 1), (ValueError(), 1)],
-)
-def test_a_run_ends_on_wandb_as_it_ended(error: BaseException | None, code: int, place: Path) -> None:
+ENDS = {0: None, 143: Stopped(15), 130: KeyboardInterrupt(), 1: RunError("full"), 2: ConfigError(["x"])}
+
+
+@pytest.mark.parametrize(("code", "error"), ENDS.items())
+def test_a_run_ends_on_wandb_as_it_ended(code: int, error: BaseException | None, place: Path) -> None:
     folder = RunFolder(place / "run")
     folder.update_environment(wandb_id="abc123")
     config = run_config(place, "logger=wandb", "logger.offline=true")
@@ -108,6 +110,46 @@ def test_tensorboard_has_the_same(place: Path) -> None:
     assert any(tag.startswith("eval/change") for tag in tags["tensors"])
     assert any(tag.endswith("bits_per_byte/after") for tag in tags["scalars"])
     assert "loss" in tags["scalars"]
+
+
+def named(content: object) -> Iterator[str]:
+    """All strings in JSON."""
+    if isinstance(content, dict):
+        for own in content.values():
+            yield from named(own)
+    elif isinstance(content, list):
+        for own in content:
+            yield from named(own)
+    elif isinstance(content, str):
+        yield content
+
+
+def test_the_workspace_draws_what_runs_log(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wandb_workspaces.workspaces import Workspace
+    from wandb_workspaces.workspaces.internal import View
+
+    output = place / "dashboard.json"
+    monkeypatch.setattr(sys, "argv", ["dashboard", f"output={output}", "entity=us", "project=ours"])
+    dashboard.main()
+    content = json.loads(output.read_text())
+    again = Workspace._from_model(View.model_validate(content))
+    assert [own.name for own in again.sections] == [
+        *("What changed", "Training", "Which settings matter", "Speed and memory")
+    ]
+    assert (content["entity"], content["project"]) == ("us", "ours")
+    tasks = "[retrieval,translation_choice,bits_per_byte,translation_likelihood]"
+    words = ("logger=wandb", "logger.offline=true", "benchmark.limit=8", f"benchmark.tasks={tasks}")
+    experiment.run(run_config(place, *words))
+    found = WandbRun(place / "run")
+    logged = {key for row in found.history for key in row} | set(found.summary)
+    logged |= {key.rsplit("/", 1)[0] for key in logged}
+    drawn = {own for own in named(content) if own.startswith(("train/", "system/", "eval/", "pictures/"))}
+    assert drawn <= logged, drawn - logged
+
+
+def test_a_key_that_the_dashboard_has_not() -> None:
+    with pytest.raises(ConfigError, match="projct=x: unknown; did you mean 'project'"):
+        dashboard.given(["projct=x"])
 
 
 def test_sections() -> None:

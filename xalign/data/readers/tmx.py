@@ -7,11 +7,9 @@ program (`bpt`, `ept`, `it`, `ph`, `ut`) are left out of texts, what is highligh
 from collections.abc import Iterator
 from pathlib import Path
 
-from lxml import etree
-
 from xalign.base.errors import DataError
 from xalign.data.readers.base import FileReader, Source
-from xalign.data.readers.xml import LANG, Languages, elements, name_of, root_of, text_of
+from xalign.data.readers.xml import LANG, Element, Languages, elements, name_of, root_of, text_of
 from xalign.data.rows import Row
 
 CODES = frozenset({"bpt", "ept", "it", "ph", "ut"})
@@ -39,7 +37,7 @@ class TmxReader(FileReader):
 READER = TmxReader
 
 
-def _texts(unit: etree._Element, languages: Languages) -> dict[str, str]:
+def _texts(unit: Element, languages: Languages) -> dict[str, str]:
     texts: dict[str, str] = {}
     for variant in unit:
         if name_of(variant) != "tuv":

@@ -6,11 +6,9 @@ What a translator has not finished, by its state, is only counted. Codes of the 
 from collections.abc import Iterator
 from pathlib import Path
 
-from lxml import etree
-
 from xalign.base.errors import DataError
 from xalign.data.readers.base import FileReader, Source
-from xalign.data.readers.xml import Languages, elements, name_of, root_of, text_of
+from xalign.data.readers.xml import Element, Languages, elements, name_of, root_of, text_of
 from xalign.data.rows import Row
 
 CODES = frozenset({"bpt", "ept", "it", "ph", "x", "bx", "ex", "sc", "ec", "sm", "em"})
@@ -50,7 +48,7 @@ class XliffReader(FileReader):
 READER = XliffReader
 
 
-def _languages(unit: etree._Element) -> tuple[str | None, str | None]:
+def _languages(unit: Element) -> tuple[str | None, str | None]:
     """The codes of source and target, which stand on `file` (1.x) or on the root (2.x)."""
     first = second = None
     for element in unit.iterancestors():
@@ -59,7 +57,7 @@ def _languages(unit: etree._Element) -> tuple[str | None, str | None]:
     return first, second
 
 
-def _fault(unit: etree._Element, target: etree._Element | None) -> str | None:
+def _fault(unit: Element, target: Element | None) -> str | None:
     if target is None:
         return "not translated"
     if any(own.get("translate") == "no" for own in (unit, *unit.iterancestors())):

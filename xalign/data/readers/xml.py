@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from lxml import etree
 
@@ -10,6 +11,8 @@ from xalign.base.errors import DataError
 from xalign.base.languages import canonical, is_language
 from xalign.data.readers.base import Source
 from xalign.data.readers.files import existing, opened
+
+Element: TypeAlias = etree._Element  # lxml has no other name for the class of its elements
 
 LOOKED_AT = 4096
 """Bytes at the beginning by which a layout is recognised."""
@@ -27,7 +30,7 @@ def root_of(path: Path) -> str:
     return found[1].decode() if found else ""
 
 
-def elements(path: Path, *names: str) -> Iterator[etree._Element | DataError]:
+def elements(path: Path, *names: str) -> Iterator[Element | DataError]:
     """The elements with these local names, whatever their namespace, in the order in which they end; in the
     end what is wrong, where the file is not XML to its end. Each is emptied when the next is asked for.
 
@@ -58,7 +61,7 @@ def elements(path: Path, *names: str) -> Iterator[etree._Element | DataError]:
         yield error
 
 
-def _forget(element: etree._Element) -> None:
+def _forget(element: Element) -> None:
     """Free an element, and what stands before it."""
     element.clear()
     parent = element.getparent()
@@ -67,12 +70,12 @@ def _forget(element: etree._Element) -> None:
             parent.remove(before)
 
 
-def name_of(element: etree._Element) -> str:
+def name_of(element: Element) -> str:
     """The name without its namespace."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def text_of(element: etree._Element | None, without: Collection[str]) -> str:
+def text_of(element: Element | None, without: Collection[str]) -> str:
     """The text of an element and those in it, but for what stands inside elements called `without`, which
     hold the program's own codes; a line break in them is a space."""
     if element is None:
