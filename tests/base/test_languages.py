@@ -29,6 +29,9 @@ SPELLINGS = {
     "aao": ["ar-aao"],
     "ase": ["sgn-ase"],
     "tlh": ["i-klingon"],
+    "tr": ["Turkish", "Türkçe", "turkish"],
+    "fa": ["Persian", "فارسی"],
+    "ja": ["Japanese", "日本語"],
 }
 
 
@@ -63,7 +66,7 @@ def test_what_is_no_language(code: str) -> None:
 
 def test_a_name_leads_to_its_code() -> None:
     with pytest.raises(DataError, match=r"did you mean 'de' \(German\)"):
-        canonical("german")
+        canonical("germann")
 
 
 def test_names_and_scripts() -> None:

@@ -112,8 +112,8 @@ MISTAKES = {
         "data.sources.book.options.delimeter: unknown key; did you mean 'delimiter'",
     ),
     "language": (
-        {"book": {"columns": {"german": "x"}}},
-        "data.sources.book.columns.german: unknown language",
+        {"book": {"columns": {"germann": "x"}}},
+        "data.sources.book.columns.germann: unknown language",
     ),
 }
 

@@ -126,7 +126,7 @@ def test_columns_without_languages_lead_to_the_key(tmp_path: Path) -> None:
     [
         ({"format": "tabel"}, "data.format=tabel: must be one of auto, arrow, gettext, hub, jsonl, lines, "),
         ({"format": "tabel"}, "did you mean 'table'?"),
-        ({"columns": {"german": "x"}}, "data.columns.german: unknown language 'german'"),
+        ({"columns": {"germann": "x"}}, "data.columns.germann: unknown language 'germann'"),
         (
             {"format": "table", "options": {"delimeter": ";"}},
             "data.options.delimeter: unknown key; did you mean",

@@ -2,7 +2,8 @@
 
 'zh', 'zho', 'cmn', 'zho_Hans' and 'zh_CN' are all 'zh'; 'zh_TW' and 'zho_Hant' are 'zh-Hant'. A region is
 dropped, except that it may imply a script; a script is kept only where it is not the language's usual one.
-Variants, extensions and all that follows an '@' and names no script ('de_DE@euro') are dropped.
+Variants, extensions and all that follows an '@' and names no script ('de_DE@euro') are dropped. Of languages
+with a two-letter code the name counts as well, in English ('German') and in the language itself ('Deutsch').
 """
 
 import re
@@ -51,7 +52,17 @@ def is_language(code: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse(code: str) -> str | None:
-    """The canonical tag of a BCP 47 tag or a locale's name, `language[_TERRITORY][.charset][@modifier]`."""
+    """The canonical tag of a BCP 47 tag, a locale's name or a language's."""
+    found = _parse_tag(code)
+    name = code.strip().lower()
+    if found is None and (len(name) > 3 or not name.isascii()):
+        named = _names().get(name) or _own_names().get(name)
+        found = None if named is None else _parse_tag(named)
+    return found
+
+
+def _parse_tag(code: str) -> str | None:
+    """The canonical tag of a BCP 47 tag or of `language[_TERRITORY][.charset][@modifier]`."""
     locale, _, modifier = code.strip().partition("@")
     name, *rest = re.split(r"[-_]", locale.split(".")[0])
     words = [word.lower() for word in (*rest, modifier)]
@@ -101,8 +112,18 @@ def has_spaces(code: str) -> bool:
 @lru_cache(maxsize=1)
 def _names() -> dict[str, str]:
     """Lower-case English name -> code, of all languages with a two-letter code."""
+    return {Language.make(language=c).display_name("en").lower(): c for c in _two_letter_codes()}
+
+
+@lru_cache(maxsize=1)
+def _own_names() -> dict[str, str]:
+    """The same in the language itself: 'deutsch' -> 'de'."""
+    return {Language.make(language=c).autonym().lower(): c for c in _two_letter_codes()}
+
+
+def _two_letter_codes() -> list[str]:
     codes = ("".join(pair) for pair in product(ascii_lowercase, repeat=2))
-    return {Language.make(language=c).display_name("en").lower(): c for c in codes if is_language(c)}
+    return [code for code in codes if _parse_tag(code) is not None]
 
 
 def unknown(code: str) -> str:

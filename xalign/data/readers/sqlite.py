@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xalign.base.errors import ConfigError, DataError, did_you_mean
+from xalign.base.languages import canonical
 from xalign.data.readers.base import FileReader, ReaderConfig, Source
 from xalign.data.readers.files import existing
 from xalign.data.readers.records import Placed, are_parallel, rows_from_records
@@ -115,7 +116,8 @@ class SqliteReader(FileReader):
         """Rows of a table with one text a row, in the order of their keys; no more than one is held."""
         assert isinstance(self.config, self.Config)
         options, columns = self.config, self.source.data.columns
-        values = {value: code for code, value in columns.items() if self.source.wants(code)}
+        own = {canonical(code): value for code, value in columns.items()}
+        values = {value: code for code, value in own.items() if self.source.wants(code)}
         keys = ", ".join(_quoted(column) for column in options.key)
         chosen = f"{_quoted(str(options.translation))} IN ({', '.join('?' * len(values))})"
         query = (
@@ -126,11 +128,11 @@ class SqliteReader(FileReader):
         key: tuple[object, ...] | None = None
         texts: dict[str, str] = {}
         found: set[object] = set()
-        for value, text, *own in database.execute(query, list(values)):
-            if tuple(own) != key:
+        for value, text, *place in database.execute(query, list(values)):
+            if tuple(place) != key:
                 if texts:
                     yield Row(name, texts)
-                key, texts = tuple(own), {}
+                key, texts = tuple(place), {}
             found.add(value)
             if isinstance(text, str):
                 texts.setdefault(values[value], without.sub("", text) if without else text)
