@@ -16,6 +16,7 @@ from xalign.config.schema import (
     Config,
     DataToolConfig,
     EvaluateConfig,
+    MineConfig,
     VocabularyConfig,
 )
 from xalign.data.__main__ import with_command
@@ -56,9 +57,12 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
             case "xalign.vocabulary":
                 check("xalign.vocabulary", "vocabulary", VocabularyConfig, paths=False)
             case "xalign.data":
-                _, rest = with_command(arguments)
+                wanted, rest = with_command(arguments)
                 monkeypatch.setattr(sys, "argv", [module, *rest])
-                check("xalign.data", "text", DataToolConfig, paths=False)
+                if wanted == "mine":
+                    check("xalign.data", "mine", MineConfig, paths=False)
+                else:
+                    check("xalign.data", "text", DataToolConfig, paths=False)
             case "xalign.report":  # run whole in test_run.py
                 assert all("=" not in a or a.startswith("output=") for a in arguments)
             case _:

@@ -165,3 +165,27 @@ def test_the_command_comes_first() -> None:
 def test_data_alone_is_validated() -> None:
     with pytest.raises(ConfigError, match=r"data\.path: required"):
         resolve({"languages": {"targets": []}, "data": {"name": "x"}}, DataToolConfig)
+
+
+def test_pairs_are_mined_out_of_two_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tiny model knows no language: its vectors find a sentence that is nearly the same."""
+    sentences = [
+        f"{word} {word[::-1]} {n * n} {word}" for n, word in enumerate(["abc", "def", "ghi", "jkl", "mno"])
+    ]
+    (tmp_path / "en.txt").write_text("\n".join([*sentences, "only here"]) + "\n")
+    (tmp_path / "de.txt").write_text("\n".join(s + "." for s in reversed(sentences)) + "\n")
+    words = [f"source={tmp_path / 'en.txt'}", f"target={tmp_path / 'de.txt'}", "languages.targets=[de]"]
+    words += ["model=tiny", "neighbours=2", f"output={tmp_path / 'pairs.tsv'}"]
+    assert xalign_data("mine", *words, "threshold=0", monkeypatch=monkeypatch) == 0
+    found = texts_of(tmp_path / "pairs.tsv")
+    assert {(own["en"], own["de"]) for own in found} >= {(s, s + ".") for s in sentences}
+    assert "5 of them are the same on both sides" in capsys.readouterr().out
+    assert xalign_data("mine", *words, "threshold=100", monkeypatch=monkeypatch) == 0
+    assert "0 with a margin of 100 or more" in capsys.readouterr().out
+    assert xalign_data("mine", *words[1:], monkeypatch=monkeypatch) == 2
+    assert "source: required" in capsys.readouterr().err
+    words[2] = "languages.targets=[de,fr]"
+    assert xalign_data("mine", *words, monkeypatch=monkeypatch) == 2
+    assert "one language is wanted" in capsys.readouterr().err

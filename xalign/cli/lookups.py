@@ -12,6 +12,7 @@ from xalign.config.schema import (
     BenchmarkConfig,
     Config,
     EvaluateConfig,
+    MineConfig,
     TextConfig,
     VocabularyConfig,
 )
@@ -40,10 +41,15 @@ _Checks = Sequence[Callable[[Collection[str]], str | None]]
 """Each tells by the names of files what is wrong."""
 
 
-def rules(config: Config | EvaluateConfig | TextConfig, *, sweep: bool = False) -> Iterator[str]:
+def rules(config: Config | EvaluateConfig | TextConfig | MineConfig, *, sweep: bool = False) -> Iterator[str]:
     """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
     if isinstance(config, TextConfig):
         yield from _text(config)
+        return
+    if isinstance(config, MineConfig):
+        yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
+        yield from _missing("source", config.source)
+        yield from _missing("target", config.target)
         return
     measured = isinstance(config, EvaluateConfig)
     of_tokenizer: _Checks = [problem_of_tokenizer]

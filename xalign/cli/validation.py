@@ -19,6 +19,7 @@ from xalign.config.schema import (
     Config,
     DataToolConfig,
     EvaluateConfig,
+    MineConfig,
     TextConfig,
     VocabularyConfig,
 )
@@ -33,7 +34,7 @@ from xalign.options.composed import rules, take_options
 from xalign.options.short_keys import short_names
 from xalign.training import rules as training_rules
 
-C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig, DataToolConfig, VocabularyConfig)
+C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig, DataToolConfig, VocabularyConfig, MineConfig)
 
 
 def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
@@ -57,17 +58,20 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         problems += [_problem(e, schema) for e in error.errors()]
         raise ConfigError(problems) from None
     config = _with_whole_paths(config)
-    config = replace(
-        config,
-        data=_settled_data(config.data),
-        languages=_canonical_languages(config.languages, problems),
-    )
-    problems += data_rules.rules(config)
+    config = replace(config, languages=_canonical_languages(config.languages, problems))
+    if isinstance(config, MineConfig):
+        if len(config.languages.targets) != 1:
+            problems.append(
+                f"languages.targets={config.languages.targets}: one language is wanted, of target"
+            )
+    else:
+        config = replace(config, data=_settled_data(config.data))
+        problems += data_rules.rules(config)
     if not isinstance(config, DataToolConfig):
         problems += model_rules.rules(config.model)
     if isinstance(config, VocabularyConfig):
         problems += model_rules.rules_of_vocabulary(config)
-    if not isinstance(config, TextConfig):
+    if not isinstance(config, TextConfig | MineConfig):
         problems += evaluation_rules.rules(config)
     if isinstance(config, Config):
         problems += training_rules.rules(config)

@@ -11,7 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from xalign.config.choices import LoggerName, Precision, Quantization, RowInitialisation, TaskProvider
+from xalign.config.choices import (
+    LoggerName,
+    Pooling,
+    Precision,
+    Quantization,
+    RowInitialisation,
+    TaskProvider,
+)
 from xalign.config.parts import STRICT, AdapterConfig, AnalysisConfig, Natural, Positive, TaskConfig
 from xalign.config.text import DataConfig, InstructionsConfig, LanguagesConfig
 from xalign.config.training import ExportConfig, LossConfig, OptimizerConfig, StrategyConfig, TrainerConfig
@@ -282,6 +289,36 @@ class DataToolConfig(TextConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MineConfig:
+    """What `python -m xalign.data mine` needs: a model, and a text in each of two languages."""
+
+    __pydantic_config__ = STRICT
+
+    model: ModelConfig
+    languages: LanguagesConfig
+    source: str
+    """File with a sentence of the pivot a line."""
+    target: str
+    """File with a sentence of the other language a line (`languages.targets`, which is that one)."""
+    output: str
+    """File for the pairs, whose name says the layout: `.jsonl`, `.tsv`, `.parquet`, `.tmx`, `.txt`."""
+    threshold: Annotated[float, Field(ge=0)] = 1.05
+    """Least margin score of a pair: its cosine over the mean of those of both sentences' nearest ones."""
+    neighbours: Positive = 4
+    """How many nearest sentences the margin is taken to."""
+    layer: Natural | None = None
+    """Layer of the sentence vectors; null: half of the blocks, where alignment is highest."""
+    pooling: Pooling = Pooling.mean
+    """How hidden states become a sentence's vector."""
+    centred: bool = True
+    """Whether each text's mean vector is subtracted first."""
+    max_length: Positive = 128
+    """Tokens that are kept of a sentence."""
+    batch_tokens: Positive = 4096
+    """Padded tokens in a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VocabularyConfig(TextConfig):
     """What `python -m xalign.vocabulary` needs: a model, and text of the languages that its tokenizer is to
     have more pieces of (`languages.targets`)."""
@@ -308,5 +345,6 @@ SCHEMAS: dict[str, type] = {
     "analyze_schema": AnalyzeConfig,
     "text_schema": DataToolConfig,
     "vocabulary_schema": VocabularyConfig,
+    "mine_schema": MineConfig,
 }
 """Of each entry point that composes a config."""

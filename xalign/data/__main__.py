@@ -15,10 +15,10 @@ from xalign.base.errors import ConfigError, did_you_mean, user_facing
 from xalign.cli.command_line import check
 from xalign.cli.validation import resolve
 from xalign.config.presets import config_folder
-from xalign.config.schema import DataToolConfig
+from xalign.config.schema import DataToolConfig, MineConfig
 from xalign.options.store import register
 
-COMMANDS = ("inspect", "prepare", "convert", "split")
+COMMANDS = ("inspect", "prepare", "convert", "split", "mine")
 
 
 def with_command(arguments: list[str]) -> tuple[str, list[str]]:
@@ -47,6 +47,15 @@ def _run(composed: DictConfig) -> None:
     getattr(text, _command[0])(config)
 
 
+@hydra.main(config_path=str(config_folder()), config_name="mine", version_base="1.3")
+@user_facing
+def _mine(composed: DictConfig) -> None:
+    config = resolve(composed, MineConfig)
+    from xalign.runs.mining import mine
+
+    mine(config)
+
+
 _command: list[str] = []
 
 
@@ -59,6 +68,11 @@ def main() -> None:
     else:
         command, sys.argv[1:] = with_command(sys.argv[1:])
         _command.append(command)
+    if _command[-1:] == ["mine"]:
+        check("xalign.data", "mine", MineConfig)
+        register()
+        _mine()
+        return
     check("xalign.data", "text", DataToolConfig)
     register()
     _run()

@@ -58,6 +58,34 @@ def represent(
     return vectors[0] if len(poolings) == 1 else vectors
 
 
+def represent_layer(
+    backbone: Backbone,
+    texts: Sequence[str],
+    layer: int,
+    pooling: Pooling,
+    *,
+    max_length: int,
+    batch_tokens: int,
+    advance: Advance = lambda count: None,
+) -> Tensor:
+    """Vectors (N, D) of one layer, float32, on the CPU, by the blocks below it alone; else as `represent`."""
+    rows = encode(backbone.tokenizer, list(texts), max_length)
+    vectors: Tensor | None = None
+    with evaluating(backbone):
+        for batch in batches([len(row) for row in rows], batch_tokens):
+            tokens = pad(backbone.tokenizer, [rows[i] for i in batch]).to(backbone.device)
+            vectors_BD = backbone.represent(tokens, layer, pooling).cpu()
+            if not vectors_BD.isfinite().all():
+                number = int((~vectors_BD.isfinite()).any(1).nonzero()[0])
+                raise not_finite(backbone, vectors_BD[number], texts[batch[number]])
+            if vectors is None:
+                vectors = torch.empty(len(rows), vectors_BD.shape[1])
+            vectors[batch] = vectors_BD
+            advance(len(batch))
+    assert vectors is not None, "no texts"
+    return vectors
+
+
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Indices in groups of similar length, longest first, each of at most `budget` padded tokens.
 
