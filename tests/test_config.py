@@ -19,6 +19,7 @@ OPTIONS = sorted(
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 # What an option leaves to the user to say.
 REQUIRED = {
+    "transforms=entity_switch": [f"data.transforms.entity_switch.names={CONF.parent / 'README.md'}"],
     "languages=any": ["languages.targets=[de]"],
     "data=files": ["data.path=x"],
     "instructions=xquad": ["instructions.path=x"],

@@ -201,8 +201,7 @@ def config(folder: Path, **keys: object) -> VocabularyConfig:
         languages=LanguagesConfig(targets=["tr"]),
         data=DataConfig(name="x", path=str(folder / "p.tsv"), test_fraction=0.2),
         output=str(folder / "out"),
-        size=60,
-        **keys,  # type: ignore[arg-type]
+        **{"size": 60, **keys},  # type: ignore[arg-type]
     )
 
 
@@ -256,3 +255,31 @@ def test_rows_propagated_from_a_trained_model(tmp_path: Path) -> None:
     (tmp_path / "p.tsv").write_text((tmp_path / "p.tsv").read_text().replace("kitap", "defter"))
     with pytest.raises(ModelError, match="lacks pieces that are new here"):
         extend(config(tmp_path, initialise=RowInitialisation.propagated, adapted=str(tmp_path / "adapted")))
+
+
+def test_tokens_of_languages(tmp_path: Path) -> None:
+    """They come behind the pieces, begin as the mean of the name, and are one token in any text."""
+    extend(config(saved(tmp_path), language_tokens=True))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    pieces = json.loads((tmp_path / "out" / MARK).read_text())["pieces"]
+    first = getattr(model.config, FIRST) + len(pieces)
+    assert tokenizer.convert_tokens_to_ids(["<2en>", "<2tr>"]) == [first, first + 1]
+    assert len(tokenizer) == model.get_input_embeddings().num_embeddings == first + 2
+    assert ids(tokenizer, "<2tr> kitap")[0] == first + 1
+    table = model.get_input_embeddings().weight
+    old = AutoTokenizer.from_pretrained(tmp_path / "model")
+    torch.testing.assert_close(table[first + 1], table[ids(old, " Turkish")].mean(dim=0))
+
+
+def test_tokens_of_languages_alone_for_any_tokenizer(tmp_path: Path) -> None:
+    tokenizer = TOKENIZERS["unigram (XGLM)"]()
+    backbone = tiny_backbone("llama", vocab_size=len(tokenizer))
+    saved(tmp_path)
+    backbone.model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    extend(config(tmp_path, language_tokens=True, size=0))
+    again = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert again.convert_ids_to_tokens(ids(again, "<2en>")) == ["<2en>"]
+    for text in ("The house is big.", "Das Haus"):
+        assert ids(again, text) == ids(tokenizer, text)

@@ -8,8 +8,8 @@ from cipher import OnCipher
 from training_helpers import batches_of, required, small_config, small_module
 
 from xalign.base.errors import ConfigError, DataError
-from xalign.data.names import capitalised, mined_names, names_of
-from xalign.objectives.entities import switched_entities, with_entities
+from xalign.data.names import capitalised, mined_names, names_of, with_entities
+from xalign.objectives.entities import switched_entities
 
 NAMES = [{"en": "Paris", "de": "Pariz", "fr": "Pari"}, {"en": "New York", "de": "Neu-York"}]
 

@@ -324,8 +324,11 @@ class VocabularyConfig(TextConfig):
     have more pieces of (`languages.targets`)."""
 
     model: ModelConfig
-    size: Positive = 4000
-    """New pieces, of all languages together; fewer where no pair of tokens occurs twice."""
+    size: Natural = 4000
+    """New pieces, of all languages together; fewer where no pair of tokens occurs twice; 0: none."""
+    language_tokens: bool = False
+    """Whether each language gets a token such as `<2de>`, which begins as the mean of the rows of its name
+    (`transforms=target_token`)."""
     text: dict[str, str] = field(default_factory=dict)
     """Language -> file of plain text, a sentence a line, to learn pieces from besides `data`; of the pivot:
     text whose tokens are to stay the same."""

@@ -1,8 +1,9 @@
 """Names of entities in several languages: from a table, or what the training pairs show of them."""
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from xalign.base.errors import DataError
 from xalign.base.languages import canonical, is_language
 from xalign.data.words import word
 
+Span = tuple[int, int, int]
+"""First character of a name in a text, one past the last, and the entity's number."""
 MIDDLE = 0.5
 """Share of its occurrences inside a sentence in which a word must begin with a capital to be a name."""
 
@@ -63,3 +66,22 @@ def mined_names(
             if own in capitals:
                 found.setdefault(own, {pivot: own.title()})[target] = other.title()
     return list(found.values())
+
+
+def pattern_of(names: Sequence[str]) -> re.Pattern[str]:
+    """Any of the names, as it is written, as whole words; longer ones first."""
+    alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)")
+
+
+def with_entities(texts: list[str], names: list[str]) -> Iterator[tuple[str, list[Span]]]:
+    """Texts that name an entity, and where: longer names first, whole words, as they are written."""
+    if not names:
+        return
+    number = {name: i for i, name in enumerate(names)}
+    pattern = pattern_of(names)
+    for text in texts:
+        spans = [(*match.span(), number[match.group()]) for match in pattern.finditer(text)]
+        # What nothing stands before is predicted from nothing.
+        if spans := [span for span in spans if text[: span[0]].strip()]:
+            yield text, spans

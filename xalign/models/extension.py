@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from xalign.base.errors import ModelError
@@ -137,6 +137,23 @@ def extended(tokenizer: PreTrainedTokenizerBase, extension: Extension, first: in
         tokenizer_object=Tokenizer.from_str(json.dumps(backend, ensure_ascii=False)), **tokenizer.init_kwargs
     )
     return made
+
+
+def with_tokens(
+    tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str], first: int
+) -> PreTrainedTokenizerBase:
+    """The tokenizer with tokens that are matched as they stand, with the ids from `first` on.
+
+    Raises:
+        ModelError: it would give them other ids: it has tokens beyond the model's rows.
+    """
+    tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in tokens])
+    if tokenizer.convert_tokens_to_ids(list(tokens)) != [*range(first, first + len(tokens))]:
+        raise ModelError(
+            f"{type(tokenizer).__name__} has {len(tokenizer) - len(tokens)} tokens where the model has "
+            f"{first} rows before the new ones: tokens of languages cannot be added"
+        )
+    return tokenizer
 
 
 def old_pieces(tokenizer: PreTrainedTokenizerBase, extension: Extension) -> list[list[int]]:

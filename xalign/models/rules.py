@@ -45,6 +45,8 @@ def rules_of_vocabulary(config: VocabularyConfig) -> Iterator[str]:
     """What of an extension of the vocabulary does not fit together."""
     if not config.languages.targets:
         yield "languages.targets=[]: at least one language, that the tokenizer is to have more pieces of"
+    if config.size == 0 and not config.language_tokens:
+        yield "size=0: nothing would be added (language_tokens=true adds tokens of languages)"
     if config.output is None:
         yield "output: required, but not given (a folder for the model)"
     wanted = {RowInitialisation.nearest: "vectors", RowInitialisation.propagated: "adapted"}

@@ -1,6 +1,5 @@
 """Entities: a sentence names an entity as another language does, and the name is predicted."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from xalign.config.schema import Config as RunConfig
+    from xalign.data.names import Span
     from xalign.data.step import Part, StepData
 
 STREAM = 8
 """Keeps the random numbers of these sentences apart from those of others."""
 IGNORED = -100
 """The label of a token that is not supervised (`data.collate`, which imports torch)."""
-
-Span = tuple[int, int, int]
-"""First character of a name in a text, one past the last, and the entity's number."""
 
 
 class Entities(Answered):
@@ -88,7 +85,7 @@ class Entities(Answered):
 
     def _read(self, data: "StepData") -> None:
         from xalign.base.errors import ConfigError
-        from xalign.data.names import mined_names, names_of
+        from xalign.data.names import mined_names, names_of, with_entities
         from xalign.data.word_pairs import mined_word_pairs
 
         config, pairs = self.config, data.material.pairs
@@ -112,22 +109,8 @@ class Entities(Answered):
             raise ConfigError([f"loss.objectives: entities finds {what}; give its option `names`"])
 
 
-def with_entities(texts: list[str], names: list[str]) -> Iterator[tuple[str, list[Span]]]:
-    """Texts that name an entity, and where: longer names first, whole words, as they are written."""
-    if not names:
-        return
-    number = {name: i for i, name in enumerate(names)}
-    alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    pattern = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)")
-    for text in texts:
-        spans = [(*match.span(), number[match.group()]) for match in pattern.finditer(text)]
-        # What nothing stands before is predicted from nothing.
-        if spans := [span for span in spans if text[: span[0]].strip()]:
-            yield text, spans
-
-
 def switched_entities(
-    text: str, spans: list[Span], names: list[dict[str, str]], pivot: str, rng: "np.random.Generator"
+    text: str, spans: list["Span"], names: list[dict[str, str]], pivot: str, rng: "np.random.Generator"
 ) -> InstructionSample:
     """The text up to its last entity, every entity by its name in one other language as far as it has one
     there; the names are what is answered."""

@@ -20,7 +20,16 @@ from xalign.config.choices import RowInitialisation
 from xalign.config.schema import ModelConfig, VocabularyConfig
 from xalign.data.parallel import Splits, load_corpus, split_corpus, wanted_languages
 from xalign.data.readers.files import read_lines
-from xalign.models.extension import Extension, extended, learnt, old_pieces, require_extensible, tokens_a_word
+from xalign.data.transforms.target_token import token_of
+from xalign.models.extension import (
+    Extension,
+    extended,
+    learnt,
+    old_pieces,
+    require_extensible,
+    tokens_a_word,
+    with_tokens,
+)
 from xalign.models.fingerprint import weight_hashes
 from xalign.models.loading import load_model_and_tokenizer, quiet
 from xalign.models.new_rows import add_rows
@@ -58,19 +67,24 @@ def extend(config: VocabularyConfig) -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise RunError(f"output={folder}: holds something that we have not written; give a new folder")
     model, tokenizer = load_model_and_tokenizer(config.model)
-    require_extensible(tokenizer)
+    if config.size:
+        require_extensible(tokenizer)
     splits = _text(config)
     pivot, targets = config.languages.pivot, config.languages.targets
     texts = [text for code in targets for text in _texts(config, splits, code)]
-    extension = learnt(tokenizer, texts, _texts(config, splits, pivot), config.size)
-    if not extension.merges:
-        raise ConfigError([f"languages.targets={targets}: no new pieces: its words have a token each"])
+    extension = Extension([])
+    if config.size:
+        extension = learnt(tokenizer, texts, _texts(config, splits, pivot), config.size)
+        if not extension.merges:
+            raise ConfigError([f"languages.targets={targets}: no new pieces: its words have a token each"])
     table: Any = model.get_input_embeddings()
     first: int = table.num_embeddings
-    made = extended(tokenizer, extension, first)
-    rows, head_rows = _rows(config, model, tokenizer, extension)
-    add_rows(model, rows, head_rows)
-    log.info("%d new pieces, rows %d to %d", len(extension.pieces), first, first + len(rows) - 1)
+    made = extended(tokenizer, extension, first) if extension.merges else tokenizer
+    added = _add(config, model, tokenizer, extension)
+    if config.language_tokens:
+        names = [token_of(code) for code in (pivot, *targets)]
+        made = with_tokens(made, names, first + added - len(names))
+    log.info("%d new pieces, rows %d to %d", added, first, first + added - 1)
     found = [_fertility(code, tokenizer, made, splits) for code in (pivot, *targets)]
     _write(config, folder, model, made, extension, found)
     _show(found, folder)
@@ -87,6 +101,27 @@ def _texts(config: VocabularyConfig, splits: Splits, language: str) -> list[str]
     own = [text for text in splits.train.texts(language) if text]
     files = [path for code, path in config.text.items() if canonical(code) == language]
     return own + [line for path in files for line in read_lines(Path(path)) if line.strip()]
+
+
+def _add(
+    config: VocabularyConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    extension: Extension,
+) -> int:
+    """Give the model rows for new pieces, and behind them for tokens of languages; how many."""
+    rows, head_rows = _rows(config, model, tokenizer, extension)
+    if config.language_tokens:
+        languages = (config.languages.pivot, *config.languages.targets)
+        names = [
+            tokenizer(f" {english_name(code)}", add_special_tokens=False)["input_ids"] for code in languages
+        ]
+        ends: list[Any] = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]
+        rows = torch.cat([rows, mean_rows(ends[0].detach(), names)])
+        if head_rows is not None:
+            head_rows = torch.cat([head_rows, mean_rows(ends[1].detach(), names)])
+    add_rows(model, rows, head_rows)
+    return len(rows)
 
 
 def _rows(

@@ -105,3 +105,24 @@ def test_the_language_that_is_switched_to(asked: str, answered: str, given: str,
 def test_texts_to_be_continued_stay() -> None:
     sample = InstructionSample("A dog", " sleeps", "en", "en")
     assert switch().instruction(sample, rng()) == sample
+
+
+@pytest.mark.parametrize("span", [2.0, 4.0])
+def test_words_go_in_runs_and_in_the_same_share(span: float) -> None:
+    """Runs of 1 + Poisson(span - 1): the share has a wider spread than by words."""
+    long = replace(PAIR, source="dog " * 20_000)
+    words = switch(probability=0.3, span=span).pair(long, rng()).source.split()
+    changed = np.array([own == "hund" for own in words])
+    assert changed.mean() == pytest.approx(0.3, abs=0.02)
+    begins = int((changed[1:] & ~changed[:-1]).sum())
+    # Of runs that may touch, what is seen is longer than what was drawn.
+    assert changed.sum() / begins > span
+
+
+def test_each_word_may_go_into_a_language_of_its_own() -> None:
+    long = replace(PAIR, source="dog " * 600)
+    words = switch(several=True).pair(long, rng()).source.split()
+    assert set(words) == {"hund", "chien"}
+    assert words.count("chien") == pytest.approx(300, abs=4 * (600 * 0.25) ** 0.5)
+    target = switch(several=True, side=Side.target).pair(PAIR, rng()).target
+    assert target == "A Dog (dog?) rennt; Cat"

@@ -45,6 +45,11 @@ class CodeSwitch(Transform):
     class Config(TransformConfig):
         probability: Annotated[float, Field(ge=0, le=1)] = 0.3
         """Probability to be replaced, of each word that a translation was mined for."""
+        span: Annotated[float, Field(ge=1)] = 1.0
+        """Words that are replaced one after the other, on average: 1 draws each word by itself, more draws
+        where a run begins and its length (1 + Poisson). Words without a translation are passed over."""
+        several: bool = False
+        """Whether each word of the pivot goes into a language drawn anew; false: all into one."""
         side: Side = Side.source
         """Which side of a pair changes: the `source` (in the pivot language), the `target`, or `both`."""
         keep_capitals: bool = False
@@ -118,12 +123,30 @@ class CodeSwitch(Transform):
         other = answered if answered != asked else str(rng.choice(self.setup.targets))
         return self.into.get(other, {})
 
+    def _translation(
+        self, word: str, translations: Mapping[str, str], rng: "np.random.Generator"
+    ) -> str | None:
+        if self.config.several and translations in self.into.values():
+            known = [own[word.lower()] for own in self.into.values() if word.lower() in own]
+            return known[int(rng.integers(len(known)))] if known else None
+        return translations.get(word.lower())
+
     def _switched(self, text: str, translations: Mapping[str, str], rng: "np.random.Generator") -> str:
+        left, share, span = 0, self.config.probability, self.config.span
+        # Of words in runs of this mean length that begin so often, the share is the probability.
+        beginning = share / (span * (1 - share) + share)
+
         def switched(word: str) -> str:
-            found = translations.get(word.lower())
-            kept = self.config.keep_capitals and word[0].isupper()
-            if found is None or kept or rng.random() >= self.config.probability:
+            nonlocal left
+            found = self._translation(word, translations, rng)
+            if found is None or (self.config.keep_capitals and word[0].isupper()):
                 return word
+            if left == 0:
+                if rng.random() >= beginning:
+                    return word
+                if span > 1:
+                    left = 1 + int(rng.poisson(span - 1))
+            left = max(0, left - 1)
             return in_case_of(word, found)
 
         return with_words(text, switched)
