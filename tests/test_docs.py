@@ -17,6 +17,7 @@ from xalign.config.schema import (
     DataToolConfig,
     EvaluateConfig,
     MineConfig,
+    SteerConfig,
     VocabularyConfig,
 )
 from xalign.data.__main__ import with_command
@@ -52,6 +53,8 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
             case "xalign.analyze":
                 monkeypatch.setattr(sys, "argv", [module, *with_models_as_key(arguments)])
                 check("xalign.analyze", "analyze", AnalyzeConfig, paths=False)
+            case "xalign.steer":
+                check("xalign.steer", "steer", SteerConfig, paths=False)
             case "xalign.dashboard":
                 assert dashboard.given(arguments)
             case "xalign.vocabulary":

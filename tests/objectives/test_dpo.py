@@ -1,12 +1,14 @@
 """DPO: the published loss, and that answers in the wrong language become the less likely ones."""
 
+import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
 import torch
-from cipher import OnCipher, in_cipher
+from cipher import OnCipher, in_cipher, sentences
 from torch import Tensor
 
 from xalign.data.collate import pad
@@ -80,3 +82,22 @@ def test_answers_in_the_language_that_is_asked_for_become_the_likelier_ones() ->
     # Another sentence, in the right language, says little of languages.
     nothing = OnCipher((*DPO, "loss.objectives.dpo.wrong_language=0")).train(40)
     assert right_language(nothing) < 0.9
+
+
+def test_preferences_of_a_file_are_followed(tmp_path: Path) -> None:
+    """Of other sentences than those that are asked: which of both answers is chosen decides."""
+    for chosen, low, high in (("fr", 0.95, 1.01), ("en", -0.01, 0.1)):
+        rejected = "en" if chosen == "fr" else "fr"
+        records = [
+            {
+                "prompt": EQUALS.ask(in_cipher(text, source), source, target),
+                "chosen": in_cipher(text, target if chosen == "fr" else source),
+                "rejected": in_cipher(text, target if rejected == "fr" else source),
+            }
+            for text in sentences(200, seed=7)
+            for source, target in (("en", "fr"), ("fr", "en"))
+        ]
+        path = tmp_path / f"{chosen}.jsonl"
+        path.write_text("".join(json.dumps(own) + "\n" for own in records))
+        model = OnCipher((*DPO, f"loss.objectives.dpo.preferences={path}")).train(40)
+        assert low < right_language(model) < high

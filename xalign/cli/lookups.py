@@ -13,6 +13,7 @@ from xalign.config.schema import (
     Config,
     EvaluateConfig,
     MineConfig,
+    SteerConfig,
     TextConfig,
     VocabularyConfig,
 )
@@ -57,6 +58,8 @@ def rules(config: Config | EvaluateConfig | TextConfig | MineConfig, *, sweep: b
     if config.model.pretrained and not (isinstance(config, EvaluateConfig) and config.models):
         yield from _model("model.path", config.model.path, config.model.revision, whole)
         yield from _model_folder("model.path", config.model.path, measured)
+    if config.model.steering is not None:
+        yield from _missing("model.steering.path", config.model.steering.path)
     tokenizer, revision = config.model.tokenizer, config.model.tokenizer_revision
     yield from _model("model.tokenizer", tokenizer, revision, of_tokenizer)
     yield from _chat(config)
@@ -88,6 +91,8 @@ def rules(config: Config | EvaluateConfig | TextConfig | MineConfig, *, sweep: b
 
 
 def _text(config: TextConfig) -> Iterator[str]:
+    if isinstance(config, SteerConfig):
+        yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
     if isinstance(config, VocabularyConfig):
         yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
         for key in ("vectors", "adapted"):

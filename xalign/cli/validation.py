@@ -20,6 +20,7 @@ from xalign.config.schema import (
     DataToolConfig,
     EvaluateConfig,
     MineConfig,
+    SteerConfig,
     TextConfig,
     VocabularyConfig,
 )
@@ -34,7 +35,9 @@ from xalign.options.composed import rules, take_options
 from xalign.options.short_keys import short_names
 from xalign.training import rules as training_rules
 
-C = TypeVar("C", Config, EvaluateConfig, AnalyzeConfig, DataToolConfig, VocabularyConfig, MineConfig)
+C = TypeVar(
+    "C", Config, EvaluateConfig, AnalyzeConfig, DataToolConfig, VocabularyConfig, MineConfig, SteerConfig
+)
 
 
 def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
@@ -69,6 +72,10 @@ def resolve(composed: DictConfig | dict[str, Any], schema: type[C]) -> C:
         problems += data_rules.rules(config)
     if not isinstance(config, DataToolConfig):
         problems += model_rules.rules(config.model)
+    if isinstance(config, SteerConfig) and config.output is None:
+        problems.append("output: required, but not given (a file, as in output=vectors.safetensors)")
+    if not isinstance(config, DataToolConfig) and not isinstance(config, EvaluateConfig):
+        problems += model_rules.not_steered(config.model)
     if isinstance(config, VocabularyConfig):
         problems += model_rules.rules_of_vocabulary(config)
     if not isinstance(config, TextConfig | MineConfig):

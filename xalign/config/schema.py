@@ -28,6 +28,25 @@ PRESET = "preset"
 
 
 @dataclass(frozen=True, kw_only=True)
+class SteeringConfig:
+    """A language's vector added to the states after some blocks, where a model is measured."""
+
+    __pydantic_config__ = STRICT
+
+    path: str
+    """File of `python -m xalign.steer`."""
+    to: str
+    """Language that states are led to."""
+    away: str | None = None
+    """Language that they are led away from; null: the pivot."""
+    layers: list[Positive] = field(default_factory=list)
+    """Blocks, from 1, after which it is added; none: the one at which the languages' vectors begin to lie on
+    one line, as the file says."""
+    strength: float = 1.0
+    """How much of the way: 1 is the languages' distance, negative leads back."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Which language model is aligned, and how it is loaded."""
 
@@ -60,6 +79,8 @@ class ModelConfig:
     """Number of decoder blocks; lets `loss.layer` be checked before anything is loaded."""
     trust_remote_code: bool = False
     """Whether code that a hub repository ships may be executed."""
+    steering: SteeringConfig | None = None
+    """A language's vector added at inference; null: none. Of `xalign.evaluate` and `xalign.analyze`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +310,19 @@ class DataToolConfig(TextConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SteerConfig(TextConfig):
+    """What `python -m xalign.steer` needs: a model, and parallel text."""
+
+    model: ModelConfig
+    sentences: Positive = 200
+    """Sentences of each language that its vector is the mean of."""
+    max_length: Positive = 128
+    """Tokens that are kept of a sentence."""
+    batch_tokens: Positive = 4096
+    """Padded tokens in a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MineConfig:
     """What `python -m xalign.data mine` needs: a model, and a text in each of two languages."""
 
@@ -349,5 +383,6 @@ SCHEMAS: dict[str, type] = {
     "text_schema": DataToolConfig,
     "vocabulary_schema": VocabularyConfig,
     "mine_schema": MineConfig,
+    "steer_schema": SteerConfig,
 }
 """Of each entry point that composes a config."""

@@ -41,6 +41,12 @@ def _may_be_adapter(path: str) -> bool:
     return is_adapter(Path(path)) or not Path(path).is_dir()
 
 
+def not_steered(model: ModelConfig) -> Iterator[str]:
+    """What is trained or fitted is the model as it is."""
+    if model.steering is not None:
+        yield f"model.steering.path={model.steering.path}: of xalign.evaluate and xalign.analyze only"
+
+
 def rules_of_vocabulary(config: VocabularyConfig) -> Iterator[str]:
     """What of an extension of the vocabulary does not fit together."""
     if not config.languages.targets:

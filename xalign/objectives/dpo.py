@@ -1,18 +1,22 @@
 """DPO across languages: the right answer in the language that is asked for is preferred."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from xalign.objectives.answers import AnswerObjective, Question
-from xalign.objectives.base import Figures, Rows
+from xalign.data.instructions.base import InstructionSample
+from xalign.data.preferences import Preference, preferences_of
+from xalign.objectives.answers import STREAM, AnswerObjective, Question
+from xalign.objectives.base import Figures, Rows, Setup
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xalign.data.instructions.base import InstructionSample
+    from xalign.config.schema import Config as RunConfig
+    from xalign.data.step import Part, StepData
 
 
 class Dpo(AnswerObjective):
@@ -26,7 +30,7 @@ class Dpo(AnswerObjective):
     head at the answers' tokens.
 
     Published: preferences of people and of models, in 30 languages; beta 0.1. Here: preferences that parallel
-    text gives by itself.
+    text gives by itself, or those of a file.
 
     Take it when a model that knows the answer gives it in the wrong language.
     """
@@ -38,10 +42,40 @@ class Dpo(AnswerObjective):
         wrong_language: Annotated[float, Field(ge=0, le=1)] = 0.5
         """Share of rejected answers that are in the question's language; the others are another sentence's
         translation."""
+        preferences: str | None = None
+        """File of preferences (JSON, lines or an array) with `prompt`, `chosen` and `rejected`, texts or
+        conversations, in the place of those that the parallel text gives."""
+
+        def problems(self, config: "RunConfig") -> Iterator[tuple[str, str]]:
+            if self.preferences is None:
+                yield from super().problems(config)
+            elif not Path(self.preferences).expanduser().is_file():
+                yield "preferences", "is not there"
 
     config: Config
 
-    def texts_of(self, question: Question, pivot: str) -> "list[InstructionSample]":
+    def __init__(self, config: Config, setup: Setup) -> None:
+        super().__init__(config, setup)
+        self._preferences: list[Preference] = []
+
+    def sample(self, data: "StepData") -> "Part":
+        if self.config.preferences is None:
+            return super().sample(data)
+        if not self._preferences:
+            self._preferences = preferences_of(Path(self.config.preferences).expanduser())
+        known, count = self._preferences, self.config.batch_size * data.ranks
+        places = data.rng(STREAM).choice(len(known), count, replace=count > len(known))
+        own = [known[int(place)] for place in places[data.rank * self.config.batch_size :]]
+        own = own[: self.config.batch_size]
+        pivot = self.setup.languages[0]
+        sides = [
+            InstructionSample(one.prompt, f" {getattr(one, side)}", pivot, pivot)
+            for side in ("chosen", "rejected")
+            for one in own
+        ]
+        return data.part(*data.instruction_rows(sides, self.config.max_length), sides=self.answers)
+
+    def texts_of(self, question: Question, pivot: str) -> list[InstructionSample]:
         pair, other = question.pair, question.other
         language = pair.target_language
         # The upper half of the numbers asks into the pivot.

@@ -19,6 +19,7 @@ from xalign.models.gguf import MODELS
 from xalign.models.instruct import require_template
 from xalign.models.loading import load_model_and_tokenizer
 from xalign.models.own_path import model_at
+from xalign.models.steering import steer
 from xalign.performance.automatic import (
     choose_device,
     choose_layer,
@@ -40,6 +41,8 @@ def load_backbone(model: ModelConfig, device: torch.device, seed: int) -> Backbo
     """
     backbone = Backbone(*load_model_and_tokenizer(model, seed)).to(device).eval()
     require_known_form(backbone, f"model.path={model.path}" if model.path else f"model={model.name}")
+    if model.steering is not None:
+        steer(backbone, model.steering)
     return backbone
 
 
