@@ -6,7 +6,7 @@ from cipher import OnCipher
 
 from xalign.config.choices import Centering
 from xalign.objectives.kernels.info_nce import info_nce, unit_vectors
-from xalign.objectives.kernels.variants import same_pairs, weighted_negatives
+from xalign.objectives.kernels.variants import false_by_margin, same_pairs, weighted_negatives
 
 PLAIN = {"tau": 0.1, "hardness": 0.0, "positive_share": 0.0, "decoupled": False}
 ALL = slice(0, 8)
@@ -61,3 +61,15 @@ def test_sentences_never_seen_find_their_translations(kind: str) -> None:
     ]
     assert OnCipher(options).train(120).retrieval() > 0.9
     assert OnCipher(options, shuffled=True).train(120).retrieval() < 0.2
+
+
+def test_negatives_too_much_like_the_translation_are_left_out() -> None:
+    similarities = torch.tensor([[0.8, 0.79, 0.5], [0.9, 0.6, 0.1], [0.9, 0.9, 0.8]])
+    same = torch.eye(3, dtype=torch.bool)
+    found = false_by_margin(similarities, same, slice(0, 3), 0.05)
+    # The last row keeps its own: nothing else would be left.
+    assert found.tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+    rank = false_by_margin(similarities[1:], same[1:], slice(1, 3), 0.05)
+    assert torch.equal(rank, found[1:])
+    losses = [float(weighted_negatives(similarities, own, slice(0, 3), **PLAIN)) for own in (same, found)]
+    assert losses[1] < losses[0]

@@ -17,6 +17,9 @@ def hard_negatives(module: AlignedModel, part: Part, untouched: Backbone) -> Ten
     for similarities in (cosines, cosines.T):
         for i, row in enumerate(similarities):
             negatives = row[~same[i]]
+            if config.false_margin is not None:
+                true = negatives[negatives <= row[i] - config.false_margin]
+                negatives = true if len(true) else negatives
             weights = torch.exp(config.hardness * negatives).detach()
             expected = (weights / weights.sum() * torch.exp(negatives / config.tau)).sum()
             positive, share = torch.exp(row[i] / config.tau), config.positive_share
