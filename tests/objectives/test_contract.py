@@ -45,6 +45,7 @@ WITH_OPTIONS: list[Any] = [
         "hard_negatives",
         (
             "loss.objectives.hard_negatives.positive_share=0.02",
+            "loss.objectives.hard_negatives.false_margin=0.01",
             "loss.objectives.hard_negatives.decoupled=true",
         ),
         id="hard_negatives, debiased and decoupled",

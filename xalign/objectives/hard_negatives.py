@@ -24,9 +24,9 @@ class HardNegatives(PairObjective):
     InfoNCE both ways whose negatives weigh exp(hardness s), normalised over a row (Robinson et al., ICLR
     2021, equation 4), less what is expected of false negatives among them (Chuang et al., NeurIPS 2020,
     equation 8), and, if so chosen, without the positive in the denominator (Yeh et al., ECCV 2022, equation
-    5). Negatives that are too much like the translation can be left out as false ones (Moreira et al.,
-    arXiv 2407.15831, section 4.2). With hardness 0 and none of the others it is `contrastive` without a queue. Runs the blocks up to its
-    layer alone.
+    5). Negatives that are too much like the translation can be left out as false ones (Moreira et al., arXiv
+    2407.15831, section 4.2). With hardness 0 and none of the others it is `contrastive` without a queue. Runs
+    the blocks up to its layer alone.
 
     Published: hardness 1, positive share 0.1 and tau 0.5 for pictures. Here: tau 0.05 as elsewhere, and
     weights that get no gradient.
@@ -43,8 +43,8 @@ class HardNegatives(PairObjective):
         positive_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
         """How likely a negative is a translation after all; 0: never."""
         false_margin: Annotated[float, Field(ge=-1, le=1)] | None = None
-        """Negatives whose cosine is more than the translation's less so much are left out: likely translations
-        themselves; null: none is."""
+        """Negatives whose cosine is more than the translation's less so much are left out: likely
+        translations themselves; null: none is."""
         decoupled: bool = False
         """Leave the translation out of the denominator."""
         centering: Annotated[Centering, Short("loss.centering")] = Centering.language

@@ -17,8 +17,8 @@ def same_pairs(source_keys_N: Tensor, target_keys_N: Tensor) -> Tensor:
 
 def false_by_margin(similarities_nN: Tensor, same_nN: Tensor, rows: slice, margin: float) -> Tensor:
     """`same_nN` with the pairs more similar than the row's translation less a margin (n, N): likely false
-    negatives (Moreira et al., arXiv 2407.15831, section 4.2, TopK-MarginPos). A row that would be left without
-    negatives keeps its own.
+    negatives (Moreira et al., arXiv 2407.15831, section 4.2, TopK-MarginPos). A row that would be left
+    without negatives keeps its own.
     """
     own_n = torch.arange(rows.start, rows.stop, device=similarities_nN.device)
     found_nN = similarities_nN.detach()
