@@ -27,11 +27,12 @@ def catalogues(folder: Path, rows: int = 150) -> Path:
     things = ["file", "page", "user", "event", "group", "image", "report", "answer"]
     foreign = ["fichier", "page", "usager", "évènement", "groupe", "image", "rapport", "réponse"]
     for language in ("fr", "de", "zh_Hans"):
+        opens = "打开" if language == "zh_Hans" else "ouvrez"  # a text has letters of its script
         path = folder / language / "LC_MESSAGES" / "django.po"
         path.parent.mkdir(parents=True, exist_ok=True)
         entries = [
             f'msgid "Please open the {things[i % 8]} number {i} now"\n'
-            f'msgstr "{language}: ouvrez {foreign[i % 8]} {i * 7} maintenant"\n'
+            f'msgstr "{language}: {opens} {foreign[i % 8]} {i * 7} maintenant"\n'
             for i in range(rows)
         ]
         path.write_text(PO + "\n".join(entries), encoding="utf-8")

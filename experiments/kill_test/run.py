@@ -37,10 +37,11 @@ QUICK = (
 def catalogues(folder: Path, rows: int = 150) -> Path:
     """A small made-up corpus as gettext catalogues."""
     for language in ("fr", "de", "zh_Hans"):
+        opens = "打开" if language == "zh_Hans" else "ouvrez"  # a text has letters of its script
         path = folder / language / "LC_MESSAGES" / "django.po"
         path.parent.mkdir(parents=True, exist_ok=True)
         entries = (
-            f'msgid "Please open the {i % 8} number {i} now"\nmsgstr "{language}: ouvrez {i * 7} donc"\n'
+            f'msgid "Please open the {i % 8} number {i} now"\nmsgstr "{language}: {opens} {i * 7} donc"\n'
             for i in range(rows)
         )
         path.write_text(PO + "\n".join(entries), encoding="utf-8")

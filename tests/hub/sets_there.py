@@ -26,6 +26,8 @@ def sentence(language: str, k: int) -> str:
     """A sentence that differs by language and number."""
     if language.startswith(("zh", "cmn")):
         return "".join("一二三四五六七八九十"[int(digit)] for digit in f"{k:04}") + "中文的好"
+    if language.startswith("th"):  # a text has letters of its script
+        language = f"{language} ไทย"
     return f"the {WORDS[k % 10]} number {k} of {language} is near the {WORDS[(k // 10) % 10]}."
 
 

@@ -20,6 +20,7 @@ from xalign.models import adapters, export
 from xalign.models.adapters.base import Adapter
 from xalign.models.adapters.lora import Lora
 from xalign.models.backbone import Backbone, evaluating
+from xalign.models.new_rows import FIRST
 
 RELOAD = """
 import sys, torch
@@ -41,6 +42,7 @@ def trained(family: str, method: str, **changes: Any) -> Adapter:
     if family in ("mixtral", "qwen3_moe"):
         changes["experts_implementation"] = "grouped_mm"  # the default of transformers
     backbone = tiny_backbone(family, **changes)
+    setattr(backbone.model.config, FIRST, 200)  # as if a tokenizer had gained its last pieces
     config = Lora.Config(method="lora", r=4) if method == "lora" else AdapterConfig(method=method)
     adapter = adapters.attach(backbone, config)
     with torch.no_grad():
