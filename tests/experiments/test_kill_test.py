@@ -16,7 +16,7 @@ from killing import Moment, Outcome, attempt, campaign, differences  # noqa: E40
 def overrides(place: Path) -> list[str]:
     folder = place / "corpus" / "zh_Hans" / "LC_MESSAGES"
     folder.mkdir(parents=True)
-    entries = (f'msgid "Please open the file {i}"\nmsgstr "ouvrez {i * 7} donc"\n' for i in range(120))
+    entries = (f'msgid "Please open the file {i}"\nmsgstr "打开 {i * 7} donc"\n' for i in range(120))
     head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n'
     (folder / "django.po").write_text(head + "\n".join(entries), encoding="utf-8")
     return [
