@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from xalign import dashboard
+from xalign import list as listing
 from xalign.analyze import with_models_as_key
 from xalign.cli.command_line import check
 from xalign.config.presets import config_folder
@@ -55,6 +56,8 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 check("xalign.analyze", "analyze", AnalyzeConfig, paths=False)
             case "xalign.steer":
                 check("xalign.steer", "steer", SteerConfig, paths=False)
+            case "xalign.list":
+                assert listing.given(arguments)
             case "xalign.dashboard":
                 assert dashboard.given(arguments)
             case "xalign.vocabulary":

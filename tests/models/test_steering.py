@@ -9,7 +9,9 @@ from peft_adapters import tiny_model
 from tiny import tiny_backbone
 
 from xalign.base.errors import ConfigError, ModelError
-from xalign.config.schema import ModelConfig, SteerConfig, SteeringConfig
+from xalign.cli.command_line import compose_config
+from xalign.cli.validation import resolve
+from xalign.config.schema import Config, EvaluateConfig, ModelConfig, SteerConfig, SteeringConfig
 from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data.collate import encode, pad
 from xalign.models.backbone import Backbone, evaluating
@@ -139,3 +141,17 @@ def test_the_whole_way(tmp_path: Path) -> None:
     torch.testing.assert_close(
         difference, (vectors["de"] - vectors["en"])[layer].expand_as(difference), rtol=1e-4, atol=1e-5
     )
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """Options of a group that is not there unless it is given."""
+    words = ["model.steering.path=x.safetensors", "model.steering.to=de", "model.steering.layers=[2,3]"]
+    made = resolve(compose_config("evaluate", words), EvaluateConfig)
+    assert made.model.steering == SteeringConfig(path="x.safetensors", to="de", layers=[2, 3])
+    assert resolve(compose_config("evaluate", []), EvaluateConfig).model.steering is None
+    with pytest.raises(ConfigError, match=r"model\.steering\.to: required"):
+        resolve(compose_config("evaluate", words[:1]), EvaluateConfig)
+    with pytest.raises(ConfigError, match=r"model\.steering\.laiers: unknown key; did you mean 'layers'"):
+        resolve(compose_config("evaluate", [*words, "model.steering.laiers=[1]"]), EvaluateConfig)
+    with pytest.raises(ConfigError, match=r"model\.steering\.path=x\.safetensors: of xalign\.evaluate"):
+        resolve(compose_config("config", words), Config)

@@ -17,7 +17,7 @@ from xalign.base.errors import ConfigError, did_you_mean
 from xalign.config.choices import Combine, GradientClipping, TaskProvider
 from xalign.config.parts import AdapterConfig, AnalysisConfig, ObjectiveConfig, TaskConfig, TransformConfig
 from xalign.config.problems import one_of, problem
-from xalign.config.schema import PRESET, SCHEMAS, BenchmarkConfig, Config
+from xalign.config.schema import PRESET, SCHEMAS, BenchmarkConfig, Config, ModelConfig
 from xalign.config.text import DataConfig
 from xalign.config.training import LossConfig, TrainerConfig
 from xalign.data.transforms import TRANSFORMS
@@ -47,6 +47,7 @@ def _groups() -> dict[str, Any]:
     """The types of those groups that are open, or have short keys."""
     benchmark = _with_short_keys(BenchmarkConfig, "benchmark", {"options": dict})
     return {
+        "model": _with_short_keys(ModelConfig, "model", {"steering": dict}),
         "data": _with_short_keys(DataConfig, "data", {"transforms": dict, "sources": dict}),
         "loss": _with_short_keys(LossConfig, "loss", {"objectives": dict}),
         "trainer": _with_short_keys(TrainerConfig, "trainer", {}),
@@ -109,6 +110,8 @@ def take_options(values: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     """Composed values with the options of objectives, transforms, adapter, tasks and analyses as configs;
     short keys are gone from them."""
     values = copy.deepcopy(values)
+    if isinstance(values.get("model"), dict) and not values["model"].get("steering"):
+        values["model"]["steering"] = None
     loss, trainer, adapter = (values.get(group) for group in ("loss", "trainer", "adapter"))
     if isinstance(loss, dict) and isinstance(trainer, dict):
         given = _taken_shorts(values)
