@@ -36,3 +36,8 @@ def _logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:], root.propagate = handlers, True
     root.setLevel(level)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes in one piece comes first, or one worker would be busy with it while others wait."""
+    items.sort(key=lambda item: item.path.name != "test_ranks.py")
