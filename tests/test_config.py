@@ -22,6 +22,7 @@ REQUIRED = {
     "transforms=entity_switch": [f"data.transforms.entity_switch.names={CONF.parent / 'README.md'}"],
     "languages=any": ["languages.targets=[de]"],
     "data=files": ["data.path=x"],
+    "instructions=records": ["instructions.path=x"],
     "instructions=xquad": ["instructions.path=x"],
     "benchmark=tatoeba": ["benchmark.path=x"],
     "benchmark=lm_eval": ["benchmark.tasks=[hellaswag]"],

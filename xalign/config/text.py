@@ -114,11 +114,16 @@ class InstructionsConfig:
 
     source: str = "parallel"
     """`parallel` makes translation instructions from the corpus, `bactrian` reads `path` or `hub`, `xquad`
-    `path`, `mix` draws from several; other packages add theirs (entry points `xalign.instructions`)."""
+    and `records` `path`, `mix` draws from several; other packages add theirs (entry points
+    `xalign.instructions`)."""
     mix: dict[str, float] = field(default_factory=dict)
     """Source -> its share of the samples, in any unit. Of source=mix."""
     path: str | None = None
-    """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD)."""
+    """Folder with one file a language (JSON or JSONL: Bactrian-X layout; SQuAD layout: XQuAD); of
+    source=records a file."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Part of an instruction (`instruction`, `input`, `output`, `language`, `id`) -> its column. Of
+    source=records, which knows the usual names."""
     hub: str | None = None
     """Dataset id on the hub in Bactrian-X layout: one file or one configuration a language."""
     hub_revision: str | None = None
