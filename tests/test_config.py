@@ -187,7 +187,7 @@ MISTAKES = {
         "instructions.hub=google/xquad: instructions.source=xquad is read from a folder"
     ],
     ("instructions.source=bactrain",): [
-        "instructions.source=bactrain: must be one of bactrian, mix, parallel, xquad; "
+        "instructions.source=bactrain: must be one of bactrian, mix, parallel, records, xquad; "
         "did you mean 'bactrian'?"
     ],
     ("trainer.accumulate_grad_batches=4",): [
