@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from xalign.base.errors import ConfigError, DataError
-from xalign.config.text import DataConfig, SourceConfig
+from xalign.config.text import DataConfig, InstructionsConfig, LanguagesConfig, SourceConfig
 from xalign.data import mixing, reading
+from xalign.data.instructions.parallel import TranslationInstructions
 from xalign.data.parallel import ParallelCorpus, load_corpus, split_corpus
 from xalign.data.sampling import PairSampler
 
@@ -53,6 +54,7 @@ def test_which_corpora_there_are_is_part_of_the_cache_s_key(tmp_path: Path) -> N
 
 def drawn(corpus: ParallelCorpus, shares: dict[str, float] | None) -> Counter[str]:
     """Of which corpus the pairs of some thousand batches are."""
+    corpus = ParallelCorpus(corpus.table, corpus.name, shares=shares)
     sampler = PairSampler(
         corpus,
         "en",
@@ -61,7 +63,6 @@ def drawn(corpus: ParallelCorpus, shares: dict[str, float] | None) -> Counter[st
         languages_per_batch=1,
         temperature=1,
         seed=1,
-        shares=shares,
     )
     corpora = corpus.corpora
     assert corpora is not None
@@ -82,14 +83,23 @@ def test_pairs_are_drawn_in_shares(tmp_path: Path) -> None:
 def test_a_corpus_that_is_used_up_leaves_its_share_to_the_others() -> None:
     rng = np.random.default_rng(0)
     corpora = ["a"] * 2 + ["b"] * 6
-    order = list(mixing.in_random_order(corpora, {"a": 100.0, "b": 1.0}, 8, rng))
+    order = list(mixing.Mixture(corpora, {"a": 100.0, "b": 1.0}, 8).order(rng))
     assert sorted(order) == list(range(8))
     assert set(order[:2]) == {0, 1}
 
 
 def test_without_shares_nothing_changes(tmp_path: Path) -> None:
-    order = list(mixing.in_random_order(None, None, 50, np.random.default_rng(3)))
-    assert order == list(np.random.default_rng(3).permutation(50))
+    same = mixing.Mixture(None, None, 50)
+    assert list(same.order(np.random.default_rng(3))) == list(np.random.default_rng(3).permutation(50))
+    assert same.one(np.random.default_rng(3)) == np.random.default_rng(3).integers(50)
+
+
+def test_instructions_made_of_pairs_are_drawn_in_shares(tmp_path: Path) -> None:
+    corpus, _ = load_corpus(mixture(tmp_path, talk={"share": 1.0}, book={"share": 3.0}), "en", {"de": ""})
+    languages = LanguagesConfig(targets=["de"])
+    made = TranslationInstructions(corpus, languages, InstructionsConfig(p_cross=1.0), 0).batch(0, 2000)
+    pages = sum("page" in own.prompt or "Seite" in own.prompt for own in made)
+    assert pages / 2000 == pytest.approx(0.75, abs=0.04)
 
 
 def test_a_sentence_held_out_in_one_corpus_is_trained_on_in_none(tmp_path: Path) -> None:

@@ -51,22 +51,38 @@ def rules(data: DataConfig) -> Iterator[str]:
             yield f"data.sources.{name}.hub_revision={source.hub_revision}: of hub, which is not given"
 
 
-def in_random_order(
-    corpora: Sequence[str] | None, shares: Mapping[str, float] | None, count: int, rng: np.random.Generator
-) -> Iterator[int]:
-    """The numbers below `count`, each once, in random order; with `shares` those of each corpus come up in
-    its share, as long as there are any. `corpora`: of which corpus each number is."""
-    if shares is None or corpora is None:
-        yield from map(int, rng.permutation(count))
-        return
-    names = sorted(set(corpora))
-    of = np.array([names.index(name) for name in corpora])
-    left = [iter(rng.permutation(np.flatnonzero(of == number))) for number in range(len(names))]
-    weights = np.array([shares[name] for name in names])
-    while weights.any():
-        drawn = int(rng.choice(len(names), p=weights / weights.sum()))
-        index = next(left[drawn], None)
-        if index is None:
-            weights[drawn] = 0
-        else:
-            yield int(index)
+class Mixture:
+    """Rows of several corpora that are drawn in shares, or of one."""
+
+    def __init__(self, corpora: Sequence[str] | None, shares: Mapping[str, float] | None, count: int) -> None:
+        """`corpora`: of which corpus each of `count` rows is; None, as `shares`: all are drawn alike."""
+        self.count = count
+        self.parts: list[np.ndarray] = []
+        self.weights = np.zeros(0)
+        if corpora is not None and shares is not None:
+            names, of = np.unique(np.asarray(corpora), return_inverse=True)
+            self.parts = [np.flatnonzero(of == number) for number in range(len(names))]
+            self.weights = np.array([shares[str(name)] for name in names])
+
+    def order(self, rng: np.random.Generator) -> Iterator[int]:
+        """The places of all rows, each once, in random order; of each corpus one comes up in its share, as
+        long as there are any."""
+        if not self.parts:
+            yield from map(int, rng.permutation(self.count))
+            return
+        left = [iter(rng.permutation(part)) for part in self.parts]
+        weights = self.weights.copy()
+        while weights.any():
+            drawn = int(rng.choice(len(left), p=weights / weights.sum()))
+            place = next(left[drawn], None)
+            if place is None:
+                weights[drawn] = 0
+            else:
+                yield int(place)
+
+    def one(self, rng: np.random.Generator) -> int:
+        """The place of a row."""
+        if not self.parts:
+            return int(rng.integers(self.count))
+        part = self.parts[int(rng.choice(len(self.parts), p=self.weights / self.weights.sum()))]
+        return int(part[rng.integers(len(part))])

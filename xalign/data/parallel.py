@@ -15,7 +15,7 @@ from xalign.base.cache import cached_by_key
 from xalign.base.errors import ConfigError, DataError, did_you_mean
 from xalign.config.text import DataConfig, LanguagesConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot, normal_form, plain
-from xalign.data.mixing import parts_of
+from xalign.data.mixing import Mixture, parts_of, shares_of
 from xalign.data.near_duplicates import without_near_duplicates
 from xalign.data.readers.base import Source
 from xalign.data.reading import reader_of
@@ -36,12 +36,19 @@ class ParallelCorpus:
     """A table with the column `source`, with `corpus` where it is a mixture of several, and one nullable
     text column a language.
 
-    `revision` is the commit that it was read at, where its source has commits.
+    `revision` is the commit that it was read at, where its source has commits; `shares` says of each corpus
+    of a mixture which share of the pairs is drawn from it, None: as many as there are.
     """
 
-    def __init__(self, table: datasets.Dataset, name: str, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        table: datasets.Dataset,
+        name: str,
+        revision: str | None = None,
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
         self.table, self.name = table, name
-        self.revision = revision
+        self.revision, self.shares = revision, shares
         self.languages: tuple[str, ...] = tuple(c for c in table.column_names if c not in OWN_COLUMNS)
         self._columns: dict[str, list[str | None]] = {}
 
@@ -60,6 +67,13 @@ class ParallelCorpus:
     def corpora(self) -> list[str] | None:
         """Of which of several corpora each row is; None where there is one."""
         return list(self.table["corpus"]) if "corpus" in self.table.column_names else None
+
+    def mixture(self, rows: np.ndarray) -> Mixture:
+        """How rows are drawn, by their places among these."""
+        if self.shares is None or "corpus" not in self.table.column_names:
+            return Mixture(None, None, len(rows))
+        corpora = np.asarray(self.table["corpus"][:])
+        return Mixture(corpora[rows].tolist(), self.shares, len(rows))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -84,7 +98,7 @@ class ParallelCorpus:
         return [(x, y) for x, y in both if x is not None and y is not None]
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "ParallelCorpus":
-        return ParallelCorpus(self.table.select(indices), self.name, self.revision)
+        return ParallelCorpus(self.table.select(indices), self.name, self.revision, self.shares)
 
     @property
     def fingerprint(self) -> str:
@@ -157,7 +171,10 @@ def load_corpus(
     folder = cached_by_key("corpora", key, build, f"corpus {data.name}", 200_000_000)
     revisions = [reader.revision() for _, reader in readers]
     corpus = ParallelCorpus(
-        datasets.load_from_disk(folder / "table"), data.name, revisions[0] if len(revisions) == 1 else None
+        datasets.load_from_disk(folder / "table"),
+        data.name,
+        revisions[0] if len(revisions) == 1 else None,
+        shares_of(data),
     )
     report = CleaningReport(**json.loads((folder / "cleaning.json").read_text()))
     _require_languages(corpus, pivot, languages, report)

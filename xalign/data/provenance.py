@@ -20,7 +20,8 @@ class TextSource:
 
 def text_sources(data: DataConfig, corpus: ParallelCorpus) -> list[TextSource]:
     """The sources, the largest first. A licence is known of packages, and of `data.sources` that say it."""
-    rows = Counter(zip(corpus.corpora or [data.name] * len(corpus), corpus.table["source"], strict=True))
+    corpora = corpus.corpora
+    rows = Counter(zip(corpora or [data.name] * len(corpus), corpus.table["source"], strict=True))
     licences: dict[tuple[str, str], str] = {}
     for part in parts_of(data):
         for name in part.data.packages:
@@ -30,7 +31,7 @@ def text_sources(data: DataConfig, corpus: ParallelCorpus) -> list[TextSource]:
     stated = {name: source.licence for name, source in data.sources.items()}
     return [
         TextSource(
-            name if corpus.corpora is None or corpus_name == name else f"{corpus_name}: {name}",
+            name if corpora is None or corpus_name == name else f"{corpus_name}: {name}",
             count,
             stated.get(corpus_name) or licences.get((corpus_name, name)),
         )

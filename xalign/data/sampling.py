@@ -1,7 +1,7 @@
 """Contrastive batches: languages by temperature, no sentence twice, all a function of (seed, step)."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,7 +10,6 @@ import numpy as np
 from xalign.base.errors import ConfigError
 from xalign.config.schema import Config
 from xalign.data.cleaning import normal_form
-from xalign.data.mixing import in_random_order, shares_of
 from xalign.data.parallel import ParallelCorpus
 
 T = TypeVar("T")
@@ -32,8 +31,6 @@ class Pair:
 class PairSampler:
     """Samples the global batch of a step, of which every rank takes its part.
 
-    `shares`: of the pairs that each of several corpora gives.
-
     Raises:
         ConfigError: a language has too few different pairs for its share of a batch (at the first batch).
     """
@@ -48,19 +45,13 @@ class PairSampler:
         languages_per_batch: int,
         temperature: float,
         seed: int,
-        shares: Mapping[str, float] | None = None,
     ) -> None:
-        self.shares_of_corpora = shares
         self.targets = list(targets)
         self.batch_size, self.languages_per_batch, self.seed = batch_size, languages_per_batch, seed
         self.corpus, self.pivot = corpus, pivot
         # Numbers, not `Pair`s, which would take hundreds of bytes each: a corpus may have millions.
         self.rows = {target: corpus.rows_with(pivot, target) for target in self.targets}
-        corpora = corpus.corpora if shares else None
-        self.corpora = {
-            target: None if corpora is None else [corpora[row] for row in rows]
-            for target, rows in self.rows.items()
-        }
+        self.mixtures = {target: corpus.mixture(rows) for target, rows in self.rows.items()}
         self.keys = {language: _keys(corpus.texts(language)) for language in (pivot, *self.targets)}
         self.distinct = {
             target: min(len(np.unique(self.keys[language][rows])) for language in (pivot, target))
@@ -97,7 +88,7 @@ class PairSampler:
         rows = self.rows[language]
         source_keys, target_keys = self.keys[self.pivot], self.keys[language]
         sampled: list[Pair] = []
-        for index in in_random_order(self.corpora[language], self.shares_of_corpora, len(rows), rng):
+        for index in self.mixtures[language].order(rng):
             row = int(rows[index])
             source, target = int(source_keys[row]), int(target_keys[row])
             sides = {("source", source), ("target", target)}
@@ -145,7 +136,6 @@ def sampler_of(config: Config, corpus: ParallelCorpus) -> PairSampler:
         languages_per_batch=trainer.languages_per_batch,
         temperature=languages.temperature,
         seed=config.seed,
-        shares=shares_of(config.data),
     )
 
 

@@ -31,6 +31,7 @@ class TranslationInstructions:
         self.config, self.seed = config, seed
         self.corpus = corpus
         self.rows = {t: corpus.rows_with(self.pivot, t) for t in self.targets}
+        self.mixtures = {t: corpus.mixture(rows) for t, rows in self.rows.items()}
         counts = [len(self.rows[t]) for t in self.targets]
         self.probabilities = language_probabilities(counts, languages.temperature)
 
@@ -43,7 +44,7 @@ class TranslationInstructions:
     def _draw(self, rng: "np.random.Generator") -> InstructionSample:
         target = str(rng.choice(self.targets, p=self.probabilities))
         rows = self.rows[target]
-        row = int(rows[rng.integers(len(rows))])
+        row = int(rows[self.mixtures[target].one(rng)])
         to_pivot, cross = rng.random() < self.config.p_swap, rng.random() < self.config.p_cross
         equals = rng.random() < self.config.equals_fraction
         source, answer = (target, self.pivot) if to_pivot else (self.pivot, target)

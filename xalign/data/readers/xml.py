@@ -66,7 +66,7 @@ def _forget(element: Element) -> None:
     element.clear()
     parent = element.getparent()
     if parent is not None:
-        for before in element.itersiblings(preceding=True):
+        while (before := element.getprevious()) is not None:
             parent.remove(before)
 
 
