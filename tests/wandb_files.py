@@ -6,6 +6,7 @@ checksum (4 bytes), a length (2) and a type (1: whole, 2: first, 3: middle, 4: l
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from wandb.proto import wandb_internal_pb2
 
 BLOCK = 2**15
 HEADER = 7
+PATIENCE = 100
+"""Tenths of a second."""
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -40,6 +43,11 @@ class WandbRun:
 
     def __init__(self, folder: Path) -> None:
         self.files = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
+        # W&B's service writes the last of them a moment after a run has ended.
+        for _ in range(PATIENCE):
+            if all(any(r.HasField("exit") for r in records(file)) for file in self.files):
+                break
+            time.sleep(0.1)
         self.history: list[dict[str, Any]] = []
         self.summary: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
