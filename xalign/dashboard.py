@@ -37,12 +37,11 @@ def main() -> None:
         print(__doc__)
         return
     values = given(sys.argv[1:])
+    from xalign.tracking.wandb_run import has_key
     from xalign.tracking.workspace import save, workspace, write
 
     made = workspace(values["entity"] or os.environ.get("WANDB_ENTITY", ""), values["project"])
-    import wandb
-
-    if values["output"] or not wandb.api.api_key:
+    if values["output"] or not has_key():
         output = Path(values["output"] or "outputs/dashboard.json")
         write(made, output)
         print(f"written: {output}" + ("" if values["output"] else " (no W&B key is set: nothing is sent)"))

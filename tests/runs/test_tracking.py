@@ -152,6 +152,17 @@ def test_a_key_that_the_dashboard_has_not() -> None:
         dashboard.given(["projct=x"])
 
 
+def test_several_ranks_log_one_run(place: Path) -> None:
+    """Another process trains: the run is lent to it, and only the first of its ranks opens it."""
+    words = ("logger=wandb", "logger.offline=true", "strategy=ddp", "trainer.devices=2")
+    experiment.run(run_config(place, *words))
+    found = WandbRun(place / "run")
+    assert found.ids == {RunFolder(place / "run").known()["wandb_id"]}
+    assert found.exit_codes == [0, 0, 0]  # before training, the ranks, afterwards
+    assert {row["train/step"] for row in found.history if "train/loss" in row} == {1, 2, 3, 4}
+    assert any(key.startswith("eval/change") for row in found.history for key in row)
+
+
 def test_sections() -> None:
     assert section("loss/contrastive") == "train/loss/contrastive"
     assert section("seconds/data") == "system/seconds/data"
@@ -166,6 +177,9 @@ def test_offline_where_no_key_is_set(place: Path, monkeypatch: pytest.MonkeyPatc
     auto, online = LoggerConfig(), LoggerConfig(offline=False)
     assert not is_offline(online)
     assert is_offline(auto)
+    (place / "netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {'0' * 40}\n")
+    assert not is_offline(auto)
+    (place / "netrc").unlink()
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     assert not is_offline(auto)
     monkeypatch.setenv("WANDB_MODE", "offline")

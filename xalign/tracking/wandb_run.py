@@ -6,8 +6,10 @@ import signal
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import Logger
 
@@ -37,11 +39,20 @@ def is_offline(config: LoggerConfig) -> bool:
     mode = os.environ.get("WANDB_MODE")
     if mode:
         return mode != "online"
-    if config.offline is not None:
-        return config.offline
-    import wandb
+    return not has_key() if config.offline is None else config.offline
 
-    return not wandb.api.api_key
+
+def has_key() -> bool:
+    """Whether `wandb login` has left a key, or the environment has one. (W&B's own call for this asks its
+    server.)"""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    place = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        return netrc(place).authenticators(host) is not None
+    except (OSError, NetrcParseError):
+        return False
 
 
 def run_id(known: str | None, made: str) -> str:
@@ -79,30 +90,43 @@ def define_metrics(run: "Run") -> None:
 
 
 class WandbSteps(Logger):
-    """A step's figures, in sections, into a run that is open."""
+    """A step's figures, in sections, into a run: the one of the whole experiment where this process has it
+    open, or one that is opened when the first step is logged, by the one rank that logs."""
 
-    def __init__(self, run: "Run", *, owned: bool) -> None:
+    def __init__(self, config: LoggerConfig, folder: Path, own_id: str) -> None:
         super().__init__()
-        self.run, self.owned = run, owned
+        self.settings, self.folder, self.id = config, folder, own_id
+        self.own: Run | None = None
+        """What was opened for the steps alone."""
 
     name, version = "wandb", ""
 
     @property
     def experiment(self) -> Any:
-        """W&B's run."""
-        return self.run
+        """W&B's run; None on ranks that log nothing."""
+        import wandb
+        from pytorch_lightning.utilities import rank_zero_only
+
+        if wandb.run is not None and wandb.run.id == self.id:
+            return wandb.run
+        if getattr(rank_zero_only, "rank", 0) != 0:
+            return None
+        self.own = opened(self.settings, self.folder, self.id)
+        define_metrics(self.own)
+        return self.own
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log a line of `metrics.jsonl`."""
-        self.run.log({section(key): value for key, value in metrics.items()})
+        self.experiment.log({section(key): value for key, value in metrics.items()})
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """They are the run's config already."""
 
     def finish(self) -> None:
         """Close the run, where it was opened for the steps alone."""
-        if self.owned:
-            self.run.finish()
+        if self.own is not None:
+            self.own.finish()
+            self.own = None
 
 
 class WandbTracking(Tracking):

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from xalign.base.files import naming, write_atomically
 from xalign.config.choices import LoggerName
 from xalign.config.schema import Config
-from xalign.tracking.wandb_run import WandbSteps, define_metrics, opened
+from xalign.tracking.wandb_run import WandbSteps
 from xalign.workspace.folder import RunFolder
 
 
@@ -29,15 +29,7 @@ def logger_of(config: Config, folder: RunFolder, step: int) -> Logger | None:
             # What an interrupted run logged beyond its checkpoint comes again: the former is hidden.
             return TensorBoardLogger(folder.path, name="logs", version="tensorboard", purge_step=step + 1)
         case LoggerName.wandb:
-            import wandb
-
-            own_id = str(folder.known().get("wandb_id"))
-            # Of the whole experiment where it is this process that trains; else of another process of it.
-            if wandb.run is not None and wandb.run.id == own_id:
-                return WandbSteps(wandb.run, owned=False)
-            run = opened(config.logger, folder.path, own_id)
-            define_metrics(run)
-            return WandbSteps(run, owned=True)
+            return WandbSteps(config.logger, folder.path, str(folder.known().get("wandb_id")))
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from xalign.training.module import AlignedModel
 class TrainingProgress(pl.Callback):
     """A rich bar on standard error of rank 0."""
 
+    def __init__(self) -> None:
+        self.bar: Bar | None = None  # what ends training before it starts is told by itself
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, AlignedModel)
         self.steps = pl_module.config.trainer.steps
-        self.bar: Bar | None = None
         if trainer.is_global_zero and stderr().is_terminal:
             self.bar = Bar("training", self.steps, pl_module.next_step)
             self.bar.start()
