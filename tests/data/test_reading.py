@@ -96,6 +96,14 @@ def test_what_is_missing_leads_to_the_nearest_name(tmp_path: Path) -> None:
         rows_of(tmp_path / "no" / "pairs.tsv")
 
 
+def test_endings_of_tables_are_no_languages(tmp_path: Path) -> None:
+    """`csv` and `tsv` are codes of languages: beside each other they look line-aligned."""
+    written(tmp_path, {"pairs.tsv": TSV, "pairs.csv": "en,de\na,b\n"})
+    for name in ("pairs.tsv", "pairs.csv"):
+        assert format_of(tmp_path / name) == "table"
+        assert texts_of(tmp_path / name) == [{"en": "a", "de": "b"}]
+
+
 def test_where_two_readers_could_read_it_is_asked(tmp_path: Path) -> None:
     written(tmp_path, {"pairs.tsv": TSV, "train.en": "c\n", "train.de": "d\n"})
     with pytest.raises(

@@ -26,6 +26,10 @@ TURNED = ("dev", "devtest", "txt")
 """Endings of files that are named by their language. `dev` and `txt` are languages, too, but small ones."""
 
 
+OF_OTHERS = ("csv", "tsv", "xls", "mo")
+"""Endings of other layouts that are codes of languages, too."""
+
+
 class LinesReader(Reader):
     """`train.en`, `train.de`: line n of one file translates line n of the other; a folder, a stem
     (`data.path=DIR/train`), or one of the files."""
@@ -124,7 +128,7 @@ def find_stems(folder: Path) -> Stems:
             first = stems.setdefault(ending(path), {}).setdefault(canonical(stem), path)
             if first != path:
                 log.warning("%s is passed over: %s is of the same language", path, first.name)
-        elif stem and is_language(code):
+        elif stem and is_language(code) and ending(path) not in OF_OTHERS:
             first = stems.setdefault(stem, {}).setdefault(canonical(code), path)
             if first != path:
                 raise DataError(f"'{first}' and '{path}' are both {canonical(code)}; keep one of them")
