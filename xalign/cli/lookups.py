@@ -44,11 +44,12 @@ _Checks = Sequence[Callable[[Collection[str]], str | None]]
 
 def rules(config: Config | EvaluateConfig | TextConfig | MineConfig, *, sweep: bool = False) -> Iterator[str]:
     """Every path that is not there, or cannot be written to; `run.dir` of a sweep holds its runs' folders."""
+    if isinstance(config, SteerConfig | VocabularyConfig | MineConfig):
+        yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
     if isinstance(config, TextConfig):
         yield from _text(config)
         return
     if isinstance(config, MineConfig):
-        yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
         yield from _missing("source", config.source)
         yield from _missing("target", config.target)
         return
@@ -91,10 +92,7 @@ def rules(config: Config | EvaluateConfig | TextConfig | MineConfig, *, sweep: b
 
 
 def _text(config: TextConfig) -> Iterator[str]:
-    if isinstance(config, SteerConfig):
-        yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
     if isinstance(config, VocabularyConfig):
-        yield from _model("model.path", config.model.path, config.model.revision, [problem_of_files])
         for key in ("vectors", "adapted"):
             yield from _missing(key, getattr(config, key))
         for code, path in config.text.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from xalign.base.registry import Registry
-from xalign.config.presets import config_folder
+from xalign.config.presets import comment_of, config_folder
 from xalign.data.transforms import TRANSFORMS
 from xalign.models.adapters import ADAPTERS
 from xalign.objectives import OBJECTIVES
@@ -60,14 +60,11 @@ def _presets() -> Iterator[Sequence[str]]:
     base = costs.get("afp")
     for file in sorted((config_folder() / "loss").glob("*.yaml")):
         text = file.read_text(encoding="utf-8")
-        comment = [
-            line[1:].strip() for line in text.splitlines() if line[:2] == "# " and "@package" not in line
-        ]
         written = yaml.safe_load(text)
         loss = written.get("loss", written)
         own = costs.get(file.stem)
         cost = [f"{own[k] / base[k]:.2f}" if own and base else "" for k in ("operations", "seconds")]
-        yield f"`{file.stem}`", " ".join(comment), ", ".join(_objectives_of(loss)), *cost
+        yield f"`{file.stem}`", comment_of(text), ", ".join(_objectives_of(loss)), *cost
 
 
 def _objectives_of(loss: Mapping[str, object]) -> Iterator[str]:

@@ -12,6 +12,12 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def comment_of(preset: str) -> str:
+    """What the text of a YAML file says of itself, in one line."""
+    lines = [line[1:].strip() for line in preset.splitlines() if line[:2] == "# " and "@package" not in line]
+    return " ".join(lines)
+
+
 def config_folders() -> list[Path]:
     """Ours, then the folder `conf` of each package that adds parts; of these nothing is imported."""
     specs = [find_spec(package) for package in packages_with_parts()]

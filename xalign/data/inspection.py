@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xalign.base.errors import XalignError
+from xalign.base.spacing import evenly_spaced
 from xalign.config.choices import OnError
 from xalign.config.text import DataConfig
 from xalign.data.cleaning import CleaningReport, clean, merge_by_pivot
@@ -100,9 +101,7 @@ def inspect(data: DataConfig, pivot: str, targets: Sequence[str], samples: int) 
         found[code].dropped = report.by_language.get(code, {})
         if len(pairs) >= FEWEST:
             found[code].shortcuts = retrieval_by_shortcuts(pairs)
-        found[code].samples = [
-            pairs[i] for i in np.linspace(0, len(pairs) - 1, min(samples, len(pairs))).astype(int)
-        ]
+        found[code].samples = evenly_spaced(pairs, samples)
     read = sum(own.rows_read for own in sources)
     return Inspection(pivot, read, len(rows), sources, surveyed.passed_over, report, found)
 

@@ -47,8 +47,6 @@ def rules(data: DataConfig) -> Iterator[str]:
     for name, source in data.sources.items():
         if not source.is_given:
             yield f"data.sources.{name}.path: required, but not given (or hub, or packages)"
-        if source.hub_revision is not None and not source.hub:
-            yield f"data.sources.{name}.hub_revision={source.hub_revision}: of hub, which is not given"
 
 
 class Mixture:

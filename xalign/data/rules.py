@@ -14,11 +14,11 @@ def rules(config: Config | EvaluateConfig | TextConfig) -> Iterator[str]:
     if not (config.data.is_given or config.data.sources):
         yield "data.path: required, but not given (or data.hub, data.packages or data.sources)"
     yield from mixing.rules(config.data)
-    if config.data.hub_revision is not None and not config.data.hub:
-        yield f"data.hub_revision={config.data.hub_revision}: of data.hub, which is not given"
     if config.data.validation_fraction + config.data.test_fraction >= 1:
         yield "data.validation_fraction + data.test_fraction: must leave something to train on"
     for part in mixing.parts_of(config.data):
+        if part.data.hub_revision is not None and not part.data.hub:
+            yield f"{part.key}.hub_revision={part.data.hub_revision}: of {part.key}.hub, which is not given"
         yield from reading.rules(part.data, part.key)
     if not isinstance(config, Config):
         for name in config.data.transforms:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.sparse import csr_array
 
+from xalign.base.spacing import evenly_spaced
+
 SENTENCES = 1000
 """Pairs of a language that are looked at, evenly spaced over all."""
 _DIGITS = re.compile(r"\d+")
@@ -23,7 +25,7 @@ def retrieval_by_shortcuts(pairs: Sequence[tuple[str, str]]) -> dict[str, float]
     `digits` and `words`: cosine of the counts of equal numbers, or words, on both sides, weighted by their
     rarity; `length`: the nearest logarithm of the number of letters, each side's median subtracted first.
     """
-    chosen = [pairs[i] for i in np.linspace(0, len(pairs) - 1, min(len(pairs), SENTENCES)).astype(int)]
+    chosen = evenly_spaced(pairs, SENTENCES)
     sides = [[pair[side] for pair in chosen] for side in (0, 1)]
     found = {
         "digits": _in_common(sides, _DIGITS.findall),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from xalign.data.instructions.tokens import instruction_rows
 from xalign.data.sampling import Pair, PairSampler, part_of_rank, text_of
 from xalign.data.token_cache import TokenTable
 from xalign.data.transforms.chain import NO_TRANSFORMS, Chain
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,12 @@ class StepData:
     def rng(self, stream: int) -> np.random.Generator:
         """Random numbers of this step, the same on every rank; `stream` keeps uses apart."""
         return np.random.default_rng([self.material.seed, self.step, stream])
+
+    def drawn(self, known: Sequence[T], size: int, stream: int) -> list[T]:
+        """This rank's `size` of the step's records, none twice while there are enough."""
+        count = size * self.ranks
+        places = self.rng(stream).choice(len(known), count, replace=count > len(known))
+        return [known[int(place)] for place in places[self.rank * size : (self.rank + 1) * size]]
 
     def encode(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """Token ids of each text, with special tokens, cut to `max_length`."""

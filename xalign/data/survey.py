@@ -43,7 +43,8 @@ def survey(data: DataConfig, pivot: str, targets: Sequence[str]) -> Survey:
             continue
         own = replace(data, path=str(path), options={}, columns=data.columns)
         try:
-            files = reader_of(Source(own, pivot, targets))[1].files()
+            layout, reader = reader_of(Source(own, pivot, targets))
+            files = reader.files()
         except XalignError as error:
             said = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
             # Which formats there are is said once, in the docs.
@@ -51,7 +52,7 @@ def survey(data: DataConfig, pivot: str, targets: Sequence[str]) -> Survey:
             continue
         seen.update(files)
         name = str(path.relative_to(folder))
-        sources[name] = SourceConfig(path=str(path), columns=data.columns)
+        sources[name] = SourceConfig(path=str(path), format=layout, columns=data.columns)
     if not sources:
         raise problem
     return Survey(replace(data, path=None, sources=sources), passed_over)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from xalign.base.errors import DataError
+from xalign.base.spacing import evenly_spaced
 from xalign.data.words import words
 
 MOST_PAIRS = 50_000
@@ -23,7 +24,7 @@ def mined_word_pairs(pairs: Sequence[tuple[str, str]], occurrences: int, score: 
     2 n(x, y) / (n(x) + n(y)) is at least `score`, and for each of the two it is higher than with any other
     word. Words that are tied have no translation: the order of words in the text is no reason.
     """
-    chosen = [pairs[i] for i in np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_PAIRS)).astype(int)]
+    chosen = evenly_spaced(pairs, MOST_PAIRS)
     sides = [(sorted(set(words(x))), sorted(set(words(y)))) for x, y in chosen]
     sides = [(x, y) for x, y in sides if max(len(x), len(y)) <= LONGEST]
     source, source_words = _occurrences([x for x, _ in sides], occurrences)

@@ -25,7 +25,7 @@ def within_context(config: Config, backbone: Backbone, decisions: Decisions) -> 
     """
     trainer, validation = config.trainer, config.validation
     objectives = parts_within_context(config.loss.objectives, "loss.objectives", backbone, decisions)
-    length = _lowered("trainer.max_length", trainer.max_length, backbone, decisions)
+    length = lowered_to_context("trainer.max_length", trainer.max_length, backbone, decisions)
     if validation is not None:
         validation = benchmark_within_context(validation, backbone, decisions, "validation")
     return replace(
@@ -54,13 +54,18 @@ def parts_within_context(
     for name, own in parts.items():
         length = getattr(own, "max_length", None)
         if isinstance(length, int):
-            lowered = _lowered(f"{key}.{name}.max_length", length, backbone, decisions)
+            lowered = lowered_to_context(f"{key}.{name}.max_length", length, backbone, decisions)
             changes: dict[str, Any] = {"max_length": lowered}
             found[name] = replace(own, **changes)  # type: ignore[type-var]
     return found
 
 
-def _lowered(key: str, length: int, backbone: Backbone, decisions: Decisions) -> int:
+def lowered_to_context(key: str, length: int, backbone: Backbone, decisions: Decisions) -> int:
+    """A length, with a line in the log where the model has fewer positions.
+
+    Raises:
+        ModelError: the model has positions for a few tokens only.
+    """
     limit = backbone.context
     if limit is None or length <= limit:
         return length

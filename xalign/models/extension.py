@@ -41,7 +41,8 @@ class Extension:
 
 def require_extensible(tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise ModelError where the tokenizer is none of byte pairs, whose merges can go on."""
-    kind = _model_of(tokenizer).get("type")
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    kind = None if backend is None else type(backend.model).__name__
     if kind != "BPE":
         raise ModelError(
             f"{type(tokenizer).__name__} is a tokenizer of the kind {kind or 'without a fast version'}: only "
@@ -204,10 +205,3 @@ def _backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     if backend is None:
         raise ModelError(f"{type(tokenizer).__name__} has no fast version: it cannot be extended")
     return backend
-
-
-def _model_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    if getattr(tokenizer, "backend_tokenizer", None) is None:
-        return {}
-    found: dict[str, Any] = json.loads(_backend(tokenizer).to_str())["model"]
-    return found

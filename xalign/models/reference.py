@@ -45,6 +45,11 @@ class WithoutAdapters(Reference):
             yield self.backbone
 
 
+def trained_values(backbone: Backbone) -> dict[nn.Parameter, Tensor]:
+    """Copies of all that is trained, as it is now."""
+    return {p: p.detach().clone() for p in backbone.parameters() if p.requires_grad}
+
+
 class AsBegun(Reference):
     """The trained model itself, its adapters as they were at first: where these changed it from the
     beginning."""

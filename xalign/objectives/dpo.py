@@ -63,10 +63,7 @@ class Dpo(AnswerObjective):
             return super().sample(data)
         if not self._preferences:
             self._preferences = preferences_of(Path(self.config.preferences).expanduser())
-        known, count = self._preferences, self.config.batch_size * data.ranks
-        places = data.rng(STREAM).choice(len(known), count, replace=count > len(known))
-        own = [known[int(place)] for place in places[data.rank * self.config.batch_size :]]
-        own = own[: self.config.batch_size]
+        own = data.drawn(self._preferences, self.config.batch_size, STREAM)
         pivot = self.setup.languages[0]
         sides = [
             InstructionSample(one.prompt, f" {getattr(one, side)}", pivot, pivot)

@@ -83,9 +83,7 @@ class NliTriplets(BatchObjective):
         if not self._triplets:
             assert self.config.path is not None
             self._triplets = triplets_of(Path(self.config.path).expanduser())
-        known, count = self._triplets, self.config.batch_size * data.ranks
-        chosen = data.rng(STREAM).choice(len(known), count, replace=count > len(known))
-        own = [known[int(i)] for i in chosen[data.rank * self.config.batch_size :][: self.config.batch_size]]
+        own = data.drawn(self._triplets, self.config.batch_size, STREAM)
         premises, entailed, contradicting = map(list, zip(*own, strict=True))
         numbers = {
             "premise": [text_key(text) for text in premises],

@@ -16,6 +16,7 @@ from xalign.data.writing import ending_of, write_rows
 from xalign.evaluation.engine.margin import matches
 from xalign.evaluation.engine.representations import represent_layer
 from xalign.models.backbone import Backbone
+from xalign.models.context import lowered_to_context
 from xalign.performance.automatic import choose_device, choose_layer, choose_threads
 from xalign.runs.measurement import load_backbone
 from xalign.workspace.environment import quiet_libraries, set_up_logging
@@ -43,7 +44,8 @@ def mine(config: MineConfig) -> None:
     layer = choose_layer(config.layer, backbone.depth, decisions)
     if layer > backbone.depth:
         raise ConfigError([f"layer={layer}: {config.model.name} has layers 0 to {backbone.depth}"])
-    source_ND, target_MD = (_vectors(backbone, own, layer, config) for own in texts)
+    length = lowered_to_context("max_length", config.max_length, backbone, decisions)
+    source_ND, target_MD = (_vectors(backbone, own, layer, length, config) for own in texts)
     found = matches(source_ND, target_MD, neighbours=config.neighbours, centred=config.centred)
     pivot, (target,) = config.languages.pivot, config.languages.targets
     kept = [match for match in found if match.score >= config.threshold]
@@ -78,14 +80,16 @@ def _sentences(path: Path) -> list[str]:
     return found
 
 
-def _vectors(backbone: Backbone, texts: list[str], layer: int, config: MineConfig) -> torch.Tensor:
+def _vectors(
+    backbone: Backbone, texts: list[str], layer: int, length: int, config: MineConfig
+) -> torch.Tensor:
     with progress_bar("sentences", len(texts)) as advance:
         return represent_layer(
             backbone,
             texts,
             layer,
             config.pooling,
-            max_length=min(config.max_length, backbone.context or config.max_length),
+            max_length=length,
             batch_tokens=config.batch_tokens,
             advance=advance,
         )

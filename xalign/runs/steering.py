@@ -3,16 +3,17 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from xalign.base.decisions import Decisions
 from xalign.base.errors import ConfigError
 from xalign.base.progress import progress_bar
+from xalign.base.spacing import evenly_spaced
 from xalign.config.choices import Pooling
 from xalign.config.schema import SteerConfig
 from xalign.data.parallel import load_corpus, split_corpus, wanted_languages
 from xalign.evaluation.engine.representations import represent
+from xalign.models.context import lowered_to_context
 from xalign.models.steering import crossing, first_share, language_vectors, write_vectors
 from xalign.performance.automatic import choose_device, choose_threads
 from xalign.runs.measurement import load_backbone
@@ -39,9 +40,9 @@ def fit(config: SteerConfig) -> None:
         own = [text for text in train.texts(code) if text]
         if not own:
             raise ConfigError([f"languages.targets={code}: no text to fit on"])
-        places = np.linspace(0, len(own) - 1, min(config.sentences, len(own))).astype(int)
-        texts[code] = [own[place] for place in places]
+        texts[code] = evenly_spaced(own, config.sentences)
     backbone = load_backbone(config.model, choose_device(decisions), seed=0)
+    length = lowered_to_context("max_length", config.max_length, backbone, decisions)
     means: dict[str, torch.Tensor] = {}
     with progress_bar("sentences", sum(map(len, texts.values()))) as advance:
         for code, own in texts.items():
@@ -49,7 +50,7 @@ def fit(config: SteerConfig) -> None:
                 backbone,
                 own,
                 Pooling.mean,
-                max_length=min(config.max_length, backbone.context or config.max_length),
+                max_length=length,
                 batch_tokens=config.batch_tokens,
                 advance=advance,
             )

@@ -5,10 +5,11 @@ imported. What a source reads with is imported where it is used.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from xalign.data.rows import InstructionRow
+from xalign.base.languages import english_name
+from xalign.data.rows import InstructionRow, Turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,24 @@ class InstructionSample:
     demonstrations: tuple[tuple[str, str], ...] = ()
     """(prompt, answer) of what is shown before; these answers are supervised as well. Where a sample is too
     long, the first ones are left out."""
+
+    def with_input(self, text: str) -> "InstructionSample":
+        """The sample with another text in the place of its input, of one that has a place for it."""
+        assert self.input is not None
+        first, last = self.input
+        prompt = self.prompt[:first] + text + self.prompt[last:]
+        return replace(self, prompt=prompt, input=(first, first + len(text)))
+
+
+def asked_sample(asked: Turn, answered: Turn, language: str, answer_language: str) -> InstructionSample:
+    """`{instruction} {input} Answer in {language}: {output}`, asked as one turn says and answered as the
+    other does (Li et al., NAACL 2024, section 3.2)."""
+    instruction, given = asked.instruction.strip(), asked.input.strip()
+    text = " ".join(filter(None, (instruction, given)))
+    # Without an input the instruction is what has to give way.
+    cut = (len(text) - len(given or instruction), len(text))
+    prompt = f"{text} Answer in {english_name(answer_language)}:".lstrip()
+    return InstructionSample(prompt, f" {answered.output.strip()}", language, answer_language, cut)
 
 
 class InstructionSampler(Protocol):

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from xalign.base.errors import ConfigError
-from xalign.base.languages import english_name
 from xalign.config.text import InstructionsConfig, LanguagesConfig
-from xalign.data.instructions.base import STREAM, InstructionSample, part_of_rank
+from xalign.data.instructions.base import STREAM, InstructionSample, asked_sample, part_of_rank
 from xalign.data.rows import InstructionRow
 from xalign.data.sampling import language_probabilities
 
@@ -58,9 +57,4 @@ class CrossLingualInstructions:
         source, answer = (target, self.pivot) if swap else (self.pivot, target)
         if not cross:
             source = answer
-        instruction, given = turns[source].instruction.strip(), turns[source].input.strip()
-        asked = " ".join(filter(None, (instruction, given)))
-        # Without an input the instruction is what has to give way.
-        cut = (len(asked) - len(given or instruction), len(asked))
-        prompt = f"{asked} Answer in {english_name(answer)}:".lstrip()
-        return InstructionSample(prompt, f" {turns[answer].output.strip()}", source, answer, cut)
+        return asked_sample(turns[source], turns[answer], source, answer)

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xalign.base.errors import ConfigError, DataError, did_you_mean
-from xalign.base.languages import canonical, english_name, is_language
-from xalign.data.instructions.base import STREAM, InstructionSample, InstructionSampler, part_of_rank
+from xalign.base.languages import canonical, is_language
+from xalign.data.instructions.base import (
+    STREAM,
+    InstructionSample,
+    InstructionSampler,
+    asked_sample,
+    part_of_rank,
+)
 from xalign.data.rows import InstructionRow, Turn
 
 if TYPE_CHECKING:
@@ -131,11 +137,7 @@ class OwnInstructions:
         if others and cross:
             other = self.pivot if self.pivot in others else others[int(rng.integers(len(others)))]
             source, answer = (answer, other) if swap else (other, answer)
-        instruction, given = turns[source].instruction, turns[source].input
-        asked = " ".join(filter(None, (instruction, given)))
-        cut = (len(asked) - len(given or instruction), len(asked))
-        prompt = f"{asked} Answer in {english_name(answer)}:"
-        return InstructionSample(prompt, f" {turns[answer].output}", source, answer, cut)
+        return asked_sample(turns[source], turns[answer], source, answer)
 
 
 class _Records:

@@ -110,11 +110,9 @@ class CodeSwitch(Transform):
     def instruction(self, sample: "InstructionSample", rng: "np.random.Generator") -> "InstructionSample":
         if sample.input is None:
             return sample
-        first, last = sample.input
         translations = self._of_prompt(sample, rng)
-        given = self._switched(sample.prompt[first:last], translations, rng)
-        prompt = sample.prompt[:first] + given + sample.prompt[last:]
-        return replace(sample, prompt=prompt, input=(first, first + len(given)))
+        given = self._switched(sample.prompt[slice(*sample.input)], translations, rng)
+        return sample.with_input(given)
 
     def _of_prompt(self, sample: "InstructionSample", rng: "np.random.Generator") -> Mapping[str, str]:
         asked, answered = sample.prompt_language, sample.answer_language

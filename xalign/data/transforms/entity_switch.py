@@ -52,13 +52,11 @@ class EntitySwitch(Transform):
     def instruction(self, sample: "InstructionSample", rng: "np.random.Generator") -> "InstructionSample":
         if sample.input is None or sample.prompt_language != self.setup.pivot:
             return sample
-        first, last = sample.input
         language = sample.answer_language
         if language == self.setup.pivot:
             language = str(rng.choice(self.setup.targets))
-        given = self._switched(sample.prompt[first:last], language, rng)
-        prompt = sample.prompt[:first] + given + sample.prompt[last:]
-        return replace(sample, prompt=prompt, input=(first, first + len(given)))
+        given = self._switched(sample.prompt[slice(*sample.input)], language, rng)
+        return sample.with_input(given)
 
     def _switched(self, text: str, language: str, rng: "np.random.Generator") -> str:
         if self.pattern is None:

@@ -3,7 +3,7 @@
 Shapes: N texts, L blocks, D hidden size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from xalign.base.files import replacing
 from xalign.base.progress import Advance
 from xalign.config.choices import Pooling
-from xalign.data.collate import encode, pad
+from xalign.data.collate import Tokens, encode, pad
 from xalign.models.backbone import Backbone, evaluating
 from xalign.models.finite import not_finite
 
@@ -37,22 +37,12 @@ def represent(
         ModelError: a hidden state is not finite.
     """
     position = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    rows = encode(backbone.tokenizer, list(position), max_length)
-    vectors: Tensor | None = None
-    with evaluating(backbone):
-        for batch in batches([len(row) for row in rows], batch_tokens):
-            tokens = pad(backbone.tokenizer, [rows[i] for i in batch]).to(backbone.device)
-            vectors_PBLD = backbone.represent_all_layers(tokens, *poolings).cpu()
-            if len(poolings) == 1:
-                vectors_PBLD = vectors_PBLD[None]
-            if not vectors_PBLD.isfinite().all():
-                number = int((~vectors_PBLD.isfinite()).any(0).flatten(1).any(1).nonzero()[0])
-                raise not_finite(backbone, vectors_PBLD[0, number], list(position)[batch[number]])
-            if vectors is None:
-                vectors = torch.empty(len(poolings), len(rows), *vectors_PBLD.shape[2:])
-            vectors[:, batch] = vectors_PBLD
-            advance(len(batch))
-    assert vectors is not None, "no texts"
+
+    def run(tokens: Tokens) -> Tensor:
+        vectors = backbone.represent_all_layers(tokens, *poolings)
+        return vectors[None] if len(poolings) == 1 else vectors
+
+    vectors = _represented(backbone, list(position), run, max_length, batch_tokens, advance)
     if len(position) < len(texts):
         vectors = vectors[:, [position[text] for text in texts]]
     return vectors[0] if len(poolings) == 1 else vectors
@@ -69,18 +59,34 @@ def represent_layer(
     advance: Advance = lambda count: None,
 ) -> Tensor:
     """Vectors (N, D) of one layer, float32, on the CPU, by the blocks below it alone; else as `represent`."""
-    rows = encode(backbone.tokenizer, list(texts), max_length)
+
+    def run(tokens: Tokens) -> Tensor:
+        return backbone.represent(tokens, layer, pooling)[None, :, None]
+
+    return _represented(backbone, texts, run, max_length, batch_tokens, advance)[0, :, 0]
+
+
+def _represented(
+    backbone: Backbone,
+    texts: Sequence[str],
+    run: Callable[[Tokens], Tensor],
+    max_length: int,
+    batch_tokens: int,
+    advance: Advance,
+) -> Tensor:
+    """(P, N, K, D) of what `run` gives of a batch, (P, B, K, D)."""
+    rows = encode(backbone.tokenizer, texts, max_length)
     vectors: Tensor | None = None
     with evaluating(backbone):
         for batch in batches([len(row) for row in rows], batch_tokens):
             tokens = pad(backbone.tokenizer, [rows[i] for i in batch]).to(backbone.device)
-            vectors_BD = backbone.represent(tokens, layer, pooling).cpu()
-            if not vectors_BD.isfinite().all():
-                number = int((~vectors_BD.isfinite()).any(1).nonzero()[0])
-                raise not_finite(backbone, vectors_BD[number], texts[batch[number]])
+            vectors_PBKD = run(tokens).cpu()
+            if not vectors_PBKD.isfinite().all():
+                number = int((~vectors_PBKD.isfinite()).any(0).flatten(1).any(1).nonzero()[0])
+                raise not_finite(backbone, vectors_PBKD[0, number], texts[batch[number]])
             if vectors is None:
-                vectors = torch.empty(len(rows), vectors_BD.shape[1])
-            vectors[batch] = vectors_BD
+                vectors = torch.empty(len(vectors_PBKD), len(rows), *vectors_PBKD.shape[2:])
+            vectors[:, batch] = vectors_PBKD
             advance(len(batch))
     assert vectors is not None, "no texts"
     return vectors

@@ -122,6 +122,7 @@ class Lora(Adapter):
 
         from xalign.models.low_rank import LowRankLinear
         from xalign.models.new_rows import train_new_rows
+        from xalign.models.reference import trained_values
 
         assert isinstance(config, self.Config)
         self.config = config
@@ -142,7 +143,7 @@ class Lora(Adapter):
         if config.new_rows:
             train_new_rows(self.backbone.model, "adapter.new_rows=true")
         same = self._begins_at_nothing() and not config.new_rows
-        self.began = {} if same else _copies(self.backbone)
+        self.began = {} if same else trained_values(self.backbone)
 
     def _new(self, config: "Lora.Config") -> "LoraConfig":
         from peft import LoraConfig
@@ -302,10 +303,6 @@ class Lora(Adapter):
         layers = [m for m in self.backbone.modules() if isinstance(m, LoraLayer)]
         parts = [part for m in layers for part in (m.lora_A, m.lora_B, m.lora_magnitude_vector)]
         return {p for part in parts for p in part.parameters()}
-
-
-def _copies(backbone: "Backbone") -> "Mapping[nn.Parameter, Tensor]":
-    return {p: p.detach().clone() for p in backbone.parameters() if p.requires_grad}
 
 
 def _in_kernel(mixer: "nn.Module", name: str) -> bool:

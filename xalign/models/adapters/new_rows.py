@@ -38,11 +38,9 @@ class NewRows(Adapter):
         train_new_rows(self.backbone.model, "adapter.method=new_rows")
 
     def reference(self) -> "Reference":
-        from xalign.models.reference import AsBegun
+        from xalign.models.reference import AsBegun, trained_values
 
-        return AsBegun(
-            self.backbone, {p: p.detach().clone() for p in self.backbone.parameters() if p.requires_grad}
-        )
+        return AsBegun(self.backbone, trained_values(self.backbone))
 
 
 ADAPTER = NewRows
