@@ -119,6 +119,18 @@ def test_a_prepared_corpus_is_what_was_cleaned(tmp_path: Path, monkeypatch: pyte
         load_corpus(prepared, "de", {"en": "languages.targets"})
 
 
+def test_a_store_can_be_written_over_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store"
+    for source in (talk(tmp_path), store):
+        assert xalign_data("prepare", f"data.path={source}", f"output={store}", monkeypatch=monkeypatch) == 0
+        (store / "mine.txt").write_text("x")
+    right, _ = load_corpus(DataConfig(name="x", path=str(tmp_path / "talk.tsv")), "en", {"de": ""})
+    stored, _ = load_corpus(DataConfig(name="x", path=str(store)), "en", {"de": ""})
+    assert stored.fingerprint == right.fingerprint
+    assert (store / "mine.txt").read_text() == "x"
+    assert not [*tmp_path.glob("*.part")]
+
+
 def test_nothing_else_is_overwritten_by_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.arrow").write_text("x")

@@ -3,6 +3,7 @@ prepare`. `data.path=FOLDER` reads it again without cleaning it anew.
 """
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,11 @@ def write_store(
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise DataError(f"output={folder}: holds something that is no corpus of ours; give a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    # Whole beside it first: the corpus may be the older store itself, read from its files.
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     shards = max(1, corpus.table.data.nbytes // 256_000_000)
-    for old in folder.glob("*.arrow"):
-        old.unlink()
-    corpus.table.save_to_disk(folder, num_shards=shards)
+    corpus.table.save_to_disk(part, num_shards=shards)
     manifest = {
         "version": VERSION,
         "rows": len(corpus),
@@ -44,6 +45,12 @@ def write_store(
         "cleaning": asdict(report),
         **made_of,
     }
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("data-*.arrow"):
+        old.unlink()
+    for new in part.iterdir():
+        new.replace(folder / new.name)
+    part.rmdir()
     write_atomically(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1))
 
 
